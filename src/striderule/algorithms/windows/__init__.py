@@ -1,0 +1,1 @@
+"""Strided views and tensor products in NumPy: works anywhere NumPy does, with bounded workspace."""

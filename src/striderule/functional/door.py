@@ -1,0 +1,294 @@
+"""The door: what comes in is checked and made plain here, and what goes out is cast here.
+
+Below the door every array is a native NumPy array of a known kind, and nothing checks again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
+
+Array = npt.NDArray[Any]
+Overflow = Literal["saturate", "wrap", "refuse"]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_WAYS_OUT = {
+    "torch": "pass tensor.detach().cpu().numpy()",
+    "dask": "compute it first (x.compute()), or apply the function to its blocks with dask.array.map_overlap",
+    "xarray": "pass its values (x.values), or use xarray.apply_ufunc",
+    "cupy": "copy it to the host first: cupy.asnumpy(x)",
+    "jax": "pass numpy.asarray(x)",
+    "tensorflow": "pass x.numpy()",
+    "PIL": "pass numpy.asarray(image)",
+    "pandas": "pass x.to_numpy()",
+    "zarr": "read the part you need: x[...]",
+    "h5py": "read the part you need: x[...]",
+}
+
+
+def accepts_input(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the first argument be given by PyTorch's keyword `input` as well."""
+    first = function.__code__.co_varnames[0]
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if "input" in kwargs:
+            if args or first in kwargs:
+                raise InvalidType(f"{function.__name__} got both {first!r} and 'input', which name the same argument")
+            kwargs[first] = kwargs.pop("input")
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _refuse_foreign(value: Any, argument: str) -> None:
+    if isinstance(value, np.ma.MaskedArray):
+        raise InvalidType(
+            f"{argument} is a masked array, whose mask would be lost; pass {argument}.filled(value), or its data with "
+            "mask=~numpy.ma.getmaskarray(x) where the function has a mask argument"
+        )
+    if isinstance(value, np.ndarray | np.generic | bool | int | float | complex):
+        return
+    if isinstance(value, list | tuple):
+        for entry in value:
+            _refuse_foreign(entry, f"an entry of {argument}")
+        return
+    package = type(value).__module__.split(".")[0]
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if hasattr(value, "__cuda_array_interface__") and package not in _WAYS_OUT:
+        way_out = "copy it to the host as a NumPy array first"
+    elif package in _WAYS_OUT:
+        way_out = _WAYS_OUT[package]
+    elif hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+        way_out = "convert it yourself with numpy.asarray(x), knowing that it is loaded whole"
+    else:
+        way_out = "pass a NumPy array or nested lists of numbers"
+    raise InvalidType(f"{argument} must be a NumPy array, got {kind}: lazy and foreign arrays are not loaded; {way_out}")
+
+
+def array(value: Any, argument: str) -> Array:
+    """Return `value` as a NumPy array in native byte order: a view where that is possible.
+
+    Accepts NumPy arrays (memory maps included), numbers and nested lists of numbers.
+
+    Raises
+    ------
+    InvalidType
+        For lazy and foreign arrays, masked arrays, and element types other than booleans, integers, floats of 16 to 64
+        bits and complex numbers of 64 and 128 bits.
+    """
+    _refuse_foreign(value, argument)
+    try:
+        result = np.asarray(value)
+    except ValueError:
+        raise InvalidArgument(f"{argument} must be rectangular: its nested lists have different lengths") from None
+    dtype = result.dtype
+    if dtype.kind not in "biufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
+        raise InvalidType(
+            f"{argument} has the element type {dtype}; use booleans, integers, float16 to float64, complex64 or "
+            f"complex128, for example {argument}.astype(numpy.float64)"
+        )
+    if not dtype.isnative:
+        result = result.astype(dtype.newbyteorder("="))
+    return result
+
+
+def number(value: Any, argument: str) -> int | float | complex:
+    """Return `value` as a plain Python number."""
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        value = value.item()
+    if isinstance(value, int | float | complex):
+        return int(value) if isinstance(value, bool) else value
+    raise InvalidType(f"{argument} must be a number, got {value!r}")
+
+
+def is_integer(*dtypes: np.dtype[Any]) -> bool:
+    """Tell whether all types are integers or booleans."""
+    return all(dtype.kind in "biu" for dtype in dtypes)
+
+
+def float_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the float type of results that leave the integers: float32 up to 16 bits, else float64; floats stay."""
+    if dtype.kind not in "biu":
+        return dtype
+    return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
+
+
+def arithmetic_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type in which a result of type `dtype` is computed: float16 in float32, integers in int64."""
+    if dtype.kind in "biu":
+        return np.dtype(np.int64)
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def result_type(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of a sum of products: NumPy's promotion, but int32 or int64 for integers (section: Numbers).
+
+    Integer with integer gives int32 for operands of up to 16 bits, else int64.
+    """
+    if is_integer(*dtypes):
+        return np.dtype(np.int32 if all(dtype.itemsize <= 2 for dtype in dtypes) else np.int64)
+    return np.result_type(*dtypes)
+
+
+def dtype_word(dtype: Any) -> np.dtype[Any] | None:
+    """Return the type that the user asked for, in native byte order, or None."""
+    if dtype is None:
+        return None
+    try:
+        asked = np.dtype(dtype)
+    except TypeError:
+        raise InvalidType(f"dtype must be a NumPy type, got {dtype!r}") from None
+    if asked.kind not in "biufc" or asked.itemsize > (16 if asked.kind == "c" else 8):
+        raise InvalidType(f"dtype must be bool, an integer, float16 to float64 or a complex type, got {asked}")
+    return asked.newbyteorder("=")
+
+
+def largest_magnitude(values: Array) -> int:
+    """Return the largest absolute value of an integer array, as a Python int (0 when it is empty).
+
+    Types of up to 16 bits answer by their range, so that nothing is read.
+    """
+    if values.size == 0:
+        return 0
+    if values.dtype.kind == "b":
+        return 1
+    if values.dtype.itemsize <= 2:
+        info = np.iinfo(values.dtype)
+        return max(-int(info.min), int(info.max))
+    return max(-int(values.min()), int(values.max()))
+
+
+def check_out(out: Any, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequence[Array], *, same: bool = False) -> None:
+    """Refuse an `out` that the result cannot be written to; None is fine.
+
+    With `same`, `out` may be exactly one of the inputs (elementwise operations); any other overlap is refused.
+    """
+    if out is None:
+        return
+    if not isinstance(out, np.ndarray):
+        raise InvalidType(f"out must be a NumPy array, got {type(out).__name__}")
+    if out.shape != tuple(shape):
+        raise InvalidArgument(f"out must have the shape of the result {tuple(shape)}, got {out.shape}")
+    if out.dtype != dtype:
+        raise InvalidArgument(f"out must have the type of the result {dtype}, got {out.dtype}; or pass dtype={out.dtype}")
+    if not out.flags.writeable:
+        raise InvalidArgument("out is read-only; pass an array that can be written, or leave it away")
+    if any(step == 0 and size > 1 for step, size in zip(out.strides, out.shape, strict=True)):
+        raise InvalidArgument("out repeats the same memory (a stride is 0); pass an array of its own memory")
+    for operand in inputs:
+        if same and _identical(out, operand):
+            continue
+        if _overlap(out, operand):
+            raise InvalidArgument("out overlaps an input, which would be overwritten while it is read; pass another array")
+
+
+def _identical(a: Array, b: Array) -> bool:
+    where_a, where_b = a.__array_interface__["data"][0], b.__array_interface__["data"][0]
+    return bool(where_a == where_b and a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype)
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=100_000)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def cast(result: Array, dtype: np.dtype[Any], overflow: Overflow = "saturate") -> Array:
+    """Return `result` in `dtype`: rounded half to even, then saturated, wrapped, or refused when it does not fit.
+
+    Raises
+    ------
+    InvalidArgument
+        If NaN would become an integer, infinity would wrap, or a complex number would lose its imaginary part.
+    UnprovenRange
+        If a value does not fit and `overflow` is "refuse".
+    """
+    if result.dtype == dtype:
+        return result
+    if result.dtype.kind == "c" and dtype.kind != "c":
+        raise InvalidArgument(f"dtype={dtype} would lose the imaginary part; take .real or abs() of the result instead")
+    if dtype.kind not in "biu":
+        with np.errstate(over="ignore"):
+            return result.astype(dtype)
+    if result.dtype.kind == "f":
+        return _float_to_integer(result, dtype, overflow)
+    return _integer_to_integer(result, dtype, overflow)
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    if dtype.kind == "b":
+        return 0, 1
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
+def _float_to_integer(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
+    if np.isnan(result).any():
+        raise InvalidArgument(f"the result holds NaN, which {dtype} cannot; ask for a float dtype or use nan='normalize'")
+    low, high = _limits(dtype)
+    rounded = np.rint(result)
+    # The float just above `high`: exact as a power of two even where `high` itself is not.
+    too_high, too_low = rounded >= float(high + 1), rounded < float(low)
+    if overflow == "wrap":
+        if not np.isfinite(rounded).all():
+            raise InvalidArgument(f"the result holds infinity, which cannot wrap to {dtype}; use overflow='saturate'")
+        bits = 1 if dtype.kind == "b" else 8 * dtype.itemsize
+        modulo = np.mod(rounded.astype(np.float64), float(2**bits)).astype(np.uint64)
+        return modulo.astype(dtype) if dtype.kind != "i" else modulo.astype(f"u{dtype.itemsize}").view(dtype)
+    if overflow == "refuse" and (too_high.any() or too_low.any()):
+        raise UnprovenRange(_does_not_fit(dtype))
+    inside = np.where(too_high | too_low, 0, rounded).astype(dtype)
+    inside[too_high] = high
+    inside[too_low] = low
+    return inside
+
+
+def _integer_to_integer(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
+    low, high = _limits(dtype)
+    if overflow == "wrap":
+        return (result & 1).astype(dtype) if dtype.kind == "b" else result.astype(dtype)
+    if result.size == 0:
+        return result.astype(dtype)
+    smallest, largest = int(result.min()), int(result.max())
+    if smallest >= low and largest <= high:
+        return result.astype(dtype)
+    if overflow == "refuse":
+        raise UnprovenRange(_does_not_fit(dtype))
+    own_low, own_high = _limits(result.dtype)
+    return np.clip(result, max(low, own_low), min(high, own_high)).astype(dtype)
+
+
+def _does_not_fit(dtype: np.dtype[Any]) -> str:
+    return (
+        f"the exact result does not fit {dtype}; pass dtype=numpy.int64 for exact integers, a float dtype for rounded "
+        "ones, or a narrower dtype to saturate"
+    )
+
+
+def overflow_word(overflow: Any) -> Overflow:
+    """Return the word that says what happens to values that do not fit."""
+    if overflow == "saturate":
+        return "saturate"
+    if overflow == "wrap":
+        return "wrap"
+    raise InvalidArgument(f"overflow must be 'saturate' or 'wrap', got {overflow!r}")
+
+
+def finish(result: Array, dtype: np.dtype[Any], overflow: Overflow = "saturate", out: Array | None = None) -> Array:
+    """Return `result` cast to `dtype`, written into `out` when there is one (checked before by `check_out`)."""
+    final = cast(result, dtype, overflow)
+    if out is None:
+        return final
+    np.copyto(out, final)
+    return out
