@@ -1,0 +1,24 @@
+"""Image correlation, written as its definition: one real kernel, every image plane by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms.reference.convolution import convolution
+from striderule.geometry.problem import Convolution
+
+Array = npt.NDArray[Any]
+
+
+def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0) -> Array:
+    """out[.., j] = sum over taps t that are not zero of kernel[t] * x[.., j * stride + t * dilation - before].
+
+    `x` is (*planes, *size) with any number of plane axes; the result is (*planes, *output size) in ``problem.dtype``.
+    """
+    planes = x.shape[: x.ndim - problem.rank]
+    flat = convolution(problem, x.reshape((problem.batch, 1, *problem.size)), kernel[None, None], fill)
+    with np.errstate(over="ignore"):
+        return flat.astype(problem.dtype).reshape((*planes, *problem.output_size))

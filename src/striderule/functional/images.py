@@ -1,0 +1,369 @@
+"""Filters of images and volumes: `correlate` slides a kernel as it is, `convolve` flips it first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import table
+from striderule.errors import InvalidArgument
+from striderule.functional.door import accepts_input, array, check_out, dtype_word, finish, overflow_word
+from striderule.functional.names import IMAGE_NAMES, answers
+from striderule.functional.normalized import missing_pixels, normalized
+from striderule.functional.pixels import (
+    Types,
+    choose_types,
+    fill_number,
+    in_work_type,
+    kernel_array,
+    mask_array,
+)
+from striderule.geometry.arguments import per_axis
+from striderule.geometry.imaging import (
+    axis_number,
+    check_kernel_fits,
+    filtered_axes,
+    image_output_size,
+    kernel_sides,
+    mode_word,
+)
+from striderule.geometry.padding import Sides, Words, parse_boundary
+from striderule.geometry.problem import Convolution
+from striderule.planning import algorithm_word, choose, precision_word
+
+Array = npt.NDArray[Any]
+Ints = tuple[int, ...]
+Mode = Literal["full", "same", "valid"]
+Nan = Literal["propagate", "normalize"]
+
+
+@answers(IMAGE_NAMES)
+@accepts_input
+def correlate(
+    image: npt.ArrayLike,
+    kernel: npt.ArrayLike,
+    *,
+    mode: Mode = "same",
+    boundary: Any = "symmetric",
+    fill: complex = 0,
+    stride: Any = 1,
+    dilation: Any = 1,
+    origin: Any = 0,
+    axes: Any = None,
+    channel_axis: int | None = None,
+    dtype: npt.DTypeLike | None = None,
+    overflow: Literal["saturate", "wrap"] = "saturate",
+    mask: npt.ArrayLike | None = None,
+    nan: Nan = "propagate",
+    precision: str | None = None,
+    algorithm: str | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Slide the kernel over the image as it is, multiply and add.
+
+    out[i] = sum over taps t of kernel[t] * image[i * stride + (t - centre) * dilation], centre = k // 2 + origin
+
+    A tap that is exactly zero contributes nothing, not even where it meets NaN or infinity. Nothing is conjugated:
+    complex numbers are multiplied part by part. The result has the axes of the image.
+
+    Parameters
+    ----------
+    image
+        Any number of axes; booleans, integers, floats or complex numbers. Also accepted as `input`.
+    kernel
+        One axis for each filtered axis, in their order; finite numbers.
+    mode
+        ``"same"`` (default): one output for each pixel; ``"full"``: every position where kernel and image touch,
+        n + extent - 1 (none on an empty axis); ``"valid"``: only where the kernel lies inside, n - extent + 1, with
+        extent = dilation (k - 1) + 1.
+    boundary
+        What lies outside: ``"symmetric"`` (default, cba|abc|cba), ``"mirror"`` (cb|abc|ba), ``"edge"`` (aaa|abc|ccc),
+        ``"wrap"`` (abc|abc|abc) or ``"constant"`` (`fill`); one word, or a tuple with one entry for each filtered axis,
+        each a word or a (before, after) pair.
+    fill
+        The value outside for ``boundary="constant"``: one that the image's type can hold. Default 0.
+    stride
+        Keep every s-th output, starting with the first; one integer, or one for each filtered axis. Default 1.
+    dilation
+        Distance between taps in pixels, likewise. Default 1.
+    origin
+        Shifts the centre by this many taps, likewise, as in ``scipy.ndimage``; only with ``mode="same"``. Default 0.
+    axes
+        The axes to filter; the others are looped over. Default: all but `channel_axis`.
+    channel_axis
+        The axis that holds the channels, each of which is filtered by itself. Default: none.
+    dtype
+        Type of the result. Default: exact int32 (int64 for operands of more than 16 bits, or where sums might not fit)
+        for integer image and kernel; float32 (float64 for 32- and 64-bit integers) for an integer image and a float
+        kernel; otherwise NumPy's promotion, in which a kernel given as nested lists widens nothing. Floats become
+        integers by rounding half to even; NaN does not become an integer.
+    overflow
+        For an integer `dtype`: ``"saturate"`` (default) or ``"wrap"``.
+    mask
+        Boolean, True where a pixel is valid; of the image's shape, with or without the channel axis. The others are
+        missing, which makes the result a float: a missing pixel counts as the mean of the valid pixels under the same
+        window, weighted by the taps' magnitudes. For kernels without negative taps that is normalised convolution
+        (Knutsson and Westin, CVPR 1993). The boundary extends the mask as it extends the image, and `fill` is valid.
+        Where all taps meet missing pixels the result is NaN, or `fill` for an integer `dtype`.
+    nan
+        ``"propagate"`` (default) or ``"normalize"``: NaN pixels are missing, and with ``fill=nan`` the outside is too.
+    precision
+        The promise on the error: ``"highest"`` (default), ``"high"`` or ``"medium"``.
+    algorithm
+        ``"windows"`` or ``"reference"``; default: chosen.
+    out
+        Array of the result's shape and type to write to; it must not overlap an input.
+
+    Raises
+    ------
+    InvalidArgument, InvalidType
+        For arguments that do not fit, with the rule and the way out.
+    UnprovenRange
+        If sums of 64-bit integers might not fit int64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import striderule as sr
+    >>> image = np.array([[0, 0, 0, 0], [0, 9, 9, 0], [0, 0, 0, 0]], np.uint8)
+    >>> sr.correlate(image, [[-1, 0, 1]])
+    array([[ 0,  0,  0,  0],
+           [ 9,  9, -9, -9],
+           [ 0,  0,  0,  0]], dtype=int32)
+    >>> sr.correlate([1.0, np.nan, 3.0], [1, 1, 1], nan="normalize", mode="valid")
+    array([6.])
+    """
+    return _filter(
+        image,
+        kernel,
+        flipped=False,
+        words=_Words.of(mode, overflow, nan, precision, algorithm, dtype),
+        boundary=boundary,
+        fill=fill,
+        stride=stride,
+        dilation=dilation,
+        origin=origin,
+        axes=axes,
+        channel_axis=channel_axis,
+        mask=mask,
+        out=out,
+    )
+
+
+@answers(IMAGE_NAMES)
+@accepts_input
+def convolve(
+    image: npt.ArrayLike,
+    kernel: npt.ArrayLike,
+    *,
+    mode: Mode = "same",
+    boundary: Any = "symmetric",
+    fill: complex = 0,
+    stride: Any = 1,
+    dilation: Any = 1,
+    origin: Any = 0,
+    axes: Any = None,
+    channel_axis: int | None = None,
+    dtype: npt.DTypeLike | None = None,
+    overflow: Literal["saturate", "wrap"] = "saturate",
+    mask: npt.ArrayLike | None = None,
+    nan: Nan = "propagate",
+    precision: str | None = None,
+    algorithm: str | None = None,
+    out: Array | None = None,
+) -> Array:
+    """Flip the kernel along every axis, then slide it over the image, multiply and add.
+
+    out[i] = sum over taps t of kernel[t] * image[i * stride + (centre - t) * dilation], centre = k // 2 + origin
+
+    The arguments, their defaults, the result and the errors are those of `correlate`. With the kernel flipped first this
+    is `correlate` centred on (k - 1) // 2 - origin, as in ``scipy.ndimage.convolve``. ``scipy.signal`` and NumPy centre
+    kernels of even length elsewhere: see docs/centre.md.
+
+    Parameters
+    ----------
+    image, kernel, mode, boundary, fill, stride, dilation, origin, axes, channel_axis
+        As in `correlate`.
+    dtype, overflow, mask, nan, precision, algorithm, out
+        As in `correlate`.
+
+    Raises
+    ------
+    InvalidArgument, InvalidType, UnprovenRange
+        As in `correlate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import striderule as sr
+    >>> sr.convolve(np.array([0, 0, 1, 0, 0]), [1, 2, 3], boundary="constant")
+    array([0, 1, 2, 3, 0])
+    >>> sr.correlate(np.array([0, 0, 1, 0, 0]), [1, 2, 3], boundary="constant")
+    array([0, 3, 2, 1, 0])
+    """
+    return _filter(
+        image,
+        kernel,
+        flipped=True,
+        words=_Words.of(mode, overflow, nan, precision, algorithm, dtype),
+        boundary=boundary,
+        fill=fill,
+        stride=stride,
+        dilation=dilation,
+        origin=origin,
+        axes=axes,
+        channel_axis=channel_axis,
+        mask=mask,
+        out=out,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The arguments that are words, known to be right."""
+
+    mode: str
+    overflow: Literal["saturate", "wrap", "refuse"]
+    normalize: bool
+    precision: str
+    algorithm: str | None
+    dtype: np.dtype[Any] | None
+
+    @classmethod
+    def of(cls, mode: Any, overflow: Any, nan: Any, precision: Any, algorithm: Any, dtype: Any) -> _Words:
+        if nan not in ("propagate", "normalize"):
+            raise InvalidArgument(f"nan must be 'propagate' or 'normalize', got {nan!r}")
+        return cls(
+            mode_word(mode),
+            overflow_word(overflow),
+            nan == "normalize",
+            precision_word(precision),
+            algorithm_word(algorithm),
+            dtype_word(dtype),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Slide:
+    """How a kernel of one shape slides over an image of one shape, and by which algorithm."""
+
+    axes: Ints
+    size: Ints
+    kernel: Ints
+    stride: Ints
+    dilation: Ints
+    sides: Sides
+    boundary: Words
+    output_size: Ints
+    words: _Words
+
+    def output_shape(self, image: Ints) -> Ints:
+        """Return the shape of the result, whose axes stand as in the image."""
+        sizes = dict(zip(self.axes, self.output_size, strict=True))
+        return tuple(sizes.get(axis, n) for axis, n in enumerate(image))
+
+    def __call__(self, pixels: Array, taps: Array, fill: Any, work: np.dtype[Any]) -> Array:
+        """Return the sums of products; complex ones as their real and imaginary parts, formed from real sums."""
+        if pixels.dtype.kind != "c" and taps.dtype.kind != "c":
+            return self._real(pixels, taps, fill, work)
+        if pixels.dtype.kind != "c":
+            parts = self._real(pixels, taps.real, fill, work), self._real(pixels, taps.imag, fill, work)
+        elif taps.dtype.kind != "c":
+            parts = self._real(pixels.real, taps, fill.real, work), self._real(pixels.imag, taps, fill.imag, work)
+        else:
+            with np.errstate(all="ignore"):
+                parts = (
+                    self._real(pixels.real, taps.real, fill.real, work)
+                    - self._real(pixels.imag, taps.imag, fill.imag, work),
+                    self._real(pixels.real, taps.imag, fill.real, work)
+                    + self._real(pixels.imag, taps.real, fill.imag, work),
+                )
+        result = np.empty(parts[0].shape, np.result_type(work, np.complex64))
+        result.real, result.imag = parts
+        return result
+
+    def _real(self, pixels: Array, taps: Array, fill: Any, work: np.dtype[Any]) -> Array:
+        shape = self.output_shape(pixels.shape)
+        if 0 in shape:
+            return np.zeros(shape, work)
+        rank = len(self.axes)
+        last = range(-rank, 0)
+        planes = np.moveaxis(pixels, self.axes, last)
+        problem = Convolution.from_shapes(
+            (prod(planes.shape[:-rank]), 1, *self.size),
+            (1, 1, *self.kernel),
+            stride=self.stride,
+            padding=self.sides,
+            dilation=self.dilation,
+            boundary=self.boundary,
+            zero_taps="skip",
+            dtype=work.name,
+        )
+        plan = choose(problem, self.words.precision, self.words.algorithm)
+        result: Array = table.family("stencil", plan.algorithm).stencil(problem, planes, taps, fill)
+        return np.moveaxis(result, last, self.axes)
+
+
+def _slide(
+    image: Array,
+    taps: Array,
+    flipped: bool,
+    words: _Words,
+    *,
+    boundary: Any,
+    stride: Any,
+    dilation: Any,
+    origin: Any,
+    axes: Any,
+    channel_axis: Any,
+) -> _Slide:
+    """Check the geometry and return it."""
+    if image.ndim == 0:
+        raise InvalidArgument("image must have at least one axis, got a single number")
+    chosen = filtered_axes(image.ndim, axes, channel_axis)
+    check_kernel_fits(taps.shape, image.shape, chosen, channel_axis)
+    rank = len(chosen)
+    size = tuple(image.shape[axis] for axis in chosen)
+    steps = per_axis(stride, rank, "stride", 1)
+    gaps = per_axis(dilation, rank, "dilation", 1)
+    sides = kernel_sides(words.mode, taps.shape, gaps, origin, flipped=flipped)
+    outputs = image_output_size(words.mode, size, taps.shape, steps, gaps)
+    return _Slide(chosen, size, taps.shape, steps, gaps, sides, parse_boundary(boundary, rank), outputs, words)
+
+
+def _filter(
+    image: Any,
+    kernel: Any,
+    *,
+    flipped: bool,
+    words: _Words,
+    fill: Any,
+    channel_axis: int | None,
+    mask: Any,
+    out: Array | None,
+    **geometry: Any,
+) -> Array:
+    """Check everything, compute, and cast the result."""
+    pixels = array(image, "image")
+    taps, weak = kernel_array(kernel)
+    slide = _slide(pixels, taps, flipped, words, channel_axis=channel_axis, **geometry)
+    outside = fill_number(fill, pixels.dtype, normalize=words.normalize)
+    channel = None if channel_axis is None else axis_number(channel_axis, pixels.ndim, "channel_axis")
+    valid = None if mask is None else mask_array(mask, pixels, channel)
+    leaves_out = valid is not None or outside is None
+    types = choose_types(pixels, taps, weak=weak, fill=outside, asked=words.dtype, normalized=leaves_out)
+    inputs = [operand for operand in (pixels, taps, valid) if operand is not None]
+    check_out(out, slide.output_shape(pixels.shape), types.final, inputs)
+    ready = in_work_type(np.flip(taps) if flipped else taps, types.work)
+    missing = missing_pixels(pixels, valid, nan_is_missing=words.normalize)
+    result = normalized(slide, pixels, missing, ready, outside, types.work, _nowhere(types, outside))
+    return finish(result, types.final, words.overflow, out)
+
+
+def _nowhere(types: Types, fill: Any) -> Any:
+    """Return what stands where there is nothing to compute from: NaN, or `fill` in integers, which have no NaN."""
+    return np.nan if types.final.kind in "fc" or fill is None else fill
