@@ -150,14 +150,13 @@ def _max_axis(x: Array, axis: int, sweep: Sweep) -> Array:
 
 def _best_of(values: Array, axis: int) -> Array:
     """Return where the largest stands along an axis (kept, of length 1): the first of equals, the last NaN."""
-    best = values.argmax(axis=axis, keepdims=True)
+    best: Array = values.argmax(axis=axis, keepdims=True)
     if values.dtype.kind == "f":
         missing = np.isnan(values)
         if missing.any():
             last = values.shape[axis] - 1 - np.flip(missing, axis).argmax(axis=axis, keepdims=True)
             best = np.where(missing.any(axis=axis, keepdims=True), last, best)
-    view: Array = x[(slice(None),) * axis + (places,)]
-    return view
+    return best
 
 
 def _keep_larger(best: Array, where: Array, values: Array, places: Array) -> None:
