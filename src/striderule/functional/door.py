@@ -148,7 +148,8 @@ def dtype_word(dtype: Any) -> np.dtype[Any] | None:
         raise InvalidType(f"dtype must be a NumPy type, got {dtype!r}") from None
     if asked.kind not in "biufc" or asked.itemsize > (16 if asked.kind == "c" else 8):
         raise InvalidType(f"dtype must be bool, an integer, float16 to float64 or a complex type, got {asked}")
-    return asked.newbyteorder("=")
+    native: np.dtype[Any] = asked.newbyteorder("=")
+    return native
 
 
 def largest_magnitude(values: Array) -> int:
@@ -199,7 +200,7 @@ def _overlap(a: Array, b: Array) -> bool:
     if not np.may_share_memory(a, b):
         return False
     try:
-        return np.shares_memory(a, b, max_work=100_000)
+        return np.shares_memory(a, b, max_work=100_000)  # type: ignore[arg-type]  # the stub knows only 0 and -1
     except np.exceptions.TooHardError:
         return True
 

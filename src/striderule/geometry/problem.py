@@ -6,7 +6,7 @@ plain integers and words, so it can be compared, hashed, printed and kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
 
@@ -126,6 +126,10 @@ class Convolution:
         check_count(problem.output_shape, "the output")
         return problem
 
+    def bounded(self, bound: int) -> Convolution:
+        """Return the same problem with a proved limit of every |sum|."""
+        return replace(self, bound=bound)
+
     @property
     def rank(self) -> int:
         """Number of spatial axes."""
@@ -234,6 +238,10 @@ class TransposedConvolution:
         check_count(problem.output_shape, "the output")
         return problem
 
+    def bounded(self, bound: int) -> TransposedConvolution:
+        """Return the same problem with a proved limit of every |sum|."""
+        return replace(self, bound=bound)
+
     @property
     def rank(self) -> int:
         """Number of spatial axes."""
@@ -315,6 +323,20 @@ class LocalConvolution:
         if any(t < 1 for t in shares):
             raise InvalidArgument(f"weight must have at least one kernel on every tile axis, got {shares}")
         return cls(plain, shares)
+
+    def bounded(self, bound: int) -> LocalConvolution:
+        """Return the same problem with a proved limit of every |sum|."""
+        return replace(self, plain=self.plain.bounded(bound))
+
+    @property
+    def output_shape(self) -> Ints:
+        """(batch, out channels, *output size)."""
+        return self.plain.output_shape
+
+    @property
+    def out_channels(self) -> int:
+        """Number of output channels."""
+        return self.plain.out_channels
 
     @property
     def dtype(self) -> Arithmetic:

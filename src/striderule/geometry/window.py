@@ -162,7 +162,7 @@ def output_size(size: Sizes, kernel: Sizes, stride: Sizes = 1, padding: Pads = 0
     >>> output_size((5, 6), 3, padding=(1, (0, 2)))
     (5, 6)
     """
-    return _map(lambda i, k, s, p, d: positions(i, k, s, *p, d), size, kernel, stride, padding, dilation)
+    return _map(lambda i, k, s, p, d: positions(i, k, s, p[0], p[1], d), size, kernel, stride, padding, dilation)
 
 
 def pool_output_size(

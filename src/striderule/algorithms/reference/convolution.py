@@ -84,7 +84,7 @@ def local_convolution(problem: LocalConvolution, x: Array, weight: Array, fill: 
     out = np.empty(plain.output_shape, object)
     for n, o, *j in every(plain.output_shape):
         share = tuple(i % t for i, t in zip(j, problem.tile, strict=True))
-        weights = weight[(o, slice(None), *share)]
+        weights = weight[o][(slice(None), *share)]
         out[(n, o, *j)] = window_sum(plain, x, weights, n, o, tuple(j), fill)
     return narrow(out, plain.dtype)
 

@@ -1,0 +1,314 @@
+"""Convolution from strided views and tensor products.
+
+Two ways, by what the problem looks like:
+
+- *columns*: the windows of a block of outputs are copied into a matrix and multiplied by the weights (BLAS does the
+  work). Best where a sum runs over many channels.
+- *taps*: for each tap, a shifted view of the input times one number is added to the block. Best for images and
+  depthwise layers, where a sum has few terms; it alone can skip taps and leave zero padding out of the sums.
+
+Blocks are cut by the problem of one image, so that results never depend on the batch size, and bound the workspace.
+float32 sums are formed in chains of at most `CHAIN` terms and then combined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
+
+from striderule.algorithms.windows.extend import extend
+from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
+
+Array = npt.NDArray[Any]
+Ints = tuple[int, ...]
+
+CHAIN = 128
+# Elements of a column matrix or block: 2 MiB of float32, within the second-level cache of most processors.
+COLUMNS = 1 << 19
+# Outputs of a block that is swept tap by tap: it stays in the first- or second-level cache between taps.
+SWEEP = 1 << 15
+# float64 holds every integer up to here, so BLAS can form exact integer sums.
+EXACT = 2**53
+
+
+def arithmetic(dtype: str, bound: int | None) -> np.dtype[Any]:
+    """Return the type to multiply in: float64 serves integers whose sums are proved to fit it exactly."""
+    if np.dtype(dtype).kind in "iu" and bound is not None and bound < EXACT:
+        return np.dtype(np.float64)
+    return np.dtype(dtype)
+
+
+def windows_of(padded: Array, problem: Convolution | Unfold) -> Array:
+    """Return the view (channels, *output, *kernel) of one padded image (channels, *padded size)."""
+    rank = len(problem.size)
+    steps = padded.strides[-rank:]
+    shape = (*padded.shape[:-rank], *problem.output_size, *problem.kernel)
+    strides = (
+        *padded.strides[:-rank],
+        *(step * s for step, s in zip(steps, problem.stride, strict=True)),
+        *(step * d for step, d in zip(steps, problem.dilation, strict=True)),
+    )
+    return as_strided(padded, shape, strides, writeable=False)
+
+
+def row_blocks(rows: int, elements_per_row: int, budget: int) -> Iterator[slice]:
+    """Cut `rows` into slices of about `budget` elements."""
+    step = max(1, budget // max(1, elements_per_row))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
+
+
+def meeting(
+    windows: tuple[slice, ...], stride: Ints, shift: Ints, size: Ints
+) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
+    """Return the indices j of `windows` for which j * stride + shift lies in [0, size), and those positions.
+
+    Both as one slice an axis; None where there are none.
+    """
+    used, reached = [], []
+    for window, step, offset, n in zip(windows, stride, shift, size, strict=True):
+        low = max(window.start, -(offset // step))
+        high = min(window.stop, (n - 1 - offset) // step + 1)
+        if low >= high:
+            return None
+        start = low * step + offset
+        used.append(slice(low, high))
+        reached.append(slice(start, start + (high - low - 1) * step + 1, step))
+    return tuple(used), tuple(reached)
+
+
+def _shifts(problem: TransposedConvolution | Unfold, tap: Ints) -> Ints:
+    """Return where a tap of the window at 0 lies: tap * dilation - padding before."""
+    return tuple(t * d - p[0] for t, d, p in zip(tap, problem.dilation, problem.padding, strict=True))
+
+
+def chained_matmul(a: Array, b: Array) -> Array:
+    """Return a @ b with single-precision sums cut into chains of `CHAIN` terms, combined in double precision."""
+    terms = a.shape[-1]
+    if terms <= CHAIN or a.dtype not in (np.float32, np.complex64):
+        short: Array = np.matmul(a, b)
+        return short
+    parts = [slice(start, start + CHAIN) for start in range(0, terms, CHAIN)]
+    total: Array = np.matmul(a[..., parts[0]], b[..., parts[0], :])
+    if len(parts) > CHAIN:
+        total = total.astype(np.result_type(total, np.float64))
+    for part in parts[1:]:
+        total += np.matmul(a[..., part], b[..., part, :])
+    return total
+
+
+def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) -> Array:
+    """out[n, o, j] = sum over c and t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before]."""
+    dtype = arithmetic(problem.dtype, problem.bound)
+    out = np.empty(problem.output_shape, problem.dtype)
+    if out.size == 0 or problem.terms == 0:
+        out[...] = 0
+        return out
+    weight = weight.astype(dtype, copy=False)
+    way = _taps if _goes_by_taps(problem, x, weight, fill) else _columns
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        way(problem, x, weight, fill, dtype, out)
+    return out
+
+
+def _goes_by_taps(problem: Convolution, x: Array, weight: Array, fill: Any) -> bool:
+    """Tell whether the sums are short, or their terms must be left out one by one."""
+    per_group = problem.in_channels // problem.groups
+    if per_group * problem.out_channels // problem.groups <= 4:
+        return True
+    finite = weight.dtype.kind not in "fc" or bool(np.isfinite(weight).all())
+    if fill == 0 and not finite and any(side > 0 for pair in problem.padding for side in pair):
+        return True
+    if problem.zero_taps == "count" or x.dtype.kind not in "fc":
+        return False
+    return bool((weight == 0).any()) and not (np.isfinite(x).all() and np.isfinite(fill))
+
+
+def _columns(problem: Convolution, x: Array, weight: Array, fill: Any, dtype: np.dtype[Any], out: Array) -> None:
+    """Block by block: out = weights (out, in * taps) @ columns (in * taps, outputs), for all groups at once."""
+    groups, rank = problem.groups, problem.rank
+    matrix = weight.reshape(groups, problem.out_channels // groups, problem.terms)
+    rows, *rest = problem.output_size
+    row = prod(rest)
+    for n in range(problem.batch):
+        padded = extend(x[n], problem.padding, problem.boundary, fill, dtype)
+        view = windows_of(padded, problem)
+        # (channels, *output, *kernel) -> (channels, *kernel, *output): a sum's terms come first, as in the weights
+        view = view.transpose(0, *range(1 + rank, 1 + 2 * rank), *range(1, 1 + rank))
+        for block in row_blocks(rows, problem.terms * groups * row, COLUMNS):
+            cut = view[(slice(None),) * (1 + rank) + (block,)]
+            columns = cut.reshape(groups, problem.terms, -1)
+            sums = chained_matmul(matrix, columns)
+            out[n, :, block] = sums.reshape(problem.out_channels, block.stop - block.start, *rest)
+
+
+def _taps(problem: Convolution, x: Array, weight: Array, fill: Any, dtype: np.dtype[Any], out: Array) -> None:
+    """Sweep blocks of rows tap by tap: out[group, o] += weight[group, o, c, t] * shifted input[group, c]."""
+    groups = problem.groups
+    per_in, per_out = problem.in_channels // groups, problem.out_channels // groups
+    weights = weight.reshape(groups, per_out, per_in, *problem.kernel)
+    implicit = tuple(
+        tuple(side > 0 and word == "constant" and fill == 0 for side, word in zip(pair, words, strict=True))
+        for pair, words in zip(problem.padding, problem.boundary, strict=True)
+    )
+    # Zero padding is not written out: the sums run over what is inside. Everything else is.
+    explicit = tuple(
+        tuple(0 if zero else side for side, zero in zip(pair, zeros, strict=True))
+        for pair, zeros in zip(problem.padding, implicit, strict=True)
+    )
+    before = tuple(pair[0] if zeros[0] else 0 for pair, zeros in zip(problem.padding, implicit, strict=True))
+    rows, *rest = problem.output_size
+    for n in range(problem.batch):
+        source = extend(x[n], explicit, problem.boundary, fill, x.dtype)  # type: ignore[arg-type]
+        source = source.reshape(groups, per_in, *source.shape[1:])
+        target = out[n].reshape(groups, per_out, *problem.output_size)
+        for block in row_blocks(rows, problem.out_channels * prod(rest), SWEEP):
+            target[:, :, block] = _sweep(problem, source, weights, before, block, dtype)
+
+
+def _sweep(
+    problem: Convolution, source: Array, weights: Array, before: Ints, block: slice, dtype: np.dtype[Any]
+) -> Array:
+    """Return the sums of one block of output rows, (groups, out, rows, *rest)."""
+    groups, per_out, per_in = weights.shape[:3]
+    shape = (groups, per_out, block.stop - block.start, *problem.output_size[1:])
+    total = np.zeros(shape, dtype)
+    chain: Array | None = None
+    product = np.empty(shape, dtype)
+    single = dtype in (np.float32, np.complex64)
+    done = 0
+    for tap in np.ndindex(*problem.kernel):
+        region = _region(problem, tap, source.shape[2:], before, block)
+        if region is None:
+            continue
+        inside, shifted = region
+        for c in range(per_in):
+            w = weights[:, :, c][(slice(None), slice(None), *tap)]
+            if problem.zero_taps == "skip" and not w.any():
+                continue
+            scale = w.reshape(groups, per_out, *(1,) * problem.rank)
+            part = product[(slice(None), slice(None), *inside)]
+            values = source[:, c][(slice(None), *shifted)][:, None]
+            np.multiply(values, scale, out=part, dtype=dtype, casting="unsafe")
+            if problem.zero_taps == "skip" and not w.all():
+                part[np.broadcast_to(scale == 0, part.shape)] = 0
+            if single and done and done % CHAIN == 0:
+                chain = total if chain is None else np.add(chain, total, out=chain)
+                total = np.zeros(shape, dtype)
+            total[(slice(None), slice(None), *inside)] += part
+            done += 1
+    return total if chain is None else chain + total
+
+
+def _region(
+    problem: Convolution, tap: Ints, size: Ints, before: Ints, block: slice
+) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
+    """Return where in the block a tap falls inside the source, and the part of the source that it meets there."""
+    windows = (block, *(slice(0, count) for count in problem.output_size[1:]))
+    shifts = tuple(t * d - b for t, d, b in zip(tap, problem.dilation, before, strict=True))
+    met = meeting(windows, problem.stride, shifts, size)
+    if met is None:
+        return None
+    used, reached = met
+    return tuple(slice(u.start - w.start, u.stop - w.start) for u, w in zip(used, windows, strict=True)), reached
+
+
+def local_convolution(problem: LocalConvolution, x: Array, weight: Array, fill: Any = 0) -> Array:
+    """As `convolution`, with the weights of the output position modulo the tile."""
+    plain, tile = problem.plain, problem.tile
+    dtype = arithmetic(plain.dtype, plain.bound)
+    out = np.empty(plain.output_shape, plain.dtype)
+    if out.size == 0 or plain.terms == 0:
+        out[...] = 0
+        return out
+    weight = weight.astype(dtype, copy=False)
+    finite = weight.dtype.kind not in "fc" or bool(np.isfinite(weight).all())
+    keep_out = not finite and fill == 0
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        for n in range(plain.batch):
+            view = windows_of(extend(x[n], plain.padding, plain.boundary, fill, dtype), plain)
+            inside = windows_of(extend(np.ones(plain.size, bool)[None], plain.padding, plain.boundary, 0), plain)
+            for share in np.ndindex(*tile):
+                positions = tuple(slice(t, None, step) for t, step in zip(share, tile, strict=True))
+                weights = weight[(slice(None), slice(None), *share)]
+                mask = inside[(slice(None), *positions)] if keep_out else None
+                out[n][(slice(None), *positions)] = _shared(plain, view[(slice(None), *positions)], weights, mask)
+    return out
+
+
+def _shared(problem: Convolution, view: Array, weights: Array, inside: Array | None) -> Array:
+    """Return the outputs (out, *positions) of the windows (in, *positions, *kernel) that share `weights`."""
+    groups, rank = problem.groups, problem.rank
+    per_in = problem.in_channels // groups
+    order = (0, *range(1 + rank, 1 + 2 * rank), *range(1, 1 + rank))
+    columns = view.transpose(order).reshape(groups, problem.terms, -1)
+    matrix = weights.reshape(groups, problem.out_channels // groups, problem.terms)
+    if inside is None:
+        sums = chained_matmul(matrix, columns)
+    else:  # an infinite weight on zero padding contributes nothing
+        hits = np.repeat(inside.transpose(order).reshape(1, prod(problem.kernel), -1), per_in, axis=0)
+        hits = hits.reshape(problem.terms, -1)
+        products = matrix[:, :, :, None] * columns[:, None]
+        sums = np.where(hits, products, 0).sum(axis=2)
+    return sums.reshape(problem.out_channels, *view.shape[1 : 1 + rank])
+
+
+def transposed_convolution(problem: TransposedConvolution, x: Array, weight: Array) -> Array:
+    """out[n, o, i * stride + t * dilation - before] += x[n, c, i] * weight[c, o, t], one tap at a time."""
+    dtype = arithmetic(problem.dtype, problem.bound)
+    long = dtype in (np.float32, np.complex64) and prod(problem.kernel) > CHAIN
+    out = np.zeros(problem.output_shape, np.result_type(dtype, np.float64) if long else dtype)
+    if out.size == 0 or x.size == 0 or problem.in_channels == 0:
+        return out.astype(problem.dtype)
+    groups, rank = problem.groups, problem.rank
+    per_in, per_out = problem.in_channels // groups, problem.out_channels // groups
+    weights = weight.astype(dtype, copy=False).reshape(groups, per_in, per_out, *problem.kernel)
+    inputs = tuple(slice(0, n) for n in problem.size)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        for n in range(problem.batch):
+            source = x[n].astype(dtype, copy=False).reshape(groups, per_in, *problem.size)
+            target = out[n].reshape(groups, per_out, *problem.output_size)
+            for tap in np.ndindex(*problem.kernel):
+                shifts = _shifts(problem, tap)
+                met = meeting(inputs, problem.stride, shifts, problem.output_size)
+                if met is None:
+                    continue
+                used, reached = met
+                part = source[(slice(None), slice(None), *used)]
+                flat = part.reshape(groups, per_in, -1)
+                matrix = weights[(..., *tap)].transpose(0, 2, 1)
+                sums = chained_matmul(matrix, flat)
+                target[(slice(None), slice(None), *reached)] += sums.reshape(groups, per_out, *part.shape[-rank:])
+    return out.astype(problem.dtype, copy=False)
+
+
+def unfold(problem: Unfold, x: Array, fill: Any = 0) -> Array:
+    """columns[n, (c, t), j] = x[n, c, j * stride + t * dilation - before]."""
+    rank = len(problem.size)
+    columns = np.empty((problem.batch, problem.channels, *problem.kernel, *problem.output_size), x.dtype)
+    order = (0, *range(1 + rank, 1 + 2 * rank), *range(1, 1 + rank))
+    for n in range(problem.batch):
+        padded = extend(x[n], problem.padding, problem.boundary, fill)
+        columns[n] = windows_of(padded, problem).transpose(order)
+    return columns.reshape(problem.columns_shape)
+
+
+def fold(problem: Unfold, columns: Array) -> Array:
+    """x[n, c, j * stride + t * dilation - before] += columns[n, (c, t), j]; what falls outside is dropped."""
+    parts = columns.reshape((problem.batch, problem.channels, *problem.kernel, *problem.output_size))
+    dtype = np.dtype(np.float32) if columns.dtype == np.float16 else columns.dtype
+    dtype = np.dtype(np.int64) if dtype.kind in "biu" else dtype
+    x = np.zeros((problem.batch, problem.channels, *problem.size), dtype)
+    whole = (slice(None), slice(None))
+    counts = tuple(slice(0, count) for count in problem.output_size)
+    for tap in np.ndindex(*problem.kernel):
+        met = meeting(counts, problem.stride, _shifts(problem, tap), problem.size)
+        if met is not None:
+            used, reached = met
+            x[(*whole, *reached)] += parts[(*whole, *tap, *used)]
+    return x
