@@ -180,9 +180,9 @@ def convolve(
 
     out[i] = sum over taps t of kernel[t] * image[i * stride + (centre - t) * dilation], centre = k // 2 + origin
 
-    The arguments, their defaults, the result and the errors are those of `correlate`. With the kernel flipped first this
-    is `correlate` centred on (k - 1) // 2 - origin, as in ``scipy.ndimage.convolve``. ``scipy.signal`` and NumPy centre
-    kernels of even length elsewhere: see docs/centre.md.
+    The arguments, their defaults, the result and the errors are those of `correlate`. With the kernel flipped first
+    this is `correlate` centred on (k - 1) // 2 - origin, as in ``scipy.ndimage.convolve``. ``scipy.signal`` and NumPy
+    centre kernels of even length elsewhere: see docs/centre.md.
 
     Parameters
     ----------

@@ -10,10 +10,11 @@ with the kernel as applicability and the mask as certainty), times the kernel's 
 
     out   = sum of all w * (sum over valid taps of w x) / (sum over valid taps of w)
 
-That quotient has no meaning for kernels with taps of both signs, whose partial sums may vanish. The form above has one for
-all of them: for kernels that sum to zero (derivatives) it is the correlation of the valid pixels' differences from their
-local mean. In every case a constant image with holes gives what the constant image gives, adding a constant to the image
-adds the same constant times the kernel's sum, and windows without missing pixels give the plain result, to the last bit.
+That quotient has no meaning for kernels with taps of both signs, whose partial sums may vanish. The form above has one
+for all of them: for kernels that sum to zero (derivatives) it is the correlation of the valid pixels' differences from
+their local mean. In every case a constant image with holes gives what the constant image gives, adding a constant to
+the image adds that constant times the kernel's sum, and windows without missing pixels give the plain result, to the
+last bit.
 """
 
 from __future__ import annotations

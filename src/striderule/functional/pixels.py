@@ -2,8 +2,8 @@
 
 The rules, in the order in which they are tried:
 
-- image and kernel of integers or booleans: exact integers, int32 for operands of up to 16 bits, else int64. Nested lists
-  are weak: they widen nothing. Where the kernel is so large that a sum might not fit int32, the result is int64.
+- image and kernel of integers or booleans: exact integers, int32 for operands of up to 16 bits, else int64. Nested
+  lists are weak: they widen nothing. Where the kernel is so large that a sum might not fit int32, the result is int64.
 - image of integers, kernel of floats: float32, float64 for integers of 32 and 64 bits.
 - image of floats or complex numbers: NumPy's promotion; a kernel given as nested lists is weak.
 - `dtype` has the last word on what comes out. A wider float is also computed wider.
@@ -59,7 +59,7 @@ def fill_number(fill: Any, dtype: DType, *, normalize: bool) -> int | float | co
         If the image's type cannot hold the value.
     """
     value = number(fill, "fill")
-    if normalize and value != value:
+    if normalize and np.isnan(value):
         return None
     if isinstance(value, complex) and dtype.kind != "c":
         if value.imag:
@@ -76,7 +76,7 @@ def fill_number(fill: Any, dtype: DType, *, normalize: bool) -> int | float | co
 
 def _integer_fill(value: Any, dtype: DType) -> int:
     if not math.isfinite(value) or value != int(value):
-        hint = " or nan='normalize', where a NaN outside counts as missing" if value != value else ""
+        hint = " or nan='normalize', where a NaN outside counts as missing" if np.isnan(value) else ""
         raise InvalidArgument(
             f"fill={value} is not a value of an image of {dtype}; pass an integer, or image.astype(numpy.float32){hint}"
         )

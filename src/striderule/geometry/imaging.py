@@ -1,8 +1,8 @@
 """How a kernel lies on an image: which axes it filters, where its centre is, what it needs beyond the border.
 
-The centre of a kernel of length k is the tap k // 2 when it is slid as it is (correlate). Flipped first (convolve), it is
-the tap (k - 1) // 2 of the flipped kernel, so in both the tap k // 2 *of the kernel as written* lies on the pixel. Both
-are the choice of ``scipy.ndimage``, whose `origin` is followed too.
+The centre of a kernel of length k is the tap k // 2 when it is slid as it is (correlate). Flipped first (convolve), it
+is the tap (k - 1) // 2 of the flipped kernel, so in both the tap k // 2 *of the kernel as written* lies on the pixel.
+Both are the choice of ``scipy.ndimage``, whose `origin` is followed too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def axis_number(axis: Any, rank: int, argument: str) -> int:
     """
     number = integer(axis, argument)
     if not -rank <= number < rank:
-        raise InvalidArgument(f"{argument} must be from {-rank} to {rank - 1} for an image of {rank} axes, got {number}")
+        raise InvalidArgument(
+            f"{argument} must be from {-rank} to {rank - 1} for an image of {rank} axes, got {number}"
+        )
     return number % rank
 
 
@@ -59,12 +61,13 @@ def filtered_axes(rank: int, axes: Any = None, channel_axis: Any = None) -> Ints
         raise InvalidArgument(f"axes must name each axis once, got {axes} for an image of {rank} axes")
     if channel in chosen:
         raise InvalidArgument(
-            f"axes must not name the channel axis, which is left alone, got axes={axes} and channel_axis={channel_axis};"
-            " leave channel_axis away to filter across the channels"
+            f"axes must not name the channel axis, which is left alone, got axes={axes} and "
+            f"channel_axis={channel_axis}; leave channel_axis away to filter across the channels"
         )
     if not chosen:
         raise InvalidArgument(
-            f"at least one axis must be filtered, got axes={axes} and channel_axis={channel_axis} for an image of {rank} axes"
+            f"at least one axis must be filtered, got axes={axes} and channel_axis={channel_axis} for an image of "
+            f"{rank} axes"
         )
     return chosen
 

@@ -180,7 +180,9 @@ def _sum_of_taps(window: Array, axes: list[Axis], taps: list[tuple[Ints, Any]], 
         out += pending.pop()[1]
 
 
-def _chain(window: Array, steps: list[tuple[int, int]], taps: list[tuple[Ints, Any]], out: Array, scratch: Array) -> None:
+def _chain(
+    window: Array, steps: list[tuple[int, int]], taps: list[tuple[Ints, Any]], out: Array, scratch: Array
+) -> None:
     """Write the plain sum of some taps to `out`, one after the other."""
     out[...] = 0
     for offsets, value in taps:
