@@ -1,0 +1,145 @@
+"""The page: one file with everything in it, so that it opens offline and can be sent to a friend."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from importlib import resources
+from string import Template
+
+from striderule._version import __version__
+from striderule.tour import highlight, markdown
+from striderule.tour.cells import Chapter
+from striderule.tour.photographs import CREDIT
+from striderule.tour.running import Run, Shown
+from striderule.tour.showing import Shot
+
+TITLE = "Convolution, step by step"
+INTRODUCTION = """
+A small array of numbers slides over a large one; at every place the two are multiplied and added up. That is all, and
+it blurs photographs, finds edges and makes up most of the work of the networks that recognise faces.
+
+These chapters take it apart, one idea each: first on arrays small enough to do by hand, then on a photograph. The code
+that is shown is the code that was run to make this page, so you can paste it, change a number and look again. Every
+result was also computed by plain loops written from the definition, and the largest difference is printed.
+"""
+
+
+def page(runs: list[Run], *, own_photograph: bool = False) -> str:
+    """Return the whole page as HTML.
+
+    Parameters
+    ----------
+    runs
+        The chapters in their order.
+    own_photograph
+        Whether the reader brought a picture; otherwise the one that comes with the library is credited.
+    """
+    template = Template(_part("page.html"))
+    return template.substitute(
+        title=escape(TITLE),
+        version=escape(__version__),
+        style=_part("page.css").strip(),
+        script=_part("page.js").strip(),
+        contents="\n".join(_entry(run.chapter) for run in runs),
+        introduction=markdown.html(INTRODUCTION) + _verdict(runs),
+        chapters="\n".join(_chapter(run) for run in runs),
+        credit="The photograph is your own." if own_photograph else escape(CREDIT),
+    )
+
+
+def _part(name: str) -> str:
+    return (resources.files("striderule.tour") / "theme" / name).read_text(encoding="utf-8")
+
+
+def _entry(chapter: Chapter) -> str:
+    number = "" if chapter.number is None else str(chapter.number)
+    return f'<li><a href="#{chapter.slug}"><span>{number}</span>{escape(chapter.title)}</a></li>'
+
+
+def _verdict(runs: list[Run]) -> str:
+    checks = [found for run in runs for found in run.checks.values()]
+    if not checks:
+        return ""
+    broken = sum(not found.holds for found in checks)
+    if broken:
+        return f"<p><strong>{broken} of {len(checks)} comparisons with the loops do not hold.</strong></p>"
+    return f"<p>On this page: {len(checks)} comparisons with the loops, all within rounding.</p>"
+
+
+def _chapter(run: Run) -> str:
+    chapter = run.chapter
+    parts = [f'<section class="chapter" id="{chapter.slug}">', f"<h2>{escape(chapter.heading)}</h2>"]
+    parts.append(f'<p class="lede">{markdown.inline(chapter.summary)}</p>')
+    parts += [_shown(part) for part in run.shown]
+    if chapter.number is not None:
+        book = f"notebooks/{chapter.slug}.ipynb"
+        parts.append(f'<p class="take">Take it with you: <a href="{book}">this chapter as a notebook</a>.</p>')
+    return "\n".join([*parts, "</section>"])
+
+
+def _shown(part: Shown) -> str:
+    cell = part.cell
+    if cell.kind == "markdown":
+        return markdown.html(cell.source)
+    if cell.kind == "figure":
+        return _figure(part) + _source(cell.source, "How it is drawn")
+    if cell.kind == "check":
+        return _check(part)
+    printed = f"<pre>{escape(part.printed.rstrip())}</pre>" if part.printed else ""
+    return f'<div class="code {cell.kind}"><pre>{highlight.html(cell.source)}</pre>{printed}</div>'
+
+
+def _source(code: str, summary: str) -> str:
+    block = f'<div class="code"><pre>{highlight.html(code)}</pre></div>'
+    return f'<details class="source"><summary>{summary}</summary>{block}</details>'
+
+
+def _check(part: Shown) -> str:
+    holds = all(found.holds for found in (part.checks or {}).values())
+    words = "✓ Equal to the loops" if holds else "✗ Not equal to the loops"
+    source = _source(part.cell.source, "How it is checked")
+    kind = "check" if holds else "check broken"
+    return f'<div class="{kind}"><p>{words}</p><pre>{escape(part.printed.rstrip())}</pre>{source}</div>'
+
+
+def _figure(part: Shown) -> str:
+    images = "".join(
+        _image(shot, drawing.alt) for shot, drawing in zip(part.shots, part.cell.drawings, strict=True)
+    )
+    return f"<figure><div>{images}</div><figcaption>{markdown.inline(part.cell.caption)}</figcaption></figure>"
+
+
+def _image(shot: Shot, alt: str) -> str:
+    kind, data, (width, height) = _compact(shot.png)
+    scale = 96 * shot.inches / width  # browsers count 96 to the inch
+    size = f'width="{round(width * scale)}" height="{round(height * scale)}"'
+    still = _data_uri(kind, data)
+    source = still if shot.gif is None else _data_uri("gif", shot.gif)
+    image = f'<img src="{source}" alt="{escape(alt)}" {size}>'
+    if shot.gif is None:
+        return image
+    # Who has asked for less motion gets the still picture.
+    return f'<picture><source media="(prefers-reduced-motion: reduce)" srcset="{still}">{image}</picture>'
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _compact(png: bytes) -> tuple[str, bytes, tuple[int, int]]:
+    """Return an image for the page: WebP, exact where that is small (drawings), else very close (photographs)."""
+    from PIL import Image, features
+
+    with Image.open(io.BytesIO(png)) as picture:
+        size = picture.size
+        if not features.check("webp"):  # a Pillow built without it
+            return "png", png, size
+        exact = io.BytesIO()
+        picture.convert("RGB").save(exact, "WEBP", lossless=True, quality=60)
+        if exact.tell() < 60_000:
+            return "webp", exact.getvalue(), size
+        close = io.BytesIO()
+        picture.convert("RGB").save(close, "WEBP", quality=88, method=4)
+        return "webp", close.getvalue(), size
