@@ -1,0 +1,1 @@
+"""The command line: ``striderule filter | shape | kernel | tour | config``. Needs the extra ``cli``."""

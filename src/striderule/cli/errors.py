@@ -1,0 +1,64 @@
+"""Mistakes of the caller become one line on the standard error stream and exit code 2."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from striderule.errors import StrideruleError
+
+MISTAKE, INTERRUPTED = 2, 130
+
+# Typer carries its own copy of Click or uses the installed one, depending on its version; this is the right one's.
+UsageProblem: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def fail(message: str, code: int = MISTAKE) -> NoReturn:
+    """Print one line and leave."""
+    line = " ".join(message.split())
+    sys.stderr.write(f"striderule: {line}\n")
+    sys.exit(code)
+
+
+def _terminated(number: int, _: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+class Commands(TyperGroup):
+    """The group of commands, answering every expected error in one line."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *more: Any, **extra: Any) -> Any:
+        """Run a command and leave with its exit code."""
+        # Typer would print a framed report of several lines; the errors are answered here instead.
+        extra["standalone_mode"] = False
+        if threading.current_thread() is threading.main_thread():
+            # An ordinary exit, so that half-written files are taken away on the way out.
+            signal.signal(signal.SIGTERM, _terminated)
+        try:
+            result = super().main(args, prog_name, *more[:1], **extra)
+        except (typer.Abort, KeyboardInterrupt):
+            fail("interrupted", INTERRUPTED)
+        except StrideruleError as error:
+            fail(str(error))
+        except MemoryError as error:
+            fail(f"not enough memory{f': {error}' if str(error) else ''}")
+        except Exception as error:
+            if not isinstance(error, UsageProblem):
+                raise
+            self._usage(error)
+        if result == INTERRUPTED:
+            fail("interrupted", INTERRUPTED)
+        sys.exit(result if isinstance(result, int) else 0)
+
+    def _usage(self, error: Any) -> NoReturn:
+        message = str(error.format_message()).rstrip(".")
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "striderule"
+        fail(f"{message[:1].lower()}{message[1:]}; see {path} --help")

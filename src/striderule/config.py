@@ -1,0 +1,123 @@
+"""What striderule finds on this machine: versions, processor, threads."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striderule._version import __version__
+
+# Optional packages, by the extra that brings them.
+EXTRAS = {
+    "figures": ("matplotlib", "pillow"),
+    "tour": ("nbformat",),
+    "cli": ("typer", "rich", "tifffile", "imagecodecs"),
+}
+
+
+def config() -> dict[str, Any]:
+    """Return versions, processor and threads as plain data.
+
+    Returns
+    -------
+    dict
+        ``striderule``, ``python``, ``numpy``: versions. ``extras``: extra -> package -> version or None. ``processor``:
+        ``name``, ``architecture``, ``features`` (the instruction sets that NumPy found). ``threads``: ``cores``
+        (logical ones), ``usable`` (those this process may run on).
+
+    Examples
+    --------
+    >>> config()["threads"]["cores"] >= 1
+    True
+    """
+    return {
+        "striderule": __version__,
+        "python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "numpy": np.__version__,
+        "system": platform.platform(),
+        "extras": {extra: {name: _version(name) for name in names} for extra, names in EXTRAS.items()},
+        "processor": {"name": _processor(), "architecture": platform.machine(), "features": _features()},
+        "threads": {"cores": os.cpu_count() or 1, "usable": _usable()},
+    }
+
+
+def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what `config` found as (name, text) lines."""
+    processor, threads = found["processor"], found["threads"]
+    extras = [
+        (f"extra {extra}", ", ".join(f"{name} {version or 'missing'}" for name, version in packages.items()))
+        for extra, packages in found["extras"].items()
+    ]
+    return [
+        ("striderule", found["striderule"]),
+        ("Python", found["python"]),
+        ("NumPy", found["numpy"]),
+        ("system", found["system"]),
+        *extras,
+        ("processor", f"{processor['name']} ({processor['architecture']})"),
+        ("features", " ".join(processor["features"]) or "unknown"),
+        ("cores", f"{threads['cores']}, {threads['usable']} of them usable here"),
+    ]
+
+
+def show_config() -> None:
+    """Print what `config` finds, one line an item."""
+    for name, text in lines(config()):
+        print(f"{name:14} {text}")  # noqa: T201 - printing is its task
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """Return the processor's name as its maker writes it, or the architecture where the system does not tell."""
+    if sys.platform == "linux":
+        name = _from_cpuinfo(Path("/proc/cpuinfo"))
+        if name:
+            return name
+    if sys.platform == "darwin":
+        try:
+            command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(  # noqa: S603 - a fixed command of the system
+                command, capture_output=True, text=True, timeout=5, check=True
+            ).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            pass
+    return platform.processor() or platform.machine()
+
+
+def _from_cpuinfo(path: Path) -> str | None:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model") and value.strip():
+            return value.strip()
+    return None
+
+
+def _features() -> list[str]:
+    """Return the instruction sets that NumPy knows and the processor has."""
+    found: Any = np.show_config(mode="dicts")
+    extensions = (found or {}).get("SIMD Extensions", {})
+    return [*extensions.get("baseline", []), *extensions.get("found", [])]
+
+
+def _usable() -> int:
+    """Return how many logical cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
