@@ -1,0 +1,24 @@
+"""Drawings of arrays, windows and layers: functions that take and return matplotlib Axes.
+
+Without `ax=` each makes its own Figure (``ax.figure``) outside pyplot: nothing is shown, and nothing stays registered.
+Pass one of the Axes of your own figure to draw into that.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+from striderule.errors import MissingExtra
+
+if importlib.util.find_spec("matplotlib") is None:
+    raise MissingExtra.of("figures", needs="matplotlib")
+
+from striderule.figures.activations import activation
+from striderule.figures.animation import animate
+from striderule.figures.maps import feature_maps
+from striderule.figures.pictures import image, kernel
+from striderule.figures.receptive import receptive_field
+from striderule.figures.shapes import geometry
+from striderule.figures.steps import window
+
+__all__ = ["activation", "animate", "feature_maps", "geometry", "image", "kernel", "receptive_field", "window"]
