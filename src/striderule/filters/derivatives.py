@@ -1,0 +1,377 @@
+"""Filters that differentiate. Integer images give float32 (float64 for 32 and 64 bits), floats keep their type.
+
+The scale and the sign of each are those of the kernel of the same name; `docs/filters.md` compares them with others'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import numpy as np
+
+from striderule import kernels
+from striderule.errors import InvalidArgument
+from striderule.filters import like as likeness
+from striderule.filters.passes import Operator, apply
+from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional import door
+from striderule.kernels.derivatives import (
+    PREWITT_SMOOTH,
+    SCHARR_SMOOTH,
+    SOBEL_SMOOTH,
+    dog_sigmas,
+    gradient_profiles,
+)
+from striderule.kernels.smoothing import gaussian_profiles
+
+Axis = int | Sequence[int] | None
+
+
+def magnitude(*gradients: Any) -> Array:
+    """Return the length of a gradient from its components: sqrt(g1^2 + g2^2 + ...), element by element.
+
+    Parameters
+    ----------
+    *gradients : ndarray
+        One component for each direction, all of one shape; complex ones count with their absolute value.
+
+    Returns
+    -------
+    ndarray, float32 for integers of up to 16 bits, otherwise as the components
+
+    Raises
+    ------
+    InvalidArgument
+        If there is no component, or their shapes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> magnitude(np.array([3.0, 0.0]), np.array([4.0, -1.0]))
+    array([5., 1.])
+    """
+    parts = [door.array(part, f"gradient {number}") for number, part in enumerate(gradients)]
+    if not parts:
+        raise InvalidArgument("magnitude needs at least one component, got none")
+    if any(part.shape != parts[0].shape for part in parts):
+        raise InvalidArgument(f"the components must have one shape, got {[part.shape for part in parts]}")
+    dtype = door.float_of(np.result_type(*parts))
+    natural = np.dtype(dtype.char.lower()) if dtype.kind == "c" else dtype
+    # Integers go through float64, in which the squares of 16-bit numbers are exact; float16 would overflow.
+    wide = np.float64 if any(part.dtype.kind in "biu" for part in parts) else np.float32
+    length = root_of_squares([part.astype(np.result_type(part, wide)) for part in parts])
+    return door.cast(length, natural)
+
+
+def root_of_squares(parts: Sequence[Array]) -> Array:
+    """Return sqrt(|a|^2 + |b|^2 + ...) without the overflow that squares of large numbers would bring."""
+    length: Array = np.abs(parts[0])
+    for part in parts[1:]:
+        length = np.hypot(length, np.abs(part))
+    return length
+
+
+def _edge_filter(
+    name: str, smooth_weights: Sequence[int], image: Any, axis: Axis, normalize: bool, keywords: Keywords
+) -> Array:
+    """Return one component of the gradient, or the length of several."""
+    request = Request.of(name, image, keywords)
+    positions = request.positions(axis)
+    # One axis asked for by number gives its sign too; all axes give a length, be there only one.
+    signed = axis is not None and len(positions) == 1
+    request = request.settle(request.signed_type if signed else request.length_type)
+    profiles = [gradient_profiles(smooth_weights, p, request.rank, normalize=normalize) for p in positions]
+    parts = [apply(Operator.separable(request, each)) for each in profiles]
+    return request.finish(parts[0] if signed else root_of_squares(parts))
+
+
+@public
+def sobel(
+    image: Any, axis: Axis = None, *, normalize: bool = False, like: str | None = None, **keywords: Unpack[Keywords]
+) -> Array:
+    """Differentiate with the Sobel kernel: (-1, 0, 1) along `axis`, (1, 2, 1) along the other filtered axes.
+
+    Scale in two dimensions: 4 for a step of height 1, 8 for a slope of 1 an element. Sign: positive where the image
+    grows brighter along `axis`.
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    axis : int, sequence of int or None, default None
+        The axis of the image along which to differentiate. None, or several, give the length of the gradient,
+        sqrt(g1^2 + g2^2 + ...).
+    normalize : bool, default False
+        Divide so that a slope of 1 an element gives 1.
+    like : {"scipy", "skimage", "opencv"}, optional
+        Give exactly what ``scipy.ndimage.sobel``, ``skimage.filters.sobel`` or ``cv2.Sobel`` gives.
+    **keywords
+        See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape
+        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> step = np.array([[0, 0, 1, 1]] * 3, np.uint8)
+    >>> sobel(step, axis=1)[1]
+    array([0., 4., 4., 0.], dtype=float32)
+    """
+    if like is not None:
+        return likeness.answer("sobel", like, image, {"axis": axis, "normalize": normalize}, keywords)
+    return _edge_filter("sobel", SOBEL_SMOOTH, image, axis, normalize, keywords)
+
+
+@public
+def scharr(
+    image: Any, axis: Axis = None, *, normalize: bool = False, like: str | None = None, **keywords: Unpack[Keywords]
+) -> Array:
+    """Differentiate with the Scharr kernel: (-1, 0, 1) along `axis`, (3, 10, 3) along the other filtered axes.
+
+    Scale in two dimensions: 16 for a step of height 1, 32 for a slope of 1 an element. Sign: positive where the image
+    grows brighter along `axis`. Arguments and result are those of `sobel`; `like` knows ``skimage.filters.scharr`` and
+    ``cv2.Scharr``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scharr(np.array([[0, 0, 1, 1]] * 3, np.uint8), axis=1)[1]
+    array([ 0., 16., 16.,  0.], dtype=float32)
+    """
+    if like is not None:
+        return likeness.answer("scharr", like, image, {"axis": axis, "normalize": normalize}, keywords)
+    return _edge_filter("scharr", SCHARR_SMOOTH, image, axis, normalize, keywords)
+
+
+@public
+def prewitt(
+    image: Any, axis: Axis = None, *, normalize: bool = False, like: str | None = None, **keywords: Unpack[Keywords]
+) -> Array:
+    """Differentiate with the Prewitt kernel: (-1, 0, 1) along `axis`, (1, 1, 1) along the other filtered axes.
+
+    Scale in two dimensions: 3 for a step of height 1, 6 for a slope of 1 an element. Sign: positive where the image
+    grows brighter along `axis`. Arguments and result are those of `sobel`; `like` knows ``scipy.ndimage.prewitt`` and
+    ``skimage.filters.prewitt``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> prewitt(np.array([[0, 0, 1, 1]] * 3, np.uint8), axis=1)[1]
+    array([0., 3., 3., 0.], dtype=float32)
+    """
+    if like is not None:
+        return likeness.answer("prewitt", like, image, {"axis": axis, "normalize": normalize}, keywords)
+    return _edge_filter("prewitt", PREWITT_SMOOTH, image, axis, normalize, keywords)
+
+
+@public
+def roberts(image: Any, axis: Axis = None, *, like: str | None = None, **keywords: Unpack[Keywords]) -> Array:
+    """Differentiate with Roberts' cross: differences along the two diagonals.
+
+    Scale: the difference of two elements sqrt(2) apart. Sign: positive where the image grows brighter downwards.
+    Centre: the lower right element of the 2x2 window.
+
+    Parameters
+    ----------
+    image : ndarray with two axes to filter
+    axis : {0, 1} or None, default None
+        0 is the diagonal down to the right, 1 the one down to the left; None gives the length of both.
+    like : {"skimage"}, optional
+        Give exactly what ``skimage.filters.roberts`` gives, or, with `axis`, ``roberts_pos_diag`` (0) and
+        ``roberts_neg_diag`` (1).
+    **keywords
+        See `striderule.filters`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> roberts(np.array([[0, 0], [0, 7]], np.uint8), axis=0)
+    array([[0., 0.],
+           [0., 7.]], dtype=float32)
+    """
+    if axis not in (None, 0, 1):
+        raise InvalidArgument(f"axis must be 0 (down to the right), 1 (down to the left) or None, got {axis!r}")
+    if like is not None:
+        return likeness.answer("roberts", like, image, {"axis": axis}, keywords)
+    request = Request.of("roberts", image, keywords, rank=2)
+    request = request.settle(request.length_type if axis is None else request.signed_type)
+    diagonals = [kernels.roberts(diagonal) for diagonal in (0, 1) if axis in (None, diagonal)]
+    parts = [apply(Operator.direct(request, kernel)) for kernel in diagonals]
+    return request.finish(root_of_squares(parts) if axis is None else parts[0])
+
+
+@public
+def laplace(image: Any, *, connectivity: int = 1, like: str | None = None, **keywords: Unpack[Keywords]) -> Array:
+    """Return the Laplacian: correlation with `striderule.kernels.laplace`.
+
+    Scale: the sum of the second differences (1, -2, 1) over the filtered axes. Sign: positive where an element is
+    darker than its neighbours.
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    connectivity : int, default 1
+        1 counts the neighbours along the axes (4 in two dimensions), 2 also those across a corner (8), and so on.
+    like : {"scipy", "skimage", "opencv"}, optional
+        Give exactly what ``scipy.ndimage.laplace``, ``skimage.filters.laplace`` (of the opposite sign) or
+        ``cv2.Laplacian`` gives.
+    **keywords
+        See `striderule.filters`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> laplace(np.array([0, 0, 5, 0, 0], np.uint8))
+    array([  0.,   5., -10.,   5.,   0.], dtype=float32)
+    """
+    if like is not None:
+        return likeness.answer("laplace", like, image, {"connectivity": connectivity}, keywords)
+    request = Request.of("laplace", image, keywords)
+    kernel = kernels.laplace(request.rank, connectivity=connectivity)
+    request = request.settle(request.signed_type)
+    return request.finish(apply(Operator.direct(request, kernel)))
+
+
+@public
+def log(
+    image: Any,
+    sigma: float | Sequence[float],
+    *,
+    truncate: float | None = None,
+    like: str | None = None,
+    **keywords: Unpack[Keywords],
+) -> Array:
+    """Return the Laplacian of the Gaussian-smoothed image: the sum of its Gaussian second derivatives.
+
+    Scale: that of the second derivatives (multiply by sigma^2 to compare scales). Sign: positive in dark spots.
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    sigma : float or one float for each filtered axis
+        Standard deviation in elements, more than 0.
+    truncate : float, default 4.0
+        Where the window ends, in standard deviations.
+    like : {"scipy"}, optional
+        Give exactly what ``scipy.ndimage.gaussian_laplace`` gives.
+    **keywords
+        See `striderule.filters`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> spot = np.zeros(9)
+    >>> spot[4] = 1
+    >>> bool(log(spot, 1)[4] < 0 < log(spot, 1)[2])
+    True
+    """
+    if like is not None:
+        return likeness.answer("log", like, image, {"sigma": sigma, "truncate": truncate}, keywords)
+    request = Request.of("log", image, keywords)
+    cut = 4.0 if truncate is None else truncate
+    request = request.settle(request.signed_type)
+    if request.missing is not None or request.fill is None:
+        # Gaps are weighed by the magnitudes of the whole kernel, which is not separable.
+        kernel = kernels.log(sigma, truncate=cut, ndim=request.rank)
+        return request.finish(apply(Operator.direct(request, kernel)))
+    parts = [apply(operator) for operator in _gaussian_derivatives(request, sigma, 2, cut)]
+    return request.finish(sum(parts[1:], start=parts[0]))
+
+
+def _gaussian_derivatives(request: Request, sigma: Any, order: int, truncate: float) -> list[Operator]:
+    """Return, for every filtered axis, the operator that takes the Gaussian derivative of `order` along it."""
+    operators = []
+    for position in range(request.rank):
+        orders = [order if i == position else 0 for i in range(request.rank)]
+        profiles = gaussian_profiles(sigma, None, request.rank, order=orders, truncate=truncate)
+        operators.append(Operator.separable(request, profiles))
+    return operators
+
+
+@public
+def gradient_magnitude(
+    image: Any,
+    sigma: float | Sequence[float],
+    *,
+    truncate: float | None = None,
+    like: str | None = None,
+    **keywords: Unpack[Keywords],
+) -> Array:
+    """Return the length of the gradient of the Gaussian-smoothed image: sqrt(sum of squared first derivatives).
+
+    Scale: the slope for each element. Never negative.
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    sigma : float or one float for each filtered axis
+        Standard deviation in elements, more than 0.
+    truncate : float, default 4.0
+        Where the window ends, in standard deviations.
+    like : {"scipy"}, optional
+        Give exactly what ``scipy.ndimage.gaussian_gradient_magnitude`` gives.
+    **keywords
+        See `striderule.filters`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope = np.tile(np.arange(20.0) * 3, (20, 1))
+    >>> round(float(gradient_magnitude(slope, 1)[10, 10]), 2)
+    3.0
+    """
+    if like is not None:
+        return likeness.answer("gradient_magnitude", like, image, {"sigma": sigma, "truncate": truncate}, keywords)
+    request = Request.of("gradient_magnitude", image, keywords)
+    request = request.settle(request.length_type)
+    cut = 4.0 if truncate is None else truncate
+    return request.finish(root_of_squares([apply(part) for part in _gaussian_derivatives(request, sigma, 1, cut)]))
+
+
+@public
+def dog(
+    image: Any,
+    sigma1: float | Sequence[float],
+    sigma2: float | Sequence[float] | None = None,
+    *,
+    truncate: float | None = None,
+    like: str | None = None,
+    **keywords: Unpack[Keywords],
+) -> Array:
+    """Return the difference of two Gaussian blurs, the narrow one minus the wide one: a band of detail.
+
+    Scale: each blur keeps the image's scale. Sign: positive in bright spots. Integer images give floats, as the result
+    has both signs.
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    sigma1 : float or one float for each filtered axis
+        The narrow standard deviation in elements.
+    sigma2 : float or one float for each filtered axis, optional
+        The wide one, at least `sigma1`; 1.6 sigma1 by default.
+    truncate : float, default 4.0
+        Where the windows end, in standard deviations.
+    like : {"skimage"}, optional
+        Give exactly what ``skimage.filters.difference_of_gaussians`` gives.
+    **keywords
+        See `striderule.filters`. Both blurs are weighted means, so ``mask`` and ``nan="normalize"`` work.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(dog(np.full((8, 8), 7.0), 1, 2).round(9).max())
+    0.0
+    """
+    if like is not None:
+        arguments = {"sigma1": sigma1, "sigma2": sigma2, "truncate": truncate}
+        return likeness.answer("dog", like, image, arguments, keywords)
+    request = Request.of("dog", image, keywords)
+    cut = 4.0 if truncate is None else truncate
+    both = [gaussian_profiles(s, None, request.rank, truncate=cut) for s in dog_sigmas(sigma1, sigma2, request.rank)]
+    request = request.settle(request.signed_type)
+    narrow, wide = (apply(Operator.separable(request, profiles)) for profiles in both)
+    return request.finish(narrow - wide)

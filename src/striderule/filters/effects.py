@@ -1,0 +1,244 @@
+"""Filters that sharpen, emboss or look for a texture, and many kernels at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import numpy as np
+
+from striderule import kernels
+from striderule.errors import InvalidArgument
+from striderule.filters import like as likeness
+from striderule.filters.passes import Operator, apply, working
+from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional import door
+from striderule.functional.images import correlate
+from striderule.kernels.arguments import real
+from striderule.kernels.smoothing import gaussian_profiles
+
+
+@public
+def sharpen(image: Any, amount: float = 1.0, **keywords: Unpack[Keywords]) -> Array:
+    """Sharpen by taking the Laplacian away: correlation with `striderule.kernels.sharpen`.
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    amount : float, default 1
+        How strongly; 0 changes nothing. In two dimensions 1 is the kernel with 5 in the middle and -1 on four sides.
+    **keywords
+        See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape and type, rounded half to even and saturated
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sharpen(np.array([10, 10, 20, 20], np.uint8))
+    array([10,  0, 30, 20], dtype=uint8)
+    """
+    request = Request.of("sharpen", image, keywords)
+    kernel = kernels.sharpen(amount, request.rank)
+    request = request.settle(request.image.dtype)
+    return request.finish(apply(Operator.direct(request, kernel)))
+
+
+@public
+def unsharp_mask(
+    image: Any,
+    radius: float | Sequence[float] = 1.0,
+    amount: float = 1.0,
+    *,
+    truncate: float | None = None,
+    like: str | None = None,
+    **keywords: Unpack[Keywords],
+) -> Array:
+    """Sharpen by adding what a Gaussian blur takes away: image + amount * (image - gaussian(image, radius)).
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    radius : float or one float for each filtered axis, default 1
+        Standard deviation of the blur in elements (the name is scikit-image's).
+    amount : float, default 1
+        How strongly; 0 changes nothing.
+    truncate : float, default 4.0
+        Where the window ends, in standard deviations.
+    like : {"skimage"}, optional
+        Give exactly what ``skimage.filters.unsharp_mask`` gives.
+    **keywords
+        See `striderule.filters`. The blur is a weighted mean, so ``mask`` and ``nan="normalize"`` work; a missing
+        pixel is given the blur's value.
+
+    Returns
+    -------
+    ndarray of the image's shape and type, rounded half to even and saturated
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> unsharp_mask(np.array([10, 10, 10, 90, 90, 90], np.uint8), 1)
+    array([ 10,   5,   0, 114,  95,  90], dtype=uint8)
+    """
+    if like is not None:
+        arguments = {"radius": radius, "amount": amount, "truncate": truncate}
+        return likeness.answer("unsharp_mask", like, image, arguments, keywords)
+    request = Request.of("unsharp_mask", image, keywords)
+    strength = real(amount, "amount")
+    cut = 4.0 if truncate is None else truncate
+    profiles = gaussian_profiles(radius, None, request.rank, truncate=cut)
+    request = request.settle(request.image.dtype)
+    blurred = apply(Operator.separable(request, profiles))
+    # A missing pixel has no value of its own to sharpen: the blur stands for it.
+    x = working(request) if request.missing is None else np.where(request.missing, blurred, working(request))
+    return request.finish(x + x.real.dtype.type(strength) * (x - blurred))
+
+
+@public
+def emboss(image: Any, **keywords: Unpack[Keywords]) -> Array:
+    """Show the image as a relief: correlation with `striderule.kernels.emboss`.
+
+    Edges that grow brighter down to the right turn bright, the opposite ones dark; even areas stay as they are.
+
+    Parameters
+    ----------
+    image : ndarray with two axes to filter
+    **keywords
+        See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape and type, rounded half to even and saturated
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> emboss(np.full((2, 2), 50, np.uint8))
+    array([[50, 50],
+           [50, 50]], dtype=uint8)
+    """
+    request = Request.of("emboss", image, keywords, rank=2)
+    request = request.settle(request.image.dtype)
+    return request.finish(apply(Operator.direct(request, kernels.emboss())))
+
+
+@public
+def gabor(
+    image: Any,
+    frequency: float,
+    theta: float = 0.0,
+    *,
+    bandwidth: float = 1.0,
+    sigma_x: float | None = None,
+    sigma_y: float | None = None,
+    n_stds: float = 3.0,
+    offset: float = 0.0,
+    like: str | None = None,
+    **keywords: Unpack[Keywords],
+) -> Any:
+    """Answer to a wave of one frequency and direction: correlation with the complex `striderule.kernels.gabor`.
+
+    The absolute value says how much of the wave there is, the angle where in the wave the element lies.
+
+    Parameters
+    ----------
+    image : ndarray with two axes to filter
+    frequency : float
+        Waves for each element.
+    theta : float, default 0
+        Direction in radians in which the wave runs; 0 to the right, pi/2 downwards.
+    bandwidth, sigma_x, sigma_y, n_stds, offset
+        As in `striderule.kernels.gabor`.
+    like : {"skimage"}, optional
+        Give exactly what ``skimage.filters.gabor`` gives: the pair (real, imaginary) of a *convolution*, in the image's
+        type, truncated for integers.
+    **keywords
+        See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape
+        complex64 for float32, float16 and integers of up to 16 bits, complex128 for the others; with `like` a pair.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stripes = np.cos(2 * np.pi * 0.25 * np.arange(64.0)) + np.zeros((64, 1))
+    >>> along, across = abs(gabor(stripes, 0.25)), abs(gabor(stripes, 0.25, np.pi / 2))
+    >>> bool(along[32, 32] > 100 * across[32, 32])
+    True
+    """
+    shape: dict[str, Any] = {
+        "frequency": frequency,
+        "theta": theta,
+        "bandwidth": bandwidth,
+        "sigma_x": sigma_x,
+        "sigma_y": sigma_y,
+        "n_stds": n_stds,
+        "offset": offset,
+    }
+    if like is not None:
+        return likeness.answer_pair("gabor", like, image, shape, keywords)
+    request = Request.of("gabor", image, keywords, rank=2)
+    kernel = kernels.gabor(**shape)
+    request = request.settle(np.result_type(request.signed_type, np.complex64))
+    return request.finish(apply(Operator.direct(request, kernel)))
+
+
+def bank(image: Any, kernels: Any, *, out: Array | None = None, **arguments: Any) -> Array:
+    """Apply many kernels to one image: `striderule.correlate` with each, stacked along a new first axis.
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    kernels : sequence of arrays, or one array with the kernels along its first axis
+        They may differ in size; with ``mode="valid"`` and ``"full"`` the results must agree in shape.
+    out : ndarray, optional
+        Where to write the stack.
+    **arguments
+        Every keyword of `striderule.correlate`: ``mode``, ``boundary``, ``stride``, ``dtype``...
+
+    Returns
+    -------
+    ndarray of shape (number of kernels, *shape of one result)
+        In the type that holds the results of all kernels.
+
+    Raises
+    ------
+    InvalidArgument
+        If there is no kernel, or the results differ in shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from striderule.kernels import box, edge, sharpen
+    >>> image = np.pad(np.ones((3, 3), np.uint8), 1)
+    >>> maps = bank(image, [edge(), sharpen(), box(3)], mode="valid")
+    >>> maps.shape
+    (3, 3, 3)
+    >>> maps[0]
+    array([[5., 3., 5.],
+           [3., 0., 3.],
+           [5., 3., 5.]])
+    """
+    x = door.array(image, "image")
+    if isinstance(kernels, np.ndarray) and kernels.ndim == 0:
+        raise InvalidArgument("kernels must be a sequence of kernels, got a single number")
+    each = [door.array(kernel, f"kernel {number}") for number, kernel in enumerate(kernels)]
+    if not each:
+        raise InvalidArgument("kernels must hold at least one kernel, got none")
+    results = [correlate(x, kernel, **arguments) for kernel in each]
+    if any(result.shape != results[0].shape for result in results):
+        shapes = [result.shape for result in results]
+        raise InvalidArgument(f"the kernels' results must have one shape, got {shapes}; use mode='same'")
+    dtype = np.result_type(*results)
+    shape = (len(results), *results[0].shape)
+    door.check_out(out, shape, dtype, (x, *each))
+    if out is None:
+        return np.stack([result.astype(dtype, copy=False) for result in results])
+    for number, result in enumerate(results):
+        out[number] = result
+    return out

@@ -1,0 +1,106 @@
+"""How filters are computed: as passes of one-dimensional kernels, or with one kernel, at all borders and around gaps.
+
+Everything between the image and the answer stays in `Request.working_type`; the answer is rounded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from striderule.filters.request import Array, Request
+from striderule.functional.images import correlate
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A linear filter: kernels that are applied one after the other, each over some of the filtered axes.
+
+    `stages` holds pairs of (which of the filtered axes, the kernel over them).
+    """
+
+    request: Request
+    stages: tuple[tuple[tuple[int, ...], Array], ...]
+
+    @classmethod
+    def separable(cls, request: Request, profiles: Sequence[Array]) -> Operator:
+        """Return the correlation with the outer product of `profiles`, one pass for each filtered axis."""
+        stages = (((position,), profile) for position, profile in enumerate(profiles))
+        return cls(request, tuple(stage for stage in stages if stage[1].shape != (1,) or stage[1][0] != 1))
+
+    @classmethod
+    def direct(cls, request: Request, kernel: Array) -> Operator:
+        """Return the correlation with one kernel over all filtered axes at once."""
+        return cls(request, ((tuple(range(request.rank)), kernel),))
+
+    @property
+    def plain(self) -> bool:
+        """Whether no weight is negative."""
+        return all(kernel.dtype.kind != "c" and bool((kernel >= 0).all()) for _, kernel in self.stages)
+
+    def magnitudes(self) -> Operator:
+        """Return the operator of the absolute weights."""
+        return Operator(self.request, tuple((positions, np.abs(kernel)) for positions, kernel in self.stages))
+
+    def __call__(self, x: Array, fill: complex) -> Array:
+        """Apply the filter to `x`, in its own type; `fill` stands outside where the boundary is constant."""
+        request = self.request
+        for positions, kernel in self.stages:
+            # Weights take the type of the arithmetic, so that they do not widen it.
+            real = x.real.dtype
+            x = correlate(
+                x,
+                kernel.astype(np.result_type(real, np.complex64) if kernel.dtype.kind == "c" else real, copy=False),
+                boundary=tuple(request.boundary[position] for position in positions),
+                fill=fill,
+                axes=tuple(request.axes[position] for position in positions),
+                precision=request.precision,
+                algorithm=request.algorithm,
+            )
+            # A pass turns the constant outside into that constant times the sum of its weights.
+            fill = fill * kernel.sum().item()
+        return x
+
+
+def working(request: Request) -> Array:
+    """Return the image in the type of the arithmetic."""
+    return request.image.astype(request.working_type, copy=False)
+
+
+def apply(operator: Operator) -> Array:
+    """Return the filtered image of the operator's request, in the type of the arithmetic.
+
+    Missing pixels are left out as `striderule.correlate` leaves them out: each counts as the mean of the valid pixels
+    under the same window, weighted by the magnitudes of the weights (see `striderule.functional.normalized`).
+    """
+    request = operator.request
+    x = working(request)
+    if request.missing is None and request.fill is not None:
+        return operator(x, request.fill)
+    gaps = np.zeros(x.shape, bool) if request.missing is None else request.missing
+    outside, outside_gap = (0, 1.0) if request.fill is None else (request.fill, 0.0)
+    magnitudes = operator if operator.plain else operator.magnitudes()
+    pixels = np.where(gaps, x.dtype.type(0), x)
+    missing, present = gaps.astype(x.real.dtype), (~gaps).astype(x.real.dtype)
+
+    result = operator(pixels, outside)
+    missing_weight = magnitudes(missing, outside_gap)
+    signed_weight = missing_weight if operator.plain else operator(missing, outside_gap)
+    present_weight = magnitudes(present, 1.0 - outside_gap)
+    present_sum = result if operator.plain else magnitudes(pixels, outside)
+
+    touched = missing_weight > 0
+    corrected = touched & (present_weight > 0)
+    answer = result.copy()
+    answer[corrected] += present_sum[corrected] / present_weight[corrected] * signed_weight[corrected]
+    answer[touched & ~corrected] = nowhere(request)
+    return answer
+
+
+def nowhere(request: Request) -> complex:
+    """Return what stands where there is nothing to compute from: NaN, or `fill` in integers, which have no NaN."""
+    if request.fill is None or request.dtype is None or request.dtype.kind in "fc":
+        return float("nan")
+    return request.fill
