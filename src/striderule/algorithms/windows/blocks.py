@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,26 +24,26 @@ def planes(shape: tuple[int, ...]) -> Iterator[tuple[int, slice]]:
             yield n, slice(first, first + step)
 
 
-def elementwise(function: Callable[[Array], Array], x: Array, dtype: np.dtype[Any]) -> Array:
-    """Return function(x) computed in `dtype`, block after block; the memory order of x is kept.
+def elementwise(function: Callable[..., Array], dtype: np.dtype[Any], x: Array, *others: Array) -> Array:
+    """Return function(x, *others) computed in `dtype`, block after block; the shape and memory order are those of x.
 
-    Signals of the processor (overflow, invalid) raise no warning: the values say it.
+    `others` are broadcast to x. Signals of the processor (overflow, invalid) raise no warning: the values say it.
     """
     result = np.empty_like(x, dtype=dtype, subok=False)
     if x.size == 0:
         return result
+    operands = [x, *others, result]
+    access: list[list[Literal["readonly", "writeonly"]]] = [["readonly"] for _ in operands[1:]]
     steps = np.nditer(
-        [x, result],
-        flags=["external_loop", "buffered", "zerosize_ok", "growinner"],
-        op_flags=[["readonly"], ["writeonly"]],
-        op_dtypes=[dtype, dtype],
+        operands,
+        flags=["external_loop", "buffered"],
+        op_flags=[*access, ["writeonly"]],
+        op_dtypes=[dtype] * len(operands),
         casting="unsafe",
         order="K",
         buffersize=BLOCK_ELEMENTS,
     )
     with np.errstate(all="ignore"), steps:
-        for source, target in steps:
-            for first in range(0, source.size, BLOCK_ELEMENTS):
-                piece = slice(first, first + BLOCK_ELEMENTS)
-                target[piece] = function(source[piece])
+        for *sources, target in steps:
+            target[...] = function(*sources)
     return result

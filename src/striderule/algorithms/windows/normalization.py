@@ -1,0 +1,85 @@
+"""Softmax and normalisations in NumPy: sums in float64, results block after block."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms.windows.blocks import BLOCK_ELEMENTS, planes
+
+Array = npt.NDArray[Any]
+
+
+def softmax(x: Array, axis: int, logarithm: bool) -> Array:
+    """Return exp(x - m) / sum exp(x - m), or its logarithm x - m - log(sum exp(x - m)), with m the largest on the axis.
+
+    Shifting by m changes nothing in exact arithmetic and keeps every exponential at most 1.
+    """
+    if x.size == 0:
+        return x.copy()
+    with np.errstate(all="ignore"):
+        shifted: Array = x - x.max(axis=axis, keepdims=True)
+        powers = np.exp(shifted) if logarithm else np.exp(shifted, out=shifted)
+        total = np.add.reduce(powers, axis=axis, dtype=np.float64, keepdims=True)
+        if logarithm:
+            return np.subtract(shifted, np.log(total), out=shifted, casting="unsafe")
+        return np.divide(shifted, total, out=shifted, casting="unsafe")
+
+
+def batch_statistics(x: Array) -> tuple[Array, Array]:
+    """Return the mean of each channel over batch and space, and the sum of the squares of what is left."""
+    channels = x.shape[1]
+    count = x.size // max(channels, 1)
+    mean, squares = np.zeros(channels), np.zeros(channels)
+    with np.errstate(all="ignore"):
+        for n, part in planes(x.shape):
+            mean[part] += x[n, part].reshape(-1, prod(x.shape[2:])).sum(axis=1, dtype=np.float64)
+        mean /= count
+        for n, part in planes(x.shape):
+            rest = x[n, part].reshape(-1, prod(x.shape[2:])).astype(np.float64)
+            rest -= mean[part, None]
+            squares[part] += np.einsum("cp,cp->c", rest, rest)
+    return mean, squares
+
+
+def scale_shift(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
+    """Return (x - mean) * scale + shift for each channel (axis 1), rounded once."""
+    result = np.empty(x.shape, np.result_type(x.dtype, np.float32))
+    spread = (slice(None),) + (None,) * (x.ndim - 2)
+    with np.errstate(all="ignore"):
+        for n, part in planes(x.shape):
+            block = x[n, part].astype(np.float64)
+            block -= mean[part][spread]
+            block *= scale[part][spread]
+            block += shift[part][spread]
+            result[n, part] = block
+    return result
+
+
+def local_response(x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
+    """Return x / (k + alpha / size * sum of x**2 over `size` neighbouring channels) ** beta."""
+    result = np.empty(x.shape, np.result_type(x.dtype, np.float32))
+    channels = x.shape[1]
+    rest = x.shape[2:]
+    # Pieces of the first spatial axis: the sum runs over channels, so those must stay together.
+    step = max(1, BLOCK_ELEMENTS // max(1, channels * prod(rest[1:])))
+    with np.errstate(all="ignore"):
+        for n in range(x.shape[0]):
+            for first in range(0, rest[0], step):
+                block = x[n, :, first : first + step].astype(np.float64)
+                sums = _channel_sums(block * block, size)
+                result[n, :, first : first + step] = block / (k + alpha / size * sums) ** beta
+    return result
+
+
+def _channel_sums(squares: Array, size: int) -> Array:
+    """Return the sum over channels c - size // 2 to c + (size - 1) // 2, as far as there are any."""
+    sums = np.zeros_like(squares)
+    channels = len(squares)
+    for offset in range(max(-(size // 2), 1 - channels), min((size - 1) // 2, channels - 1) + 1):
+        low, high = max(0, -offset), min(channels, channels - offset)
+        sums[low:high] += squares[low + offset : high + offset]
+    return sums
