@@ -339,11 +339,12 @@ class FractionalPooling:
 
 
 def starts_of(size: int, kernel: int, outputs: int, sample: float, digits: str = "d") -> Ints:
-    """Return the starts of fractional windows on one axis: int((j + u) a) - int(u a), a = (size - kernel) / (outputs - 1).
+    """Return the starts of fractional windows on one axis.
 
-    The last window ends at the border. `sample` is u in 0 to 1. PyTorch forms the products in the type of the array;
-    `digits` is its struct letter ("e", "f" or "d"), since a start may jump with the rounding. Rounding twice, first to
-    64 bits, gives the same: the mantissa of a double is more than twice as long as that of the others.
+    int((j + u) a) - int(u a) with a = (size - kernel) / (outputs - 1) for every output j but the last, which ends
+    at the border. `sample` is u, 0 to 1. PyTorch forms the products in the type of the array, and a start may jump with
+    the rounding; `digits` is that type's struct letter ("e", "f" or "d"). Rounding twice, first to 64 bits, gives the
+    same: the mantissa of a double is more than twice as long as that of the others.
 
     >>> starts_of(10, 2, 4, 0.5)
     (0, 3, 5, 8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from math import prod
+from math import isnan, prod
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ def _largest(x: Array, lead: Ints, window: Iterator[Ints], size: Ints, lowest: A
     best, where = lowest, -1
     for position in window:
         value = x[(*lead, *position)]
-        if where < 0 or value > best or value != value:
+        if where < 0 or value > best or isnan(value):
             best, where = value, _flat(position, size)
     return best, where
 
@@ -78,9 +78,9 @@ def fractional_max_pool(
     return values, places if indices else None
 
 
-def average_pool(problem: Windowed, x: Array) -> Array:
+def average_pool(problem: Windowed, x: Array, dtype: np.dtype[Any]) -> Array:
     """out[n, c, j] = the sum of x[n, c, p] over the window of j, divided by the number of positions that count."""
-    out: Array = np.zeros(problem.output_shape, np.complex128 if x.dtype.kind == "c" else np.float64)
+    out: Array = np.zeros(problem.output_shape, np.result_type(dtype, np.float64))
     numbers = wide(x)
     for n, c, *j in every(problem.output_shape):
         terms = [numbers[(n, c, *p)] for p in _window(problem, tuple(j))]
@@ -97,13 +97,13 @@ def _divisor(problem: Windowed, j: Ints, terms: int) -> int:
     return prod(problem.counted(axis)[i] for axis, i in enumerate(j))
 
 
-def lp_pool(problem: Pooling, x: Array) -> Array:
+def lp_pool(problem: Pooling, x: Array, dtype: np.dtype[Any]) -> Array:
     """out[n, c, j] = (the sum of x[n, c, p] ** norm over the window of j) ** (1 / norm).
 
     Where a ceil-mode window is cut off, the sum is scaled up to the full window, as torch.nn.LPPool2d does.
     """
     norm = problem.norm or 1.0
-    out = np.empty(problem.output_shape, np.float64)
+    out: Array = np.empty(problem.output_shape, np.result_type(dtype, np.float64))
     numbers = wide(x)
     for n, c, *j in every(problem.output_shape):
         terms = [float(numbers[(n, c, *p)]) for p in _window(problem, tuple(j))]
@@ -116,7 +116,7 @@ def lp_pool(problem: Pooling, x: Array) -> Array:
 
 
 def _extreme(terms: list[float], largest: bool) -> float:
-    if any(term != term for term in terms):
+    if any(map(isnan, terms)):
         return float("nan")
     return max(terms) if largest else min(terms)
 

@@ -82,7 +82,7 @@ def _sweep(problem: Windowed, axis: int, rows: tuple[int, int], inputs: tuple[in
 
 
 def _reach(problem: Windowed, j0: int, j1: int) -> tuple[int, int]:
-    """Return (first, end) of the positions of axis 0 that its outputs j0 to j1 look at, and perhaps some beside them."""
+    """Return (first, end) of the positions of axis 0 that its outputs j0 to j1 look at."""
     if isinstance(problem, AdaptivePooling):
         segments = problem.segments(0)
         return segments[j0][0], segments[j1 - 1][1]
@@ -101,12 +101,11 @@ class Piece:
 
 
 def _pieces(problem: Windowed) -> list[Piece]:
-    """Cut the planes of a problem into pieces of at most about `PIECE_ELEMENTS`, so that large images need little memory."""
+    """Cut the planes of a problem into pieces of at most about `PIECE_ELEMENTS`, to bound the memory."""
     if 0 in problem.output_shape:
         return []
-    others = tuple(
-        _sweep(problem, axis, (0, problem.output_size[axis]), (0, problem.size[axis])) for axis in range(1, problem.rank)
-    )
+    whole = [((0, outputs), (0, n)) for outputs, n in zip(problem.output_size, problem.size, strict=True)]
+    others = tuple(_sweep(problem, axis, *whole[axis]) for axis in range(1, problem.rank))
     outputs, plane = problem.output_size[0], prod(problem.size)
     step = max(1, outputs * PIECE_ELEMENTS // max(plane, 1))
     pieces = []
@@ -179,8 +178,9 @@ def _argmax_axis(x: Array, flat: Array, axis: int, sweep: Sweep) -> tuple[Array,
             if values.shape[axis]:
                 place = _best_of(values, axis)
                 target = slice(places, places + 1)
+                candidates = np.broadcast_to(candidates, values.shape)
                 _at(best, axis, target)[...] = np.take_along_axis(values, place, axis)
-                _at(where, axis, target)[...] = np.take_along_axis(np.broadcast_to(candidates, values.shape), place, axis)
+                _at(where, axis, target)[...] = np.take_along_axis(candidates, place, axis)
         elif isinstance(places, slice):
             _keep_larger(_at(best, axis, places), _at(where, axis, places), values, candidates)
         else:
@@ -197,7 +197,7 @@ def _flat_places(size: tuple[int, ...]) -> Array:
 
 
 def _max(block: Array, sweeps: tuple[Sweep, ...]) -> Array:
-    """Return the largest values of a block (channels, *size): the last axis first, whose slices are the longest runs."""
+    """Return the largest values of a block (channels, *size): the last axis first, whose slices are longest."""
     for axis in range(len(sweeps), 0, -1):
         block = _max_axis(block, axis, sweeps[axis - 1])
     return block
@@ -266,10 +266,10 @@ def _divisors(problem: Windowed) -> Array:
     return np.maximum(_outer([problem.counted(axis) for axis in range(problem.rank)]), 1)
 
 
-def average_pool(problem: Windowed, x: Array) -> Array:
-    """Return the averages, formed in float64 (complex128) and rounded to the arithmetic type at the end."""
+def average_pool(problem: Windowed, x: Array, dtype: np.dtype[Any]) -> Array:
+    """Return the averages, formed in float64 (complex128) and rounded to `dtype` at the end."""
     wide = np.dtype(np.complex128 if x.dtype.kind == "c" else np.float64)
-    result = np.empty(problem.output_shape, _arithmetic(x.dtype))
+    result = np.empty(problem.output_shape, dtype)
     pieces, divisors = _pieces(problem), _divisors(problem)
     with np.errstate(all="ignore"):
         for n, channels in planes(x.shape):
@@ -277,13 +277,6 @@ def average_pool(problem: Windowed, x: Array) -> Array:
                 sums = _window_sums(x[n, channels, piece.inputs], piece.sweeps, wide)
                 result[n, channels, piece.rows] = sums / divisors[piece.rows]
     return result
-
-
-def _arithmetic(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type of float results: that of the array, at least float32; float64 from integers."""
-    if dtype.kind in "biu":
-        return np.dtype(np.float64)
-    return np.dtype(np.float32) if dtype == np.float16 else dtype
 
 
 def _norms(block: Array, norm: float, sweeps: tuple[Sweep, ...], scale: Array) -> Array:
@@ -295,11 +288,11 @@ def _norms(block: Array, norm: float, sweeps: tuple[Sweep, ...], scale: Array) -
     return sums ** (1 / norm)
 
 
-def lp_pool(problem: Pooling, x: Array) -> Array:
+def lp_pool(problem: Pooling, x: Array, dtype: np.dtype[Any]) -> Array:
     """Return the norms of all windows, formed in float64; cut windows are scaled up to the full number of taps."""
     norm = problem.norm or 1.0
     pieces, scale = _pieces(problem), prod(problem.kernel) / _divisors(problem)
-    result = np.empty(problem.output_shape, _arithmetic(x.dtype))
+    result = np.empty(problem.output_shape, dtype)
     with np.errstate(all="ignore"):
         for n, channels in planes(x.shape):
             for piece in pieces:
