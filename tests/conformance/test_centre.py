@@ -91,7 +91,5 @@ def test_anchor_of_opencv_is_the_centre():
     rng = np.random.default_rng(1)
     image, kernel = rng.standard_normal((7, 8)), rng.standard_normal((3, 4))
     for rows_, columns in ((0, 0), (1, -2), (-1, 1)):
-        expected = cv2.filter2D(
-            image, -1, kernel, anchor=(2 + columns, 1 + rows_), borderType=cv2.BORDER_REFLECT
-        )
+        expected = cv2.filter2D(image, -1, kernel, anchor=(2 + columns, 1 + rows_), borderType=cv2.BORDER_REFLECT)
         np.testing.assert_allclose(correlate(image, kernel, origin=(rows_, columns)), expected, atol=1e-12)

@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from oracles.images import looped
 
+from oracles.images import looped
 from striderule.functional import images
 from striderule.functional.images import convolve, correlate
 
@@ -174,6 +174,15 @@ def test_memory_does_not_matter(algorithm):
     np.testing.assert_array_equal(correlate(repeated, kernel), correlate(repeated.copy(), kernel))
 
 
+def test_long_sums_are_combined_pairwise(monkeypatch):
+    from striderule.algorithms.windows import stencil
+
+    image, kernel = np.arange(20.0), np.arange(1.0, 15.0)
+    for chain in (1, 2, 3, 5):
+        monkeypatch.setattr(stencil, "CHAIN", chain)
+        np.testing.assert_array_equal(correlate(image, kernel), looped(image, kernel).astype(float))
+
+
 def test_the_result_has_the_memory_order_of_the_image():
     image = np.zeros((8, 9), np.float32, order="F")
     assert correlate(image, [[1.0, 1.0]]).flags.f_contiguous
@@ -187,8 +196,13 @@ def test_blocks_do_not_show(monkeypatch):
     rng = np.random.default_rng(9)
     cases = [
         (rng.standard_normal((17, 23, 3)).astype(np.float32), rng.standard_normal((4, 3)), {"channel_axis": -1}),
-        (rng.standard_normal((3, 17, 11)), rng.standard_normal((3, 3, 2)), {"dilation": (1, 2, 3), "stride": (1, 2, 2)}),
+        (
+            rng.standard_normal((3, 17, 11)),
+            rng.standard_normal((3, 3, 2)),
+            {"dilation": (1, 2, 3), "stride": (1, 2, 2)},
+        ),
         (rng.standard_normal(200), rng.standard_normal(7), {"boundary": "wrap", "mode": "full"}),
+        (rng.standard_normal(40), rng.standard_normal(4), {"boundary": "mirror", "mode": "full", "dilation": 30}),
         (rng.standard_normal((9, 40)), rng.standard_normal(3), {"axes": 0, "boundary": (("wrap", "constant"),)}),
     ]
     whole = [correlate(image, kernel, **keywords) for image, kernel, keywords in cases]
@@ -233,6 +247,19 @@ def test_axes_of_one_pixel(boundary):
     image, kernel = np.full((1, 1, 4), 3), np.ones((3, 3, 3), int)
     result = correlate(image, kernel, boundary=boundary)
     np.testing.assert_array_equal(result, looped(image, kernel, boundary=boundary).astype(int))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_dilation_beyond_the_image(boundary):
+    image, kernel = np.arange(1, 13).reshape(3, 4), np.arange(1, 10).reshape(3, 3)
+    for dilation in ((3, 4), (4, 5), (11, 2), (50, 60)):
+        for stride in (1, 2):
+            keywords = {"boundary": boundary, "fill": 5, "dilation": dilation, "stride": stride}
+            expected = looped(image, kernel, **keywords).astype(int)
+            np.testing.assert_array_equal(correlate(image, kernel, **keywords), expected)
+    # The workspace does not grow with the dilation.
+    far = correlate(image, kernel, boundary=boundary, dilation=(1, 10**12))
+    assert far.shape == (3, 4)
 
 
 def test_a_single_tap_scales():

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from oracles.images import looped, looped_with_gaps
 
+from oracles.images import looped, looped_with_gaps
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional.images import convolve, correlate
 
@@ -80,18 +80,14 @@ def test_nan_beside_a_mask_still_spreads_unless_it_is_missing_too():
 
 def test_infinity_is_a_value():
     image = np.array([1.0, np.nan, np.inf, 2.0, 2.0, 2.0])
-    np.testing.assert_array_equal(
-        correlate(image, [1, 1, 1], nan="normalize"), [3.0, np.inf, np.inf, np.inf, 6.0, 6.0]
-    )
+    np.testing.assert_array_equal(correlate(image, [1, 1, 1], nan="normalize"), [3.0, np.inf, np.inf, np.inf, 6.0, 6.0])
 
 
 def test_where_all_taps_meet_missing_pixels_there_is_nothing():
     image = np.array([1.0, np.nan, np.nan, np.nan, 5.0])
     np.testing.assert_array_equal(correlate(image, [1, 1, 1], nan="normalize"), [3.0, 3.0, np.nan, 15.0, 15.0])
     # A zero tap on a valid pixel is no support.
-    np.testing.assert_array_equal(
-        correlate([np.nan, 2.0, np.nan], [1, 0, 1], nan="normalize", mode="valid"), [np.nan]
-    )
+    np.testing.assert_array_equal(correlate([np.nan, 2.0, np.nan], [1, 0, 1], nan="normalize", mode="valid"), [np.nan])
 
 
 def test_in_integers_nothing_is_the_fill():
@@ -184,9 +180,7 @@ def test_an_image_of_nothing_but_gaps():
 
 def test_without_gaps_nothing_changes():
     image = np.arange(12.0).reshape(3, 4)
-    np.testing.assert_array_equal(
-        correlate(image, SOBEL, nan="normalize"), looped(image, SOBEL).astype(float)
-    )
+    np.testing.assert_array_equal(correlate(image, SOBEL, nan="normalize"), looped(image, SOBEL).astype(float))
 
 
 @pytest.mark.parametrize(

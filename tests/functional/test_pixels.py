@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from oracles.images import looped
 
+from oracles.images import looped
 from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
 from striderule.functional.images import convolve, correlate
 
@@ -140,7 +140,7 @@ def test_a_real_dtype_is_refused_for_a_complex_result():
 
 
 def test_taps_beyond_the_arithmetic_are_refused():
-    with pytest.raises(InvalidArgument, match="taps beyond the range of float32.*dtype=numpy.float64"):
+    with pytest.raises(InvalidArgument, match=r"taps beyond the range of float32.*dtype=numpy\.float64"):
         correlate(np.ones(3, np.uint8), [1e300])
     assert correlate(np.ones(1, np.uint8), [1e300], dtype=np.float64)[0] == 1e300
 
@@ -154,7 +154,11 @@ def test_taps_must_be_finite(tap):
 @pytest.mark.parametrize(
     ("dtype", "fill", "message"),
     [
-        ("uint8", np.nan, r"fill=nan is not a value of an image of uint8; .*astype\(numpy.float32\) or nan='normalize'"),
+        (
+            "uint8",
+            np.nan,
+            r"fill=nan is not a value of an image of uint8; .*astype\(numpy.float32\) or nan='normalize'",
+        ),
         ("uint8", np.inf, r"fill=inf is not a value of an image of uint8; pass an integer"),
         ("int16", 0.5, r"fill=0.5 is not a value of an image of int16; pass an integer, or .*float32\)$"),
         ("uint8", -1, "fill=-1 does not fit the image's type uint8, which holds 0 to 255"),

@@ -130,5 +130,7 @@ def test_output_sizes_against_counting():
                     if extent <= max(n, 1):
                         assert image_output_size("valid", *sizes) == (len(inside[::s]),)
                         continue
-                    with pytest.raises(InvalidArgument, match=f"over {extent} pixels .*{k} taps, dilation {d}.* has {n}"):
+                    with pytest.raises(
+                        InvalidArgument, match=f"over {extent} pixels .*{k} taps, dilation {d}.* has {n}"
+                    ):
                         image_output_size("valid", *sizes)

@@ -89,9 +89,7 @@ def _integer_fill(value: Any, dtype: DType) -> int:
     return int(value)
 
 
-def choose_types(
-    image: Array, taps: Array, *, weak: bool, fill: Any, asked: DType | None, normalized: bool
-) -> Types:
+def choose_types(image: Array, taps: Array, *, weak: bool, fill: Any, asked: DType | None, normalized: bool) -> Types:
     """Return the types of a filter by the rules of this module.
 
     `normalized` results are quotients, so integers give floats there.

@@ -8,7 +8,7 @@ Axes are visited in memory order, so channels-last and transposed images run as 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -99,6 +99,7 @@ def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0) -> Arr
     `x` is (*planes, *size) with any number of plane axes; the result is (*planes, *output size) in ``problem.dtype``
     and has the memory order of `x`.
     """
+    problem, x = _closed_up(problem, x, fill)
     planes = x.ndim - problem.rank
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     axes = [Axis(x.shape[a], x.shape[a]) if a < planes else Axis.of(problem, a - planes) for a in order]
@@ -109,6 +110,28 @@ def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0) -> Arr
         for box in _blocks(axes):
             _sum_of_taps(_window(source, axes, box, fill, out.dtype), axes, taps, out[box])
     return out.transpose(np.argsort(order))
+
+
+def _closed_up(problem: Convolution, x: Array, fill: Any) -> tuple[Convolution, Array]:
+    """Return the same problem without the pixels between the taps that no output reads.
+
+    There are such pixels on an axis whose dilation is larger than the outputs reach. Without them the workspace is
+    bounded by the image and the number of taps, however large the dilation.
+    """
+    first = x.ndim - problem.rank
+    size, padding, dilation = list(problem.size), list(problem.padding), list(problem.dilation)
+    for axis, n in enumerate(problem.size):
+        reach = (problem.output_size[axis] - 1) * problem.stride[axis] + 1
+        if dilation[axis] <= reach:
+            continue
+        starts = [tap * dilation[axis] - padding[axis][0] for tap in range(problem.kernel[axis])]
+        head, tail = problem.boundary[axis]
+        read = [start + i for start in starts for i in range(reach)]
+        found = [source_index(position, n, head if position < 0 else tail) for position in read]
+        x = np.take(x, [index or 0 for index in found], axis=first + axis)
+        x[(slice(None),) * (first + axis) + ([index is None for index in found],)] = fill
+        size[axis], padding[axis], dilation[axis] = len(read), (0, 0), reach
+    return replace(problem, size=tuple(size), padding=tuple(padding), dilation=tuple(dilation)), x
 
 
 def _taps(problem: Convolution, kernel: Array, order: list[int], planes: int) -> list[tuple[Ints, Any]]:
@@ -140,7 +163,7 @@ def _blocks(axes: list[Axis]) -> Iterator[Box]:
 def _window(source: Array, axes: list[Axis], box: Box, fill: Any, dtype: np.dtype[Any]) -> Array:
     """Return the part of the image that a block reads, in `dtype`, with its border filled in."""
     spans = [axis.span(outputs) for axis, outputs in zip(axes, box, strict=True)]
-    inside = all(0 <= low and high <= axis.size for axis, (low, high) in zip(axes, spans, strict=True))
+    inside = all(low >= 0 and high <= axis.size for axis, (low, high) in zip(axes, spans, strict=True))
     if inside and source.dtype == dtype:
         return source[tuple(slice(*span) for span in spans)]
     window = np.empty([high - low for low, high in spans], dtype)
@@ -159,8 +182,6 @@ def _window(source: Array, axes: list[Axis], box: Box, fill: Any, dtype: np.dtyp
 
 def _sum_of_taps(window: Array, axes: list[Axis], taps: list[tuple[Ints, Any]], out: Array) -> None:
     """Write the sum of all taps of a block to `out`; chains of CHAIN taps are combined pairwise."""
-    if out.size == 0:
-        return
     steps = [(axis.stride, (outputs - 1) * axis.stride + 1) for axis, outputs in zip(axes, out.shape, strict=True)]
     product_ = np.empty_like(out)
     if len(taps) <= CHAIN or out.dtype.kind != "f":
