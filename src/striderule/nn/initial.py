@@ -10,13 +10,7 @@ from numpy.typing import NDArray
 
 from striderule.errors import InvalidArgument, InvalidType
 
-# word -> standard deviation for a number of products in one sum
-DEVIATIONS = {
-    # He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", arXiv:1502.01852, equation 10: ReLU keeps half of the
-    # variance, so a variance of 2 / fan_in keeps that of the signal from layer to layer.
-    "he": lambda fan_in: math.sqrt(2 / fan_in),
-    "normal": lambda fan_in: 1.0,
-}
+INITS = ("he", "normal")
 
 
 def random_weight(shape: tuple[int, ...], init: Any, seed: Any) -> NDArray[np.float32]:
@@ -39,9 +33,11 @@ def random_weight(shape: tuple[int, ...], init: Any, seed: Any) -> NDArray[np.fl
     >>> random_weight((8, 2, 3, 3), "he", seed=0).shape
     (8, 2, 3, 3)
     """
-    if init not in DEVIATIONS:
-        raise InvalidArgument(f"init must be one of {', '.join(map(repr, DEVIATIONS))}, got {init!r}")
-    deviation = DEVIATIONS[init](math.prod(shape[1:]))
+    if init not in INITS:
+        raise InvalidArgument(f"init must be one of {', '.join(map(repr, INITS))}, got {init!r}")
+    # He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", arXiv:1502.01852, equation 10: ReLU keeps half of the
+    # variance, so a variance of 2 / fan_in keeps that of the signal from layer to layer.
+    deviation = math.sqrt(2 / math.prod(shape[1:])) if init == "he" else 1.0
     return _generator(seed).standard_normal(shape, dtype=np.float32) * np.float32(deviation)
 
 

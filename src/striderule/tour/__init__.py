@@ -1,7 +1,7 @@
 """The tour: thirteen chapters on convolution and a closing page, as one web page, pictures and notebooks.
 
-Each chapter is a script in cells in `striderule.tour.chapters`; nothing imports those, the tour reads and runs them. The
-code on the page is therefore the code that made its numbers. How the cells are written is said in
+Each chapter is a script in cells in `striderule.tour.chapters`; nothing imports those, the tour reads and runs them.
+The code on the page is therefore the code that made its numbers. How the cells are written is said in
 `striderule.tour.cells`.
 """
 
@@ -17,10 +17,10 @@ from striderule.tour import cells, files
 from striderule.tour.cells import Chapter
 from striderule.tour.checks import Comparison, compare, shape_formula
 from striderule.tour.notebooks import notebook
-from striderule.tour.webpage import page
 from striderule.tour.photographs import photograph
 from striderule.tour.running import Run, run, with_photograph
 from striderule.tour.showing import show
+from striderule.tour.webpage import page
 
 __all__ = ["Chapter", "Comparison", "Run", "build", "compare", "contents", "photograph", "run", "shape_formula", "show"]
 
@@ -30,6 +30,13 @@ Progress = Callable[[int, int, str], None]
 def contents() -> list[Chapter]:
     """Return the thirteen chapters in the order of their numbers, then the closing page (number None).
 
+    Returns
+    -------
+    list of Chapter
+        Read from their files, not run.
+
+    Examples
+    --------
     >>> [chapter.number for chapter in contents()][-3:]
     [12, 13, None]
     """
@@ -82,19 +89,19 @@ def build(
         photograph(image)  # a picture that cannot be read is refused before anything is made
     place = files.folder(out)
     figures, notebooks = files.folder(place / "figures"), files.folder(place / "notebooks")
-    report = progress or (lambda done, total, title: None)
 
     runs: list[Run] = []
     for done, part in enumerate(chosen):
-        report(done, len(chosen), part.heading)
-        part = with_photograph(part, picture)
-        finished = run(part)
+        if progress is not None:
+            progress(done, len(chosen), part.heading)
+        finished = run(with_photograph(part, picture))
         runs.append(finished)
         _write_figures(finished, figures)
         if part.number is not None:
-            files.write(notebooks / f"{part.slug}.ipynb", notebook(part))
+            files.write(notebooks / f"{part.slug}.ipynb", notebook(finished.chapter))
     index = files.write(place / "index.html", page(runs, own_photograph=picture is not None))
-    report(len(chosen), len(chosen), "done")
+    if progress is not None:
+        progress(len(chosen), len(chosen), "done")
     return index
 
 
@@ -106,7 +113,7 @@ def _chosen(number: int | None) -> list[Chapter]:
     found = [chapter for chapter in every if chapter.number == wanted]
     if not found:
         last = max(chapter.number or 0 for chapter in every)
-        raise InvalidArgument(f"chapter must be a number from 1 to {last}, got {wanted}; leave it out to build them all")
+        raise InvalidArgument(f"chapter must be a number from 1 to {last}, got {wanted}; leave it out to build all")
     return found
 
 

@@ -12,7 +12,8 @@ from striderule.tour import build
 def main(arguments: list[str] | None = None) -> int:
     """Build the tour from command-line arguments and return the exit code: 0, or 2 for a mistake in the arguments."""
     parser = argparse.ArgumentParser(
-        prog="python -m striderule.tour", description="Thirteen chapters on convolution, as a page, pictures, notebooks."
+        prog="python -m striderule.tour",
+        description="Thirteen chapters on convolution, as a page, pictures and notebooks.",
     )
     parser.add_argument("--image", metavar="PHOTO", help="run the chapters on your own picture")
     parser.add_argument("--out", metavar="DIR", default="tour", help="where to write (default: tour)")

@@ -22,7 +22,7 @@ import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 Kind = Literal["markdown", "code", "shape", "check", "figure"]
 
@@ -96,7 +96,7 @@ def _cell(lines: list[str], start: int, end: int, marker: re.Match[str]) -> Cell
     if marker["markdown"]:
         prose = "\n".join(line.removeprefix("#").removeprefix(" ") for line in body)
         return Cell("markdown", prose.strip(), first + 1)
-    kind: Kind = marker["kind"] or "code"
+    kind = cast(Kind, marker["kind"] or "code")
     drawings: tuple[Drawing, ...] = ()
     if kind == "figure":
         comments = next((at for at, line in enumerate(body) if not line.startswith("#")), len(body))

@@ -37,6 +37,11 @@ def compare(**pairs: tuple[Any, Any]) -> dict[str, Comparison]:
     **pairs
         ``name=(result, loops)``: two arrays of the same shape.
 
+    Returns
+    -------
+    dict
+        A `Comparison` for each name.
+
     Raises
     ------
     InvalidArgument
@@ -53,8 +58,8 @@ def compare(**pairs: tuple[Any, Any]) -> dict[str, Comparison]:
     for name, found in comparisons.items():
         verdict = "" if found.holds else ": TOO LARGE"
         difference = "0" if found.difference == 0 else f"{found.difference:.1e}"
-        label = name.replace("_", " ")
-        print(f"{label}: largest difference {difference} (rounding allows {found.allowed:.1e}){verdict}")
+        allowed = f"rounding allows {found.allowed:.1e}" if found.allowed else "whole numbers: exact"
+        print(f"{name.replace('_', ' ')}: largest difference {difference} ({allowed}){verdict}")
     return comparisons
 
 
@@ -79,6 +84,11 @@ def shape_formula(
         (rows, columns) of the input.
     kernel, stride, padding, dilation
         The same on both axes; `padding` is on either side. Defaults: stride 1, no padding, dilation 1.
+
+    Returns
+    -------
+    str
+        The formula, then the same with numbers.
 
     Examples
     --------

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from striderule.errors import MissingExtra
 from striderule.tour.cells import Cell, Chapter
 
@@ -14,11 +17,7 @@ def notebook(chapter: Chapter) -> str:
     MissingExtra
         If nbformat is not installed.
     """
-    try:
-        from nbformat import v4, validate, writes
-    except ImportError:
-        raise MissingExtra.of("tour", needs="nbformat") from None
-
+    nbformat, v4 = _nbformat()
     cells = [v4.new_markdown_cell(f"# {chapter.heading}\n\n{chapter.summary}")]
     cells += [
         v4.new_markdown_cell(cell.source) if cell.kind == "markdown" else v4.new_code_cell(_code(cell))
@@ -28,8 +27,15 @@ def notebook(chapter: Chapter) -> str:
         cell["id"] = f"{chapter.slug[:2]}-{at:02d}"  # random ones would make every build differ
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     book = v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
-    validate(book)
-    return str(writes(book)) + "\n"
+    nbformat.validate(book)
+    return str(nbformat.writes(book)) + "\n"
+
+
+def _nbformat() -> tuple[Any, Any]:
+    try:
+        return import_module("nbformat"), import_module("nbformat.v4")
+    except ImportError:
+        raise MissingExtra.of("tour", needs="nbformat") from None
 
 
 def _code(cell: Cell) -> str:

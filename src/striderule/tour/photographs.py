@@ -38,6 +38,11 @@ def photograph(path: str | Path | None = None) -> NDArray[np.float64]:
         as its EXIF orientation says, and scaled so that its longer side has at most 480 pixels (and its shorter one at
         least 32). Default: the photograph that comes with the library.
 
+    Returns
+    -------
+    numpy.ndarray
+        float64, (height, width, 3).
+
     Raises
     ------
     InvalidArgument
@@ -61,7 +66,7 @@ def photograph(path: str | Path | None = None) -> NDArray[np.float64]:
         raise InvalidArgument(f"image must be a picture file, got {str(path)!r}, which {what}; check the path")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of pictures that are very large; this one was chosen by the reader and is scaled down at once.
+            # Pillow warns of very large pictures; the reader chose this one, and it is scaled down at once.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(file) as opened:
                 opened.draft("RGB", (4 * LONGEST, 4 * LONGEST))  # lets a JPEG decode at a fraction of its size

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,9 @@ def show(**drawings: Any) -> None:
     if album is not None:
         album.extend(shots)
     elif _in_notebook():
-        from IPython.display import Image, display
-
+        display: Any = import_module("IPython.display")
         for shot in shots:
-            display(Image(shot.gif or shot.png, width=round(96 * shot.inches)))
+            display.display(display.Image(shot.gif or shot.png, width=round(96 * shot.inches)))
     else:
         for shot in shots:
             data, ending = (shot.png, "png") if shot.gif is None else (shot.gif, "gif")

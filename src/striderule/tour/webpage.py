@@ -22,8 +22,12 @@ it blurs photographs, finds edges and makes up most of the work of the networks 
 
 These chapters take it apart, one idea each: first on arrays small enough to do by hand, then on a photograph. The code
 that is shown is the code that was run to make this page, so you can paste it, change a number and look again. Every
-result was also computed by plain loops written from the definition, and the largest difference is printed.
+result (of photographs, a piece of it) was also computed by plain loops written from the definition, and the largest
+difference is printed.
 """
+
+# Wider figures (in inches) hold several panels, which would be too small at half the width of the text.
+STRIP = 5.5
 
 
 def page(runs: list[Run], *, own_photograph: bool = False) -> str:
@@ -117,7 +121,8 @@ def _image(shot: Shot, alt: str) -> str:
     size = f'width="{round(width * scale)}" height="{round(height * scale)}"'
     still = _data_uri(kind, data)
     source = still if shot.gif is None else _data_uri("gif", shot.gif)
-    image = f'<img src="{source}" alt="{escape(alt)}" {size}>'
+    shape = ' class="strip"' if shot.inches > STRIP else ""
+    image = f'<img src="{source}" alt="{escape(alt)}" {size}{shape}>'
     if shot.gif is None:
         return image
     # Who has asked for less motion gets the still picture.

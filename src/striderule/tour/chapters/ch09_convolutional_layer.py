@@ -4,18 +4,20 @@ Many input channels, many kernels, a bias for each and an activation: this is th
 """
 
 # %% [markdown]
-# The deck's `ConvLayer(in_channels, out_channels, kernel_size, stride=1, padding=0)` holds a kernel for every pair of an
-# input and an output channel, and one bias for each output channel. Its `forward` correlates, adds the bias and applies
-# ReLU. Before training the kernels are random.
+# The deck's `ConvLayer(in_channels, out_channels, kernel_size, stride=1, padding=0)` holds a kernel for every
+# pair of an input and an output channel, and one bias for each output channel. Its `forward` correlates, adds the
+# bias and applies ReLU. Before training the kernels are random.
 #
-# The deck draws them from the plain normal distribution (`init="normal"`). A sum of 27 such products is about five times
-# as large as its inputs, and after ten layers nothing sensible is left. He et al. therefore scale them by
-# √(2 / 27): sums then keep the size of the inputs through many layers of ReLU. That is the default, `init="he"`.
+# The deck draws them from the plain normal distribution (`init="normal"`). A sum of 27 such products is about
+# five times as large as its inputs, and after ten layers nothing sensible is left. He et al. therefore scale them
+# by √(2 / 27): sums then keep the size of the inputs through many layers of ReLU. That is the default,
+# `init="he"`.
 
 # %%
 import numpy as np
 
 import striderule as sr
+from striderule import tour
 
 x = np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)
 layer = sr.nn.ConvLayer(3, 16, 3, stride=1, padding=1, init="normal", seed=0)
@@ -28,32 +30,33 @@ for init in ("normal", "he"):
     print(f"{init:6} kernels: inputs vary by {x.std():.2f}, sums by {sums.std():.2f}")
 
 # %% shape
-print(sr.tour.shape_formula(x.shape[2:], 3, padding=1))
+print(tour.shape_formula(x.shape[2:], 3, padding=1))
 print(f"output = (batch, out_channels, rows, columns) = {y.shape}")
 print(f"weights = 16 · 3 · 3 · 3 = {layer.weight.size}, biases = {layer.bias.size}")
 
 # %% figure: The first output channel for random input: random kernels answer noise with noise.
 # first-channel: A map of 32 by 32 pixels of noise, black where ReLU cut off negative sums.
-sr.tour.show(first_channel=sr.figures.image(y[0, 0], values=False, colorbar=True))
+tour.show(first_channel=sr.figures.image(y[0, 0], values=False, colorbar=True))
 
 # %% [markdown]
 # ## On the photograph
 #
-# Even untrained, the sixteen kernels see sixteen different pictures: some prefer a colour, some an edge of a certain
-# direction. Training chooses which questions are worth asking.
+# Even untrained, the sixteen kernels see sixteen different pictures: some prefer a colour, some an edge of a
+# certain direction. Training chooses which questions are worth asking.
 
 # %%
-photo = sr.tour.photograph().transpose(2, 0, 1).astype(np.float32)
+photo = tour.photograph().transpose(2, 0, 1).astype(np.float32)
 eyes = sr.nn.ConvLayer(3, 16, 3, padding=1, seed=7)
 maps = eyes(photo - 0.5)
 print(photo.shape, "->", maps.shape)
 
 # %% figure: Sixteen random kernels look at the photograph.
-# maps: Sixteen small grey pictures of the photograph; they stress different colours and edges, and some are nearly black.
-sr.tour.show(maps=sr.figures.feature_maps(maps, columns=4))
+# maps: Sixteen small grey pictures of the photograph; they stress different colours and edges, and some are
+#   nearly black.
+tour.show(maps=sr.figures.feature_maps(maps, columns=4))
 
 # %% check
 loops = sr.conv2d(x, layer.weight, layer.bias, padding=1, activation="relu", algorithm="reference")
 crop = photo[:, -16:, -16:] - 0.5
 crop_loops = sr.conv2d(crop, eyes.weight, eyes.bias, activation="relu", algorithm="reference")
-checks = sr.tour.compare(deck=(y, loops), photograph=(maps[:, -15:-1, -15:-1], crop_loops))
+checks = tour.compare(deck=(y, loops), photograph=(maps[:, -15:-1, -15:-1], crop_loops))

@@ -4,9 +4,9 @@ Two kernels measure how fast the image changes downwards and to the right; toget
 """
 
 # %% [markdown]
-# The image is a white square (rows and columns 20 to 79) on black, 100 by 100 pixels. Sobel's kernels take the difference
-# of two rows, or of two columns, a little smoothed. The length of the two answers as sides of a right triangle, the
-# **magnitude**, says how strong the edge is, whatever its direction.
+# The image is a white square (rows and columns 20 to 79) on black, 100 by 100 pixels. Sobel's kernels take the
+# difference of two rows, or of two columns, a little smoothed. The length of the two answers as sides of a right
+# triangle, the **magnitude**, says how strong the edge is, whatever its direction.
 #
 # Here the deck calls SciPy, whose `convolve2d` really convolves. In this library that is `sr.convolve`, with
 # `boundary="symmetric"` for what lies outside (SciPy's "symm").
@@ -15,6 +15,7 @@ Two kernels measure how fast the image changes downwards and to the right; toget
 import numpy as np
 
 import striderule as sr
+from striderule import tour
 
 image = np.zeros((100, 100))
 image[20:80, 20:80] = 1
@@ -35,7 +36,7 @@ print("sum", magnitude.sum().round(4), "largest", magnitude.max().round(4))
 # horizontal: Only the upper and lower sides of the square: the upper in blue, the lower in orange.
 # vertical: Only the left and right sides of the square: the left in blue, the right in orange.
 # magnitude: The outline of the square in white on black.
-sr.tour.show(
+tour.show(
     image=sr.figures.image(image, title="image"),
     horizontal=sr.figures.image(horizontal, cmap="signed", title="horizontal edges"),
     vertical=sr.figures.image(vertical, cmap="signed", title="vertical edges"),
@@ -45,13 +46,14 @@ sr.tour.show(
 # %% [markdown]
 # ## Why is it negative where the image gets brighter?
 #
-# Going down into the square the image rises from 0 to 1, and the kernel is "below minus above", so one expects +4. The
-# answer is −4, because **convolution flips the kernel**: it turns it by half a circle before laying it on. Sobel's
-# kernels change their sign when turned, so the two operations differ in exactly that sign. Correlating with the flipped
-# kernel is the same as convolving; the magnitude does not care.
+# Going down into the square the image rises from 0 to 1, and the kernel is "below minus above", so one expects
+# +4. The answer is −4, because **convolution flips the kernel**: it turns it by half a circle before laying it
+# on. Sobel's kernels change their sign when turned, so the two operations differ in exactly that sign.
+# Correlating with the flipped kernel is the same as convolving; the magnitude does not care.
 #
-# Why would anyone flip? Because then order and grouping do not matter: a ∗ b = b ∗ a, and blurring twice is blurring once
-# with a wider kernel. Correlation has neither property. Networks learn their kernels and do not mind either way.
+# Why would anyone flip? Because then order and grouping do not matter: a ∗ b = b ∗ a, and blurring twice is
+# blurring once with a wider kernel. Correlation has neither property. Networks learn their kernels and do not
+# mind either way.
 
 # %%
 correlated = sr.correlate(image, horizontal_kernel, boundary="symmetric")
@@ -60,34 +62,36 @@ print(flipped)
 print("convolved: ", horizontal[18:23, 50])
 print("correlated:", correlated[18:23, 50])
 same = sr.correlate(image, flipped, boundary="symmetric")
-print("correlating with the flipped kernel is convolving:", np.array_equal(same, horizontal))
+print("correlated, kernel flipped, is convolved:", np.array_equal(same, horizontal))
 
 # %% figure: The kernel as it is written, and as a convolution uses it.
 # as-written: Minus 1, minus 2, minus 1 above; zeros; 1, 2, 1 below.
 # as-flipped: 1, 2, 1 above; zeros; minus 1, minus 2, minus 1 below.
-sr.tour.show(
+tour.show(
     as_written=sr.figures.kernel(horizontal_kernel, title="as written (correlate)"),
     as_flipped=sr.figures.kernel(flipped, title="flipped (convolve)"),
 )
 
 # %% shape
-print(sr.tour.shape_formula(image.shape, 3, padding=1))
+print(tour.shape_formula(image.shape, 3, padding=1))
 
 # %% [markdown]
 # ## On the photograph
 
 # %%
-grey = sr.tour.photograph().mean(axis=2)
+grey = tour.photograph().mean(axis=2)
 down = sr.convolve(grey, horizontal_kernel, boundary="symmetric")
 right = sr.convolve(grey, vertical_kernel, boundary="symmetric")
 strength = np.sqrt(down**2 + right**2)
 print(grey.shape, "->", strength.shape)
 
-# %% figure: Horizontal edges, vertical edges and the strength of all edges.
+# %% figure: The photograph, its horizontal and its vertical edges, and the strength of all edges.
+# photograph: The photograph in shades of grey.
 # photograph-horizontal: Edges of the photograph that run across, blue and orange on white.
 # photograph-vertical: Edges of the photograph that run up and down, blue and orange on white.
 # photograph-magnitude: The outlines of the photograph, white on black.
-sr.tour.show(
+tour.show(
+    photograph=sr.figures.image(grey, vmin=0, vmax=1, title="grey"),
     photograph_horizontal=sr.figures.image(down, cmap="signed", vmin=-2, vmax=2, title="horizontal edges"),
     photograph_vertical=sr.figures.image(right, cmap="signed", vmin=-2, vmax=2, title="vertical edges"),
     photograph_magnitude=sr.figures.image(strength, vmin=0, vmax=2, title="magnitude"),
@@ -96,7 +100,7 @@ sr.tour.show(
 # %% check
 corner = sr.convolve(image[:24, :24], horizontal_kernel, boundary="symmetric", algorithm="reference")
 crop_loops = sr.convolve(grey[-24:, -24:], vertical_kernel, boundary="symmetric", algorithm="reference")
-checks = sr.tour.compare(
+checks = tour.compare(
     deck=(horizontal[:23, :23], corner[:23, :23]),
     photograph=(right[-23:, -23:], crop_loops[1:, 1:]),
 )

@@ -4,14 +4,15 @@ A weighted average in which near pixels count more than distant ones: noise aver
 """
 
 # %% [markdown]
-# The weights follow Gauss's bell curve exp(−(x² + y²) / 2σ²), sampled at whole pixels from −2 to 2 and divided by their
-# sum, so that an even surface keeps its brightness. The deck's kernel has five by five weights and σ = 1; the image is
-# noise.
+# The weights follow Gauss's bell curve exp(−(x² + y²) / 2σ²), sampled at whole pixels from −2 to 2 and divided by
+# their sum, so that an even surface keeps its brightness. The deck's kernel has five by five weights and σ = 1;
+# the image is noise.
 
 # %%
 import numpy as np
 
 import striderule as sr
+from striderule import tour
 
 noise = np.random.RandomState(0).rand(100, 100)
 kernel = sr.kernels.gaussian(1, size=5)
@@ -19,39 +20,43 @@ blurred = sr.convolve(noise, kernel, boundary="symmetric")
 print(kernel.round(4))
 print("sum of the kernel:", kernel.sum().round(12))
 print(blurred[:3, :5].round(4))
-print(f"mean {noise.mean():.4f} -> {blurred.mean():.4f}, deviation {noise.std():.4f} -> {blurred.std():.4f}")
+print(f"mean      {noise.mean():.4f} -> {blurred.mean():.4f}")
+print(f"deviation {noise.std():.4f} -> {blurred.std():.4f}")
 
-# %% figure: The kernel, the noise and the blurred noise. The kernel is the same when flipped, so there is no sign to mind.
+# %% figure: The kernel, the noise and the blurred noise. Flipping this kernel changes nothing.
 # kernel: Five by five weights: 0.162 in the middle, falling to 0.003 in the corners.
 # noise: One hundred by one hundred pixels of noise.
 # blurred: The same noise, soft and cloudy.
-sr.tour.show(
+tour.show(
     kernel=sr.figures.kernel(kernel, title="kernel"),
     noise=sr.figures.image(noise, vmin=0, vmax=1, title="noise"),
     blurred=sr.figures.image(blurred, vmin=0, vmax=1, title="blurred"),
 )
 
 # %% shape
-print(sr.tour.shape_formula(noise.shape, 5, padding=2))
+print(tour.shape_formula(noise.shape, 5, padding=2))
 
 # %% [markdown]
 # ## On the photograph
 #
-# Noise is added to the photograph, then blurred away. The bell curve is a product of one curve along the rows and one
-# along the columns, so a wide blur can be done in two cheap passes: `sr.filters.gaussian` does.
+# Noise is added to the photograph, then blurred away. The bell curve is a product of one curve along the rows and
+# one along the columns, so a wide blur can be done in two cheap passes: `sr.filters.gaussian` does.
 
 # %%
-photo = sr.tour.photograph()
-noisy = (photo + 0.2 * np.random.RandomState(1).standard_normal(photo.shape)).clip(0, 1)
+photo = tour.photograph()
+speckles = np.random.RandomState(1).standard_normal(photo.shape)
+noisy = (photo + 0.2 * speckles).clip(0, 1)
 soft = sr.convolve(noisy, kernel, boundary="symmetric", channel_axis=-1)
 wide = sr.filters.gaussian(noisy, 4, channel_axis=-1)
 print(photo.shape, "->", soft.shape)
 
-# %% figure: With noise, after the five by five kernel, and after a blur four times as wide: noise and detail go together.
+# %% figure: As it was, with noise, after the five by five kernel, and after a blur four times as wide.
+# photograph: The photograph in colour.
 # noisy: The photograph under coloured noise.
 # soft: The photograph with much of the noise averaged away, slightly soft.
 # wide: The photograph without visible noise, and without fine detail.
-sr.tour.show(
+tour.show(
+    photograph=sr.figures.image(photo, title="photograph"),
     noisy=sr.figures.image(noisy, title="with noise"),
     soft=sr.figures.image(soft, title="σ = 1"),
     wide=sr.figures.image(wide, title="σ = 4"),
@@ -60,7 +65,7 @@ sr.tour.show(
 # %% check
 corner = sr.convolve(noise[:24, :24], kernel, boundary="symmetric", algorithm="reference")
 crop_loops = sr.convolve(noisy[-16:, -16:], kernel, boundary="symmetric", channel_axis=-1, algorithm="reference")
-checks = sr.tour.compare(
+checks = tour.compare(
     deck=(blurred[:22, :22], corner[:22, :22]),
     photograph=(soft[-14:, -14:], crop_loops[2:, 2:]),
 )
