@@ -1,0 +1,1 @@
+"""The project's own benchmarks: striderule and its peers take turns on published networks' shapes and on images."""
