@@ -11,6 +11,7 @@ def main() -> None:
     """Run the command line; without the packages of the extra ``cli`` say so in one line and exit with code 2."""
     try:
         import rich  # noqa: F401, PLC0415 - Typer starts without it, the commands do not
+
         from striderule.cli.app import app  # noqa: PLC0415 - Typer and Rich are optional
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] not in ("typer", "rich"):
