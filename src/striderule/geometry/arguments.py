@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from striderule.errors import InvalidArgument, InvalidType
@@ -23,10 +24,14 @@ def integer(value: Any, argument: str) -> int:
 
 
 def is_sequence(value: Any) -> bool:
-    """Tell whether `value` is a list-like of entries (strings are values, not sequences)."""
-    if isinstance(value, str):
+    """Tell whether `value` is a list-like of entries (strings, mappings and arrays without axes are not)."""
+    if isinstance(value, str | bytes | Mapping) or not (hasattr(value, "__len__") and hasattr(value, "__getitem__")):
         return False
-    return isinstance(value, Sequence) or (hasattr(value, "__len__") and hasattr(value, "__getitem__"))
+    try:
+        len(value)
+    except TypeError:  # an array without axes is one number
+        return False
+    return True
 
 
 def per_axis(value: Any, rank: int, argument: str, minimum: int | None = None) -> tuple[int, ...]:
@@ -67,14 +72,11 @@ def per_axis(value: Any, rank: int, argument: str, minimum: int | None = None) -
 
 def check_count(shape: Sequence[int], what: str) -> None:
     """Refuse shapes whose element count overflows the index type."""
-    count = 1
-    for size in shape:
-        if size == 0:
-            return
-        count *= size
+    # Axes of length zero are passed over: NumPy refuses the strides of an empty array of such a shape as well.
+    count = prod(size for size in shape if size)
     # Sixteen bytes is the widest element (complex128): its byte count must be addressable as well.
     if count * 16 > LARGEST:
         raise InvalidArgument(
-            f"{what} would have the shape {tuple(shape)}, {count} elements, more than can be addressed; "
+            f"{what} would have the shape {tuple(shape)}, more elements than can be addressed; "
             "use a smaller size or padding, or work in pieces"
         )

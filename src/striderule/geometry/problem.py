@@ -279,6 +279,8 @@ def _transposed_padding(padding: Any, size: Ints, kernel: Ints, stride: Ints, di
 
     entries = [padding] * len(size) if isinstance(padding, str) else padding
     if isinstance(entries, tuple | list):
+        if len(entries) == 1:
+            entries = [entries[0]] * len(size)
         words = [entry.lower() if isinstance(entry, str) else None for entry in entries]
         if any(word not in (None, "valid", "same", "same_lower") for word in words):
             raise InvalidArgument(
@@ -388,6 +390,8 @@ class Unfold:
         _check_fits(size, taps, gaps, pads)
         _check_boundary(size, pads, words)
         problem = cls(x[0], x[1], size, taps, steps, gaps, pads, words)
+        padded = tuple(n + before + after for n, (before, after) in zip(size, pads, strict=True))
+        check_count((x[0], x[1], *padded), "the padded input")
         check_count(problem.columns_shape, "the output")
         return problem
 
