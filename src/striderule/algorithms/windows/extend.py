@@ -43,7 +43,7 @@ def extend(x: Array, padding: Sides, boundary: Words, fill: Any = 0, dtype: Any 
                 keep = slice(-before, max(n + after, -before))
                 x = x[(slice(None),) * (first + axis) + (keep,)]
             else:
-                x = _extend_axis(x, first + axis, (before, after), boundary[axis], fill)
+                x = _extend_axis(x.astype(dtype, copy=False), first + axis, (before, after), boundary[axis], fill)
             pads[axis] = (0, 0)
     if not any(before or after for before, after in pads):
         return x.astype(dtype, copy=False)
