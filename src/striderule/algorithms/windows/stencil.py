@@ -73,16 +73,14 @@ class Axis:
         n = self.size
         found: list[tuple[slice, Any]] = []
         if low < 0:
-            stop = min(high, 0)
-            head = None if self.head is None else self.head[self.before + low : self.before + stop]
-            found.append((slice(0, stop - low), head))
-        if max(low, 0) < min(high, n):
-            inside = slice(max(low, 0), min(high, n))
-            found.append((slice(inside.start - low, inside.stop - low), inside))
+            head = None if self.head is None else self.head[self.before + low :]
+            found.append((slice(0, -low), head))
+        # In every mode each window touches the image, so there always is a part inside.
+        inside = slice(max(low, 0), min(high, n))
+        found.append((slice(inside.start - low, inside.stop - low), inside))
         if high > n:
-            start = max(low, n)
-            tail = None if self.tail is None else self.tail[start - n : high - n]
-            found.append((slice(start - low, high - low), tail))
+            tail = None if self.tail is None else self.tail[: high - n]
+            found.append((slice(n - low, high - low), tail))
         return found
 
 
@@ -97,7 +95,8 @@ def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0) -> Arr
     """out[.., j] = sum over taps t that are not zero of kernel[t] * x[.., j * stride + t * dilation - before].
 
     `x` is (*planes, *size) with any number of plane axes; the result is (*planes, *output size) in ``problem.dtype``
-    and has the memory order of `x`.
+    and has the memory order of `x`. The padding is that of a mode of `geometry.imaging`: not negative, and every window
+    touches the image.
     """
     problem, x = _closed_up(problem, x, fill)
     planes = x.ndim - problem.rank
