@@ -101,6 +101,16 @@ def test_convolve_is_correlate_of_the_flipped_kernel_at_the_mirrored_centre():
         np.testing.assert_array_equal(convolve(image, kernel), expected)
 
 
+def test_what_matlab_documents_of_even_kernels():
+    """The examples on the pages of conv and imfilter."""
+    signal = np.array([-1, 2, 3, -2, 0, 1, 2])
+    result = convolve(signal, [2, 4, -1, 1], boundary="constant")
+    np.testing.assert_array_equal(result, [15, 5, -9, 7, 6, 7, -1])
+    # imfilter takes the second of these four taps as the centre, as if there were five.
+    four = correlate(signal.astype(float), [0.25, 0.75, -0.75, -0.25], origin=-1)
+    np.testing.assert_array_equal(four, correlate(signal.astype(float), [0, 0.25, 0.75, -0.75, -0.25]))
+
+
 def test_stride_keeps_every_other_output():
     rng = np.random.default_rng(3)
     image, kernel = rng.standard_normal((11, 10)), rng.standard_normal((3, 4))
