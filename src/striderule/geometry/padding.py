@@ -148,6 +148,8 @@ def parse_padding(
     entries = list(value) if is_sequence(value) else [value] * rank
     if len(entries) == 1:
         entries = entries * rank
+    if len(entries) != rank:
+        side_pairs(value, rank)  # refuses, and names the value as it was given
     words = [padding_word(entry) if isinstance(entry, str) else None for entry in entries]
     numbers = side_pairs([0 if word else entry for word, entry in zip(words, entries, strict=True)], rank)
     sides = tuple(

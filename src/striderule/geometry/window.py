@@ -113,9 +113,16 @@ def dilated_extent(kernel: Sizes, dilation: Sizes = 1) -> Any:
 
 
 def _map(
-    one_axis: Callable[..., int], size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, *more: Any
+    one_axis: Callable[..., int],
+    why: Callable[..., str],
+    size: Any,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    *more: Any,
 ) -> Any:
-    """Apply the formula of one axis to all of them, and refuse sizes that leave no output."""
+    """Apply the formula of one axis to all of them, and refuse sizes that leave no output, saying `why`."""
     form = _axes(size, kernel, stride, padding, dilation, *(value for value, _, _ in more))
     rank = form or 1
     sizes = per_axis(size, rank, "size", 0)
@@ -129,13 +136,22 @@ def _map(
         count = one_axis(
             sizes[axis], kernels[axis], steps[axis], pads[axis], gaps[axis], *(values[axis] for values in extra)
         )
-        if count < 0 or (count == 0 and sizes[axis] > 0):
-            raise InvalidArgument(
-                f"no output is left on axis {axis}: size {sizes[axis]} with padding {pads[axis]} is shorter than the "
-                f"window's extent {extent_of(kernels[axis], gaps[axis])}; pad more or use a smaller kernel or dilation"
-            )
+        if count < 1:
+            reason = why(sizes[axis], pads[axis], extent_of(kernels[axis], gaps[axis]))
+            raise InvalidArgument(f"no output is left on axis {axis}: {reason}")
         counts.append(count)
     return _answer(form, tuple(counts))
+
+
+def _too_short(size: int, pads: tuple[int, int], extent: int) -> str:
+    return (
+        f"size {size} with padding {pads} is shorter than the window's extent {extent}; "
+        "pad more or use a smaller kernel or dilation"
+    )
+
+
+def _cropped_away(size: int, pads: tuple[int, int], extent: int) -> str:
+    return f"padding {pads} crops all that size {size} and extent {extent} give; use a smaller padding"
 
 
 def output_size(size: Sizes, kernel: Sizes, stride: Sizes = 1, padding: Pads = 0, dilation: Sizes = 1) -> Any:
@@ -162,7 +178,9 @@ def output_size(size: Sizes, kernel: Sizes, stride: Sizes = 1, padding: Pads = 0
     >>> output_size((5, 6), 3, padding=(1, (0, 2)))
     (5, 6)
     """
-    return _map(lambda i, k, s, p, d: positions(i, k, s, p[0], p[1], d), size, kernel, stride, padding, dilation)
+    return _map(
+        lambda i, k, s, p, d: positions(i, k, s, p[0], p[1], d), _too_short, size, kernel, stride, padding, dilation
+    )
 
 
 def pool_output_size(
@@ -182,7 +200,13 @@ def pool_output_size(
     """
     step = kernel if stride is None else stride
     return _map(
-        lambda i, k, s, p, d: pool_positions(i, k, s, p, d, ceil_mode), size, kernel, step, padding, dilation
+        lambda i, k, s, p, d: pool_positions(i, k, s, p, d, ceil_mode),
+        _too_short,
+        size,
+        kernel,
+        step,
+        padding,
+        dilation,
     )
 
 
@@ -196,6 +220,7 @@ def transposed_output_size(
     """
     return _map(
         lambda i, k, s, p, d, a: transposed_positions(i, k, s, p, d, a),
+        _cropped_away,
         size,
         kernel,
         stride,
