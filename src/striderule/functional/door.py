@@ -182,13 +182,33 @@ def check_out(out: Any, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequ
         raise InvalidArgument(f"out must have the type of the result {dtype}, got {out.dtype}; or pass dtype={out.dtype}")
     if not out.flags.writeable:
         raise InvalidArgument("out is read-only; pass an array that can be written, or leave it away")
-    if any(step == 0 and size > 1 for step, size in zip(out.strides, out.shape, strict=True)):
-        raise InvalidArgument("out repeats the same memory (a stride is 0); pass an array of its own memory")
+    if _overlaps_itself(out):
+        raise InvalidArgument("out overlaps itself: several of its elements share memory; pass an array of its own memory")
     for operand in inputs:
         if same and _identical(out, operand):
             continue
         if _overlap(out, operand):
             raise InvalidArgument("out overlaps an input, which would be overwritten while it is read; pass another array")
+
+
+def _overlaps_itself(a: Array) -> bool:
+    """Tell whether two elements share memory. Exact: where sorted strides do not decide, addresses are compared."""
+    axes = sorted((abs(step), n) for step, n in zip(a.strides, a.shape, strict=True) if n > 1)
+    if a.size == 0:
+        return False
+    span = a.itemsize
+    apart = True
+    for step, n in axes:
+        apart = apart and step >= span
+        span += step * (n - 1)
+    if apart:
+        return False
+    if any(step < a.itemsize for step, _ in axes) or span // a.itemsize < a.size:  # more elements than room
+        return True
+    starts = np.zeros(1, np.int64)
+    for step, n in axes:
+        starts = (starts[:, None] + step * np.arange(n)).ravel()
+    return bool((np.diff(np.sort(starts)) < a.itemsize).any())
 
 
 def _identical(a: Array, b: Array) -> bool:
@@ -238,15 +258,19 @@ def _float_to_integer(result: Array, dtype: np.dtype[Any], overflow: Overflow) -
     if np.isnan(result).any():
         raise InvalidArgument(f"the result holds NaN, which {dtype} cannot; ask for a float dtype or use nan='normalize'")
     low, high = _limits(dtype)
-    rounded = np.rint(result)
+    # float16 reaches only 65504: the limits of wider integers would be infinite in it.
+    rounded = np.rint(result.astype(np.float32) if result.dtype == np.float16 else result)
     # The float just above `high`: exact as a power of two even where `high` itself is not.
     too_high, too_low = rounded >= float(high + 1), rounded < float(low)
     if overflow == "wrap":
         if not np.isfinite(rounded).all():
             raise InvalidArgument(f"the result holds infinity, which cannot wrap to {dtype}; use overflow='saturate'")
         bits = 1 if dtype.kind == "b" else 8 * dtype.itemsize
-        modulo = np.mod(rounded.astype(np.float64), float(2**bits)).astype(np.uint64)
-        return modulo.astype(dtype) if dtype.kind != "i" else modulo.astype(f"u{dtype.itemsize}").view(dtype)
+        # The remainder of the magnitude is exact; that of a small negative number would be rounded up to 2**bits.
+        wide = rounded.astype(np.float64)
+        magnitude = np.fmod(np.abs(wide), float(2**bits)).astype(np.uint64)
+        modulo = np.where(wide < 0, np.uint64(0) - magnitude, magnitude)
+        return (modulo & np.uint64(1)).astype(dtype) if dtype.kind == "b" else modulo.astype(dtype)
     if overflow == "refuse" and (too_high.any() or too_low.any()):
         raise UnprovenRange(_does_not_fit(dtype))
     inside = np.where(too_high | too_low, 0, rounded).astype(dtype)

@@ -199,10 +199,10 @@ class Epilogue:
 
     def apply(self, sums: Array, axes: Axes) -> Array:
         """Return the result with the axes that the operand came with, from canonical sums."""
-        if self.bias is not None:
-            sums = sums + self.bias.astype(sums.dtype, copy=False)
-        if self.residual is not None:
-            sums = sums + self.residual.astype(sums.dtype, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):  # infinities and NaN say it themselves
+            for addend in (self.bias, self.residual):
+                if addend is not None:
+                    sums += addend.astype(sums.dtype, copy=False)
         overflow = self.types.overflow
         if self.activation is not None:
             if door.is_integer(self.types.arithmetic):
