@@ -11,6 +11,43 @@ from striderule.functional import door, layers
 from striderule.functional.door import Array
 from striderule.geometry.problem import Convolution
 
+Request = tuple[layers.Kind, layers.Axes, Array, Array, dict[str, Any]]
+
+
+def _depthwise_request(
+    name: str,
+    rank: int,
+    x: Array,
+    weight: Array,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    boundary: Any,
+    layout: Any,
+    argument: str = "weight",
+) -> Request:
+    """Read the axes of both operands of a convolution with one group for each input channel."""
+    last = layers.channels_last(layout, rank)
+    bare = x.ndim == rank and weight.ndim == rank
+    if bare:
+        weight = weight[None]
+    if weight.ndim == rank + 1:
+        weight = weight[:, None]
+    if weight.ndim != rank + 2 or weight.shape[1] != 1:
+        raise InvalidArgument(
+            f"{name} needs a {argument} (channels * multiplier, 1, {layers.spatial_words(rank)}) or "
+            f"(channels * multiplier, {layers.spatial_words(rank)}), got the shape {weight.shape}"
+        )
+    axes = layers.Axes.of(x, rank, bare=bare, last=last, name=name)
+    channels = axes.canonical(x).shape[1]
+    if channels == 0 or weight.shape[0] % channels:
+        raise InvalidArgument(
+            f"{name} needs a multiple of the {channels} input channels as the first axis of {argument}, "
+            f"got {weight.shape[0]}"
+        )
+    words = {"stride": stride, "padding": padding, "dilation": dilation, "groups": channels, "boundary": boundary}
+    return layers.Kind("convolution", Convolution.from_shapes, tuple(range(1, rank + 2))), axes, x, weight, words
+
 
 def _depthwise(
     name: str,
@@ -26,26 +63,24 @@ def _depthwise(
 ) -> Array:
     """Run a convolution with one group for each input channel."""
     x, weight = door.array(x, "x"), door.array(weight, "weight")
-    last = layers.channels_last(layout, rank)
-    bare = x.ndim == rank and weight.ndim == rank
-    if bare:
-        weight = weight[None]
-    if weight.ndim == rank + 1:
-        weight = weight[:, None]
-    if weight.ndim != rank + 2 or weight.shape[1] != 1:
+    request = _depthwise_request(name, rank, x, weight, stride, padding, dilation, boundary, layout)
+    return layers.run(*request, **rest)
+
+
+def _pointwise_request(
+    name: str, x: Array, weight: Array, stride: Any, groups: Any, layout: Any, argument: str = "weight"
+) -> Request:
+    """Read the axes of both operands of a convolution with a kernel of 1x1."""
+    if weight.ndim == 2:
+        weight = weight[:, :, None, None]
+    if weight.ndim != 4 or weight.shape[2:] != (1, 1):
         raise InvalidArgument(
-            f"{name} needs a weight (channels * multiplier, 1, {layers.spatial_words(rank)}) or (channels * multiplier, "
-            f"{layers.spatial_words(rank)}), got the shape {weight.shape}"
+            f"{name} needs a {argument} (out channels, channels / groups) or (out channels, channels / groups, 1, 1), "
+            f"got the shape {weight.shape}; for larger kernels use conv2d"
         )
-    axes = layers.Axes.of(x, rank, bare=bare, last=last, name=name)
-    channels = axes.canonical(x).shape[1]
-    if channels == 0 or weight.shape[0] % channels:
-        raise InvalidArgument(
-            f"{name} needs a multiple of the {channels} input channels as the first axis of weight, got {weight.shape[0]}"
-        )
-    words = {"stride": stride, "padding": padding, "dilation": dilation, "groups": channels, "boundary": boundary}
-    kind = layers.Kind("convolution", Convolution.from_shapes, tuple(range(1, rank + 2)))
-    return layers.run(kind, axes, x, weight, words, **rest)
+    axes = layers.Axes.of(x, 2, bare=False, last=layers.channels_last(layout, 2), name=name)
+    kind = layers.Kind("convolution", Convolution.from_shapes, (1, 2, 3))
+    return kind, axes, x, weight, {"stride": stride, "groups": groups}
 
 
 @door.accepts_input
@@ -270,18 +305,9 @@ def pointwise_conv2d(
             [1., 1.]]])
     """
     x, weight = door.array(x, "x"), door.array(weight, "weight")
-    if weight.ndim == 2:
-        weight = weight[:, :, None, None]
-    if weight.ndim != 4 or weight.shape[2:] != (1, 1):
-        raise InvalidArgument(
-            "pointwise_conv2d needs a weight (out channels, channels / groups) or (out channels, channels / groups, 1, 1), "
-            f"got the shape {weight.shape}; for larger kernels use conv2d"
-        )
-    axes = layers.Axes.of(x, 2, bare=False, last=layers.channels_last(layout, 2), name="pointwise_conv2d")
-    kind = layers.Kind("convolution", Convolution.from_shapes, (1, 2, 3))
     rest = {"bias": bias, "activation": activation, "residual": residual, "dtype": dtype, "precision": precision}
     rest |= {"algorithm": algorithm, "out": out, "fill": 0}
-    return layers.run(kind, axes, x, weight, {"stride": stride, "groups": groups}, **rest)
+    return layers.run(*_pointwise_request("pointwise_conv2d", x, weight, stride, groups, layout), **rest)
 
 
 @door.accepts_input
@@ -348,44 +374,34 @@ def depthwise_separable_conv2d(
     >>> depthwise_separable_conv2d(np.ones((3, 4, 4)), np.ones((3, 3, 3)), np.ones((8, 3)), padding="same").shape
     (8, 4, 4)
     """
+    name = "depthwise_separable_conv2d"
     x = door.array(x, "x")
     first, second = door.array(depthwise_weight, "depthwise_weight"), door.array(pointwise_weight, "pointwise_weight")
-    arrays = [x, first, second]
-    for name, value in (("bias", bias), ("depthwise_bias", depthwise_bias), ("residual", residual)):
-        if value is not None:
-            arrays.append(door.array(value, name))
-    types = layers.Types.of(arrays, door.dtype_word(dtype))
-    between = depthwise_conv2d(
-        x,
-        first,
-        depthwise_bias,
-        stride,
-        padding,
-        dilation,
-        boundary=boundary,
-        fill=fill,
-        layout=layout,
-        activation=depthwise_activation,
-        dtype=types.arithmetic,
-        precision=precision,
-        algorithm=algorithm,
+    addends = {"bias": bias, "depthwise_bias": depthwise_bias, "residual": residual}
+    arrays = {key: door.array(value, key) for key, value in addends.items() if value is not None}
+    asked = door.dtype_word(dtype)
+    types = layers.Types.of([x, first, second, *arrays.values()], asked)
+    ways: dict[str, Any] = {"precision": precision, "algorithm": algorithm}
+
+    request = _depthwise_request(
+        name, 2, x, first, stride, padding, dilation, boundary, layout, argument="depthwise_weight"
     )
-    if dtype is None and door.is_integer(types.result) and door.is_integer(between.dtype):
-        exact = pointwise_conv2d(between, second, bias, layout=layout, residual=residual, algorithm=algorithm)
-        function = layers.activation_of(activation)
-        result = door.cast(exact, types.result, "refuse")
-        result = result if function is None else function(result)
-        door.check_out(out, result.shape, result.dtype, arrays)
-        return door.finish(result, result.dtype, out=out)
-    return pointwise_conv2d(
-        between,
-        second,
-        bias,
-        layout=layout,
-        activation=activation,
-        residual=residual,
-        dtype=np.dtype(types.result),
-        precision=precision,
-        algorithm=algorithm,
-        out=out,
+    inner = layers.Types(types.arithmetic, types.arithmetic, "refuse")
+    depthwise = layers.prepare(
+        *request, bias=depthwise_bias, fill=fill, activation=depthwise_activation, types=inner, **ways
     )
+    # Integers that an activation turned into floats are not turned back between the steps.
+    left_integers = types.arithmetic.kind != depthwise.epilogue.dtype.kind
+
+    def pointwise(between: Array) -> layers.Prepared:
+        request = _pointwise_request(name, between, second, 1, 1, layout, argument="pointwise_weight")
+        others = [arrays[key] for key in ("bias", "residual") if key in arrays]
+        outer = layers.Types.of([between, second, *others], asked) if left_integers else types
+        words = {"bias": bias, "activation": activation, "residual": residual, "types": outer}
+        return layers.prepare(*request, fill=0, out=out, **words, **ways)
+
+    # The second step is checked on a stand-in of the first one's shape, so that nothing is computed in vain.
+    checked = pointwise(np.broadcast_to(np.zeros((), depthwise.epilogue.dtype), depthwise.shape))
+    inputs = [x, first] if depthwise_bias is None else [x, first, arrays["depthwise_bias"]]
+    door.check_out(out, checked.shape, checked.epilogue.dtype, inputs)
+    return pointwise(depthwise.compute()).compute()

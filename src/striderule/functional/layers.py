@@ -13,7 +13,7 @@ from striderule.algorithms import table
 from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
 from striderule.functional import door
 from striderule.functional.door import Array
-from striderule.planning import choose
+from striderule.planning import Plan, choose
 
 _LAST = {"NWC": 1, "NHWC": 2, "NDHWC": 3}
 _FIRST = {"NCW": 1, "NCHW": 2, "NCDHW": 3}
@@ -84,7 +84,9 @@ class Types:
         """Promote as NumPy does, integers exactly; an asked `dtype` widens the arithmetic, never narrows it."""
         natural = door.result_type(*(operand.dtype for operand in operands))
         if natural.kind == "c" and dtype is not None and dtype.kind != "c":
-            raise InvalidArgument(f"dtype={dtype} would lose the imaginary part; take .real or abs() of the result instead")
+            raise InvalidArgument(
+                f"dtype={dtype} would lose the imaginary part; take .real or abs() of the result instead"
+            )
         if dtype is None:
             return cls(door.arithmetic_of(natural), natural, "refuse")
         wide = natural
@@ -126,7 +128,9 @@ def integer_fill(fill: Any, dtype: np.dtype[Any]) -> Any:
             raise InvalidArgument(f"fill={fill!r} is complex, but the result is {dtype}; pass a complex input")
         return value
     if isinstance(value, complex) or not math.isfinite(value) or value != int(value):
-        raise InvalidArgument(f"fill={fill!r} is no integer, but the operands are; pass them as floats, or another fill")
+        raise InvalidArgument(
+            f"fill={fill!r} is no integer, but the operands are; pass them as floats, or another fill"
+        )
     return int(value)
 
 
@@ -141,7 +145,9 @@ def bias_of(bias: Array | None, problem: Problem) -> Array | None:
         return bias.reshape(channels, *(1,) * len(spatial))
     if getattr(problem, "tile", None) and bias.shape == (channels, *spatial):
         return bias
-    raise InvalidArgument(f"bias must have one value for each of the {channels} output channels, got the shape {bias.shape}")
+    raise InvalidArgument(
+        f"bias must have one value for each of the {channels} output channels, got the shape {bias.shape}"
+    )
 
 
 def activation_of(activation: Any) -> Callable[[Array], Array] | None:
@@ -150,7 +156,9 @@ def activation_of(activation: Any) -> Callable[[Array], Array] | None:
         return None
     from striderule.functional import activation as functions
 
-    word, parameters = (activation[0], activation[1:]) if isinstance(activation, tuple) and activation else (activation, ())
+    word, parameters = (
+        (activation[0], activation[1:]) if isinstance(activation, tuple) and activation else (activation, ())
+    )
     if not isinstance(word, str):
         raise InvalidType(f"activation must be a word, (word, *parameters) or None, got {activation!r}")
     if word not in functions.ELEMENTWISE:
@@ -176,21 +184,23 @@ class Epilogue:
         types: Types,
         axes: Axes,
         shape: tuple[int, ...],
-        operands: list[Array],
+        inputs: list[Array],
         *,
         bias: Array | None,
         residual: Array | None,
         activation: Any,
         out: Any,
     ) -> Epilogue:
-        """Check residual, activation and out against the canonical `shape` of the result."""
+        """Check residual, activation and out against the canonical `shape` of the result.
+
+        `inputs` are the operands that out must not overlap; it may be the residual, but not one that is also an input.
+        """
         function = activation_of(activation)
         natural = door.is_integer(types.arithmetic) and types.overflow == "refuse"
         dtype = function(np.empty(0, types.result)).dtype if function is not None and natural else types.result
         given = axes.restore(np.broadcast_to(np.empty((), np.int8), shape)).shape
         if residual is not None and residual.shape != given:
             raise InvalidArgument(f"residual must have the shape of the result {given}, got {residual.shape}")
-        inputs = [operand for operand in operands if operand is not residual]
         door.check_out(out, given, dtype, inputs)
         if residual is not None:
             door.check_out(out, given, dtype, [residual], same=True)
@@ -221,14 +231,36 @@ class Problem(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of convolution: its function in the algorithms, its problem, and the axes of weight that one sum runs over."""
+    """A kind of convolution: its function in the algorithms, its problem, the axes of weight that a sum runs over."""
 
     operation: str
     problem: Callable[..., Any]
     fan_in: tuple[int, ...]
 
 
-def run(
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A convolution that is checked and planned, and needs only to be computed."""
+
+    axes: Axes
+    problem: Any
+    plan: Plan
+    operands: tuple[Any, ...]
+    operation: str
+    epilogue: Epilogue
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result, with the axes that the operand came with."""
+        return self.axes.restore(np.broadcast_to(np.empty((), np.int8), self.problem.output_shape)).shape
+
+    def compute(self) -> Array:
+        """Run the chosen algorithm and apply the epilogue."""
+        algorithm = table.family("convolution", self.plan.algorithm)
+        return self.epilogue.apply(getattr(algorithm, self.operation)(self.problem, *self.operands), self.axes)
+
+
+def prepare(
     kind: Kind,
     axes: Axes,
     x: Array,
@@ -243,26 +275,31 @@ def run(
     precision: Any = None,
     algorithm: Any = None,
     out: Any = None,
-) -> Array:
-    """Check everything, run the chosen algorithm and apply the epilogue: what every convolution of layers does.
+    types: Types | None = None,
+) -> Prepared:
+    """Check everything and plan: all that every convolution of layers does before it computes.
 
     `weight` has its canonical axes; `words` go to the problem; `fill` is None where the operation knows no boundary.
+    `types` replaces what follows from the operands and `dtype`.
     """
     bias = None if bias is None else door.array(bias, "bias")
     residual = None if residual is None else door.array(residual, "residual")
     addends = [operand for operand in (bias, residual) if operand is not None]
-    operands = [x, weight, *addends]
-    types = Types.of(operands, door.dtype_word(dtype))
+    types = types or Types.of([x, weight, *addends], door.dtype_word(dtype))
     outside = () if fill is None else (integer_fill(fill, types.arithmetic),)
     image = axes.canonical(x)
     problem = kind.problem(image.shape, weight.shape, **words, dtype=str(types.arithmetic))
+    inputs = [x, weight] if bias is None else [x, weight, bias]
     bias = bias_of(bias, problem)
     plan = choose(problem, precision, algorithm)
     epilogue = Epilogue.of(
-        types, axes, problem.output_shape, operands, bias=bias, residual=residual, activation=activation, out=out
+        types, axes, problem.output_shape, inputs, bias=bias, residual=residual, activation=activation, out=out
     )
     if door.is_integer(types.arithmetic):
-        bound = integer_bound(x, weight, kind.fan_in, outside, addends)
-        problem = problem.bounded(bound)
-    compute = getattr(table.family("convolution", plan.algorithm), kind.operation)
-    return epilogue.apply(compute(problem, image, weight, *outside), axes)
+        problem = problem.bounded(integer_bound(x, weight, kind.fan_in, outside, addends))
+    return Prepared(axes, problem, plan, (image, weight, *outside), kind.operation, epilogue)
+
+
+def run(kind: Kind, axes: Axes, x: Array, weight: Array, words: dict[str, Any], **rest: Any) -> Array:
+    """Check everything, run the chosen algorithm and apply the epilogue: what every convolution of layers does."""
+    return prepare(kind, axes, x, weight, words, **rest).compute()
