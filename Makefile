@@ -5,18 +5,22 @@ BIN := $(VENV)/bin
 # A stamp for each set of extras, so that nothing is installed twice.
 STAMP = $(VENV)/.installed-$(1)
 
-.PHONY: help tour test conformance check bench bench-smoke clean
+.PHONY: help tour test coverage conformance check bench bench-smoke names clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make tour         set up and walk through the thirteen chapters on a real photograph"
 	@echo "make test         set up and run the tests"
+	@echo "make coverage     the tests, with line and branch coverage of geometry and functional"
 	@echo "make conformance  the same values as PyTorch, SciPy, scikit-image and OpenCV (installs them)"
 	@echo "make check        lint and types"
-	@echo "make bench        benchmark tables"
+	@echo "make bench        benchmark tables (installs the peers); make bench-smoke: a moment of it, without peers"
+	@echo "make names        write the snapshot of public names anew"
 	@echo "make clean        remove what these commands made"
 
 $(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit("striderule needs Python 3.11 or newer, this is " + sys.version.split()[0] \
+		+ "; name another: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
@@ -31,6 +35,10 @@ tour: $(VENV)/.installed-cli
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not conformance"
 
+coverage: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not conformance" --cov=striderule.geometry --cov=striderule.functional --cov-branch \
+		--cov-report=term-missing:skip-covered --cov-fail-under=95
+
 conformance: $(VENV)/.installed-conformance
 	$(BIN)/python -m pytest -m conformance
 
@@ -44,6 +52,9 @@ bench: $(VENV)/.installed-bench
 
 bench-smoke: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks --smoke
+
+names: $(VENV)/.installed-test
+	$(BIN)/python tests/public_names.py
 
 clean:
 	rm -rf $(VENV) tour build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
