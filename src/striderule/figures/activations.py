@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from striderule.errors import InvalidArgument, InvalidType
-from striderule.figures.canvas import BLUE, FAINT, FONT, PAPER, check_axes, heading, ink
+from striderule.figures.canvas import BLUE, FAINT, FONT, INK, PAPER, check_axes, heading, ink
 
 # Those of one argument; prelu needs its slope, softmax an axis.
 NAMES = (
@@ -42,6 +42,11 @@ def activation(
     title
         Written above; by default the name of the function.
 
+    Returns
+    -------
+    Axes
+        Its last line is the curve.
+
     Raises
     ------
     InvalidArgument, InvalidType
@@ -65,7 +70,7 @@ def activation(
         ax = figure.add_axes((0.12, 0.12, 0.83, 0.74), facecolor=PAPER)
     for line in (ax.axhline, ax.axvline):
         line(0, color=FAINT, linewidth=0.9)
-    ax.plot(x, y, color=BLUE, linewidth=2.2)
+    ax.plot(x, y, color=BLUE if ink(ax) == INK else "#6fb3e8", linewidth=2.2)
     ax.set_xlim(low, high)
     for side in ("top", "right", "left", "bottom"):
         ax.spines[side].set_visible(False)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from striderule.figures.canvas import HERE, LINE, MUTED, ORANGE, caption, text_points
+from striderule.figures.canvas import HERE, LETTER, LINE, MUTED, ORANGE, caption, cell_points, text_points
 from striderule.figures.extents import FORMULA, Shape
 from striderule.figures.numerals import MINUS
 
@@ -84,13 +84,14 @@ def pads_text(pads: tuple[int, int]) -> str:
 def legend(ax: Axes, x: float, y: float, entries: list[tuple[str, dict[str, Any]]]) -> None:
     """Draw small boxes with their meaning in a row; an entry without a style is an arrow."""
     points = text_points(ax, 9.0)
+    letter = LETTER * points / cell_points(ax)
     for words, style in entries:
         if style:
             box(ax, x, y - 0.25, 0.5, 0.5, **style)
         else:
             arrow(ax, (x, y), (x + 0.5, y), ORANGE)
         caption(ax, x + 0.65, y, words, points=points, ha="left")
-        x += 1.35 + 0.245 * len(words)
+        x += 1.35 + letter * len(words)
 
 
 def legend_entries(shape: Shape) -> list[tuple[str, dict[str, Any]]]:
@@ -111,8 +112,9 @@ def legend_entries(shape: Shape) -> list[tuple[str, dict[str, Any]]]:
 
 def formulas(ax: Axes, y: float, shape: Shape) -> None:
     """Write the formula in words and, last, with its numbers."""
-    points = text_points(ax)
-    caption(ax, 0, y, FORMULA, points=points, ha="left", muted=True)
+    points, room = text_points(ax), ax.get_xlim()[1]
+    caption(ax, 0, y, FORMULA, points=points, within=room, ha="left", muted=True)
     names = [""] if len(shape.size) == 1 else ["rows: ", "columns: "]
     for axis, name in enumerate(names):
-        caption(ax, 0, y + 0.75 * (axis + 1), name + shape.formula(axis), points=points, ha="left")
+        words = name + shape.formula(axis)
+        caption(ax, 0, y + 0.75 * (axis + 1), words, points=points, within=room, ha="left")

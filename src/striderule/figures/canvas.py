@@ -31,6 +31,8 @@ ORANGE = "#c2530a"
 # matplotlib ships this family, and it has the brackets and the minus sign that formulas need.
 FONT = "DejaVu Sans"
 POINTS = 72.0
+# Mean width of a letter of running text, in font sizes.
+LETTER = 0.58
 
 
 def luminance(colour: Any) -> float:
@@ -67,7 +69,7 @@ def wrapped(title: str | None, inches: float, points: float = 11.0) -> list[str]
     """Return the lines of a title that has to fit into a width."""
     if not title:
         return []
-    characters = max(12, int(inches * POINTS / (0.56 * points)))
+    characters = max(12, int(inches * POINTS / (LETTER * points)))
     return [line for part in title.splitlines() for line in textwrap.wrap(part, characters) or [""]]
 
 
@@ -128,15 +130,15 @@ def heading(ax: Axes, title: str) -> None:
     ax.set_title(text, fontsize=11, color=ink(ax), fontfamily=FONT, pad=6)
 
 
-def dots_an_inch(ax: Axes) -> float:
-    """Return the resolution of the figure that an Axes stands in."""
-    figure = ax.get_figure(root=True)
-    return POINTS if figure is None else figure.get_dpi()
+def sheet_of(ax: Axes) -> Figure:
+    """Return the whole figure that an Axes stands in, also from within a subfigure."""
+    sheet: Figure = ax.figure.figure
+    return sheet
 
 
 def inches_wide(ax: Axes) -> float:
     """Return the width of an Axes in inches, as it stands now."""
-    return float(ax.get_window_extent().width) / dots_an_inch(ax)
+    return float(ax.get_window_extent().width) / sheet_of(ax).get_dpi()
 
 
 def cell_points(ax: Axes) -> float:
@@ -144,15 +146,27 @@ def cell_points(ax: Axes) -> float:
     box = ax.get_window_extent()
     (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
     pixels = min(box.width / abs(x1 - x0), box.height / abs(y1 - y0))
-    return float(pixels) * POINTS / dots_an_inch(ax)
+    return float(pixels) * POINTS / sheet_of(ax).get_dpi()
 
 
-def caption(ax: Axes, x: float, y: float, text: str, *, points: float = 10.0, muted: bool = False, **more: Any) -> None:
-    """Write a line beside the cells, centred unless told otherwise."""
+def caption(
+    ax: Axes,
+    x: float,
+    y: float,
+    text: str,
+    *,
+    points: float = 10.0,
+    within: float | None = None,
+    muted: bool = False,
+    **more: Any,
+) -> None:
+    """Write a line beside the cells, centred unless told otherwise, and small enough to stay `within` so many cells."""
+    if within is not None:
+        points = min(points, within * cell_points(ax) / (LETTER * len(text)))
     style = {"ha": "center", "va": "center", "color": ink(ax, muted=muted), "fontfamily": FONT, **more}
-    ax.text(x, y, text, fontsize=points, **style)
+    ax.text(x, y, text, fontsize=max(points, 1.0), **style)
 
 
 def text_points(ax: Axes, largest: float = 10.0) -> float:
-    """Return a size for captions that suits the cells: half a cell high, between 6 points and `largest`."""
-    return min(largest, max(6.0, math.floor(5.0 * cell_points(ax)) / 10.0))
+    """Return a size for captions that suits the cells: half a cell high, between 4 points and `largest`."""
+    return min(largest, max(4.0, math.floor(5.0 * cell_points(ax)) / 10.0))

@@ -24,7 +24,7 @@ from striderule.functional import door
 NOT_A_NUMBER = "#cbb7d9"
 # Blue below zero, orange above: the pair that every common kind of colour vision tells apart.
 SIGNED: Colormap = LinearSegmentedColormap.from_list(
-    "striderule.signed", ["#0a4a86", "#4f93cc", "#f8f8f6", "#f0a050", "#ad4600"], N=255
+    "striderule.signed", ["#0d5293", "#66a6da", "#f8f8f6", "#ea9850", "#9c3f00"], N=255
 ).with_extremes(bad=NOT_A_NUMBER)
 
 SMALL = 16

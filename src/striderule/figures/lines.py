@@ -79,7 +79,7 @@ def _draw_line_input(ax: Axes, shape: Shape, x: float, side: float, points: floa
         words += f", padding {pads_text(shape.pads[0])}"
     if shape.dilation[0] > 1:
         words += f", dilation {shape.dilation[0]} (reaches {shape.extent(0)})"
-    caption(ax, x + (last - first) * side / 2, -0.6, words, points=points)
+    caption(ax, x + (last - first) * side / 2, -0.6, words, points=points, within=ax.get_xlim()[1] - 3.5)
 
 
 def _strip(ax: Axes, x: float, count: int, side: float, high: float, fill: str, dashed: bool = False) -> None:

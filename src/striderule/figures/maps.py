@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from striderule.errors import InvalidArgument
 from striderule.figures.canvas import FONT, board, cell_points, inches_wide, ink, wrapped
-from striderule.figures.cells import Scale, labels, limits, paint, plane, real_array, scale_for, write
+from striderule.figures.cells import SMALL, Scale, labels, limits, paint, plane, real_array, scale_for, write
 from striderule.figures.numerals import MINUS, number, texts
-from striderule.figures.pictures import colour_bar
+from striderule.figures.pictures import COLOUR_BAR, colour_bar
 from striderule.geometry.arguments import integer
 
 MOST_MAPS = 256
@@ -73,11 +73,13 @@ def feature_maps(
     if cmap is None:
         cmap = "signed" if any(limits(values_of)[0] < 0 for values_of in planes) else "gray"
     common = scale_for(*planes, cmap=cmap) if shared_scale else None
-    outer, places = _grid(ax, planes, across, names, shared_scale)
+    written = values is True or (values == "auto" and max(max(one.shape) for one in planes) <= SMALL)
+    with_range = not (written or shared_scale)
+    outer, places = _grid(ax, planes, across, names, with_range=with_range, with_bar=shared_scale)
     for drawn, name, place in zip(planes, names, places, strict=True):
         inner = outer.inset_axes(place, transform=outer.transData)
         scale = common or scale_for(drawn, cmap=cmap)
-        _one_map(inner, drawn, scale, name, values=values, with_range=common is None)
+        _one_map(inner, drawn, scale, name, values=values, with_range=with_range)
     if common is not None:
         bottom, top = outer.get_ylim()
         lowest, highest = max(place[1] + place[3] for place in places), min(place[1] for place in places)
@@ -116,14 +118,14 @@ def _titles(titles: Sequence[str] | None, count: int) -> list[str]:
 
 
 def _grid(
-    ax: Axes | None, planes: list[NDArray[Any]], across: int, names: list[str], shared: bool
+    ax: Axes | None, planes: list[NDArray[Any]], across: int, names: list[str], *, with_range: bool, with_bar: bool
 ) -> tuple[Axes, list[tuple[float, float, float, float]]]:
     """Return the outer Axes and the place (x, y, width, height) of each map, in inches of a fresh figure."""
     down = -(-len(planes) // across)
     side = min(2.6 if len(planes) <= 4 else 2.0, 10.0 / across)
     highest = max(p.shape[0] / max(p.shape) for p in planes)
     lines = max(len(wrapped(name, side * 0.95, TITLE_POINTS)) for name in names)
-    above, below, gap = 0.17 * lines + 0.06 * bool(lines), 0.06 if shared else 0.24, min(0.14, side * 0.08)
+    above, below, gap = 0.17 * lines + 0.06 * bool(lines), 0.24 if with_range else 0.04, min(0.14, side * 0.08)
     tall = above + side * highest + below
     outer = board(
         ax,
@@ -131,7 +133,7 @@ def _grid(
         rows=(0, down * tall + (down - 1) * gap),
         cell=1.0,
         widest=40.0,
-        right=0.75 if shared else 0.0,
+        right=COLOUR_BAR if with_bar else 0.0,
     )
     places = []
     for k, drawn in enumerate(planes):
@@ -147,7 +149,7 @@ def _one_map(
     inner: Axes, drawn: NDArray[Any], scale: Scale, name: str, *, values: bool | str, with_range: bool
 ) -> None:
     rows, columns = drawn.shape
-    board(inner, columns=(-0.5, columns - 0.5), rows=(-0.5, rows - 0.5))
+    board(inner, columns=(-0.52, columns - 0.48), rows=(-0.52, rows - 0.48))
     colours = scale.paint(drawn)
     paint(inner, colours)
     strings = labels(values, drawn.shape, cell_points(inner), lambda: texts(drawn))
@@ -157,7 +159,7 @@ def _one_map(
     if name:
         lines = "\n".join(wrapped(name, inches, TITLE_POINTS))
         inner.set_title(lines, fontsize=TITLE_POINTS, color=ink(inner), fontfamily=FONT, pad=3, linespacing=1.05)
-    if with_range and strings is None and inches > 0.8:
+    if with_range and inches > 0.8:
         low, high = limits(drawn)
         words = f"{number(low, 2)} to {number(high, 2)}".replace("-", MINUS)
         inner.text(

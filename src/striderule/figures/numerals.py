@@ -26,18 +26,20 @@ def number(value: Any, digits: int = 3) -> str:
         value = int(value)
     if isinstance(value, (int, np.integer)):
         text = str(value) if abs(int(value)) < 10**6 else _exponent(float(value))
-    elif math.isnan(value):
+        return text.replace("-", MINUS)
+    value = float(value)  # float16 cannot be compared with a million
+    if math.isnan(value):
         return "nan"
-    elif math.isinf(value):
+    if math.isinf(value):
         text = "\N{INFINITY}" if value > 0 else "-\N{INFINITY}"
     elif abs(value) >= 1e6:
-        text = _exponent(float(value))
+        text = _exponent(value)
     else:
         text = f"{value:.{digits}f}"
         if "." in text:
             text = text.rstrip("0").rstrip(".")
         if text in ("0", "-0"):
-            text = "0" if value == 0 else f"{value:.1g}" if abs(value) >= 1e-3 else _exponent(float(value))
+            text = "0" if value == 0 else f"{value:.1g}" if abs(value) >= 1e-3 else _exponent(value)
     return text.replace("-", MINUS)
 
 

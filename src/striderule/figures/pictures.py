@@ -105,6 +105,11 @@ def kernel(
     ax, title, values, colorbar
         As for `image`.
 
+    Returns
+    -------
+    Axes
+        Cell (i, j) is the unit square around x = j, y = i.
+
     Raises
     ------
     InvalidArgument, InvalidType

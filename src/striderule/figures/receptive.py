@@ -55,6 +55,11 @@ def receptive_field(
     ax, title
         As for `image`.
 
+    Returns
+    -------
+    Axes
+        Its last text says in a sentence what one output sees.
+
     Raises
     ------
     InvalidArgument, InvalidType
@@ -88,9 +93,9 @@ def receptive_field(
             below = rows[level - 1]
             _links(ax, windows[level - 1], chosen, (row, below), y, place)
         _units(ax, row, y, level, len(rows), place)
-        caption(ax, labels_at, y, _label(windows, level, chosen), points=points, ha="left")
+        caption(ax, labels_at, y, _label(windows, level, chosen), points=points, within=9.0, ha="left")
     _ends(ax, rows[0], height, place, points)
-    caption(ax, 0, height + 1.35, _sentence(windows, chosen), points=points, ha="left")
+    caption(ax, 0, height + 1.35, _sentence(windows, chosen), points=points, within=labels_at + 9.0, ha="left")
     return ax
 
 

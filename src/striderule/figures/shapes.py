@@ -58,6 +58,11 @@ def geometry(
     ax, title
         As for `image`.
 
+    Returns
+    -------
+    Axes
+        One unit is one cell, or several where the input has more than 20; its last text is the formula with numbers.
+
     Raises
     ------
     InvalidArgument

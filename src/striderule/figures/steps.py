@@ -15,6 +15,7 @@ from striderule.errors import InvalidArgument
 from striderule.figures.canvas import (
     FAINT,
     HERE,
+    LETTER,
     PADDING,
     board,
     caption,
@@ -79,6 +80,11 @@ def window(
         What stands in the padding; zeros by default.
     ax, title
         As for `image`.
+
+    Returns
+    -------
+    Axes
+        One unit is one cell; its last text is the sum.
 
     Raises
     ------
@@ -209,7 +215,8 @@ def draw_step(ax: Axes, plan: Layout, position: tuple[int, int], scales: Scales)
     zoom_lines(ax, plan, position)
     i, j = position
     words = f"sum of the products: {number(sliding.total(position))}, written to output[{i}, {j}]"
-    caption(ax, (columns[0] + columns[2] + width - 1) / 2, top + rows + 0.25, words, points=1.1 * small)
+    centre, room = (columns[0] + columns[2] + width - 1) / 2, columns[2] - columns[0] + width + 0.6
+    caption(ax, centre, top + rows + 0.25, words, points=1.1 * small, within=room)
 
 
 def draw_image(ax: Axes, plan: Layout, position: tuple[int, int], scale: Scale) -> None:
@@ -274,8 +281,8 @@ def _name_image(ax: Axes, plan: Layout, shape: tuple[int, int], padded: bool) ->
     x = (shape[1] - 1) / 2
     points = text_points(ax)
     # A long name over a narrow image starts at its left instead of running out of the picture.
-    if len(name) * 0.6 * points > (shape[1] + 0.4) * cell_points(ax):
-        caption(ax, -0.5, plan.image_row - 0.95, name, points=points, ha="left")
+    if len(name) * LETTER * points > (shape[1] + 0.4) * cell_points(ax):
+        caption(ax, -0.5, plan.image_row - 0.95, name, points=points, within=shape[1] + 1.2, ha="left")
     else:
         caption(ax, x, plan.image_row - 0.95, name, points=points)
 
