@@ -16,6 +16,9 @@ from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
 
 Array = npt.NDArray[Any]
 Overflow = Literal["saturate", "wrap", "refuse"]
+# Elements that are rounded at a time.
+_BLOCK = 1 << 16
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -255,22 +258,27 @@ def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def _float_to_integer(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
+    """Round block by block, so that the temporaries stay in the cache."""
+    final = np.empty_like(result, dtype=dtype)
+    source, target = result.ravel(order="K"), final.ravel(order="K")  # compact, so the second is a view
+    for start in range(0, source.size, _BLOCK):
+        target[start : start + _BLOCK] = _rounded(source[start : start + _BLOCK], dtype, overflow)
+    return final
+
+
+def _rounded(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
     if np.isnan(result).any():
         raise InvalidArgument(f"the result holds NaN, which {dtype} cannot; ask for a float dtype or use nan='normalize'")
     low, high = _limits(dtype)
-    # float16 reaches only 65504: the limits of wider integers would be infinite in it.
-    rounded = np.rint(result.astype(np.float32) if result.dtype == np.float16 else result)
+    rounded = np.rint(result)
     # The float just above `high`: exact as a power of two even where `high` itself is not.
     too_high, too_low = rounded >= float(high + 1), rounded < float(low)
     if overflow == "wrap":
         if not np.isfinite(rounded).all():
             raise InvalidArgument(f"the result holds infinity, which cannot wrap to {dtype}; use overflow='saturate'")
         bits = 1 if dtype.kind == "b" else 8 * dtype.itemsize
-        # The remainder of the magnitude is exact; that of a small negative number would be rounded up to 2**bits.
-        wide = rounded.astype(np.float64)
-        magnitude = np.fmod(np.abs(wide), float(2**bits)).astype(np.uint64)
-        modulo = np.where(wide < 0, np.uint64(0) - magnitude, magnitude)
-        return (modulo & np.uint64(1)).astype(dtype) if dtype.kind == "b" else modulo.astype(dtype)
+        modulo = np.mod(rounded.astype(np.float64), float(2**bits)).astype(np.uint64)
+        return modulo.astype(dtype) if dtype.kind != "i" else modulo.astype(f"u{dtype.itemsize}").view(dtype)
     if overflow == "refuse" and (too_high.any() or too_low.any()):
         raise UnprovenRange(_does_not_fit(dtype))
     inside = np.where(too_high | too_low, 0, rounded).astype(dtype)
