@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import ArrayLike, NDArray
 
 from striderule.errors import InvalidArgument, InvalidType, MissingExtra
-from striderule.figures.canvas import PAPER
+from striderule.figures.canvas import PAPER, sheet_of
 from striderule.figures.cells import limits, scale_for
 from striderule.figures.sliding import Sliding
 from striderule.figures.steps import Layout, Scales, draw_output, draw_step, scales_of
@@ -142,8 +142,7 @@ def _frames(sliding: Sliding, places: list[tuple[int, int]], dpi: float) -> list
     numbers = result.astype(np.float64)
     output = scale_for(numbers, cmap="signed" if limits(numbers)[0] < 0 else "gray")
     ax = plan.board(None)
-    figure = ax.get_figure(root=True)
-    assert figure is not None  # the board has just made it
+    figure = sheet_of(ax)
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     width, height = canvas.get_width_height()

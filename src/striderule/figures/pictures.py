@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from striderule.errors import InvalidArgument
-from striderule.figures.canvas import FONT, board, cell_points, inches_wide, ink
+from striderule.figures.canvas import FONT, board, cell_points, inches_wide, ink, sheet_of
 from striderule.figures.cells import (
     Scale,
     labels,
@@ -170,9 +170,7 @@ def colour_bar(ax: Axes, scale: Scale, bounds: tuple[float, float, float, float]
         inches = max(inches_wide(ax), 0.5)
         bounds = (1 + 0.12 / inches, 0.0, 0.14 / inches, 1.0)
     side = ax.inset_axes(bounds)
-    figure = ax.get_figure(root=True)
-    assert figure is not None  # inset_axes has just asked for it
-    bar = figure.colorbar(scale.mappable, cax=side)
+    bar = sheet_of(ax).colorbar(scale.mappable, cax=side)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, color=ink(ax, muted=True), labelcolor=ink(ax), labelfontfamily=FONT)
 
