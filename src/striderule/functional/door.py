@@ -276,15 +276,24 @@ def _rounded(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
     if overflow == "wrap":
         if not np.isfinite(rounded).all():
             raise InvalidArgument(f"the result holds infinity, which cannot wrap to {dtype}; use overflow='saturate'")
-        bits = 1 if dtype.kind == "b" else 8 * dtype.itemsize
-        modulo = np.mod(rounded.astype(np.float64), float(2**bits)).astype(np.uint64)
-        return modulo.astype(dtype) if dtype.kind != "i" else modulo.astype(f"u{dtype.itemsize}").view(dtype)
+        return _integer_to_integer(_modulo(rounded), dtype, "wrap")
     if overflow == "refuse" and (too_high.any() or too_low.any()):
         raise UnprovenRange(_does_not_fit(dtype))
     inside = np.where(too_high | too_low, 0, rounded).astype(dtype)
     inside[too_high] = high
     inside[too_low] = low
     return inside
+
+
+def _modulo(rounded: Array) -> Array:
+    """Return whole floats modulo 2**64 as int64."""
+    small = np.abs(rounded) < 2.0**63
+    wide = np.where(small, rounded, 0).astype(np.int64)
+    if not small.all():
+        # Floats beyond 2**63 are multiples of 2**11, so these steps are exact.
+        rest = np.fmod(rounded[~small].astype(np.float64), 2.0**64)
+        wide[~small] = np.where(rest < 0, rest + 2.0**64, rest).astype(np.uint64).view(np.int64)
+    return wide
 
 
 def _integer_to_integer(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
