@@ -45,7 +45,9 @@ def range_of(results: list[NDArray[Any]]) -> Range:
     """Return the range of all finite numbers in the results; 0 to 0 where there are none."""
     lows, highs = [], []
     for result in results:
-        low, high = float(result.min(initial=np.inf)), float(result.max(initial=-np.inf))
+        if result.size == 0:
+            continue
+        low, high = float(result.min()), float(result.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             finite = result[np.isfinite(result)]
             if finite.size == 0:

@@ -52,7 +52,7 @@ def kernel_command(
         return
     console = Console(highlight=False)
     for label, part in zip(kernel.labels, kernel.parts, strict=True):
-        _describe(console, spec, label, part)
+        _describe(console, kernel.text, label, part)
         if show:
             _values(console, part)
     if len(kernel.parts) == 2:
@@ -115,7 +115,7 @@ def _plain(kernel: Kernel) -> dict[str, Any]:
     return {"kernel": kernel.text, "parts": parts}
 
 
-def _describe(console: Console, spec: str, label: str, part: NDArray[Any]) -> None:
+def _describe(console: Console, name: str, label: str, part: NDArray[Any]) -> None:
     import numpy as np
     from rich.markup import escape
 
@@ -127,9 +127,10 @@ def _describe(console: Console, spec: str, label: str, part: NDArray[Any]) -> No
         meaning = "sums to 1: keeps the brightness of flat areas"
     else:
         meaning = f"sums to {total:.6g}: flat areas are multiplied by it"
-    title = escape(spec) + (f", {label}" if label else "")
+    title = escape(name) + (f", {label}" if label else "")
     console.print(f"[bold]{title}[/bold]  {rows} x {columns}, {part.dtype}, centre at ({rows // 2}, {columns // 2})")
-    console.print(f"values from {part.min():.6g} to {part.max():.6g}; {meaning}")
+    console.print(f"values from {part.min():.6g} to {part.max():.6g}")
+    console.print(meaning)
 
 
 def _values(console: Console, part: NDArray[Any]) -> None:
@@ -140,12 +141,9 @@ def _values(console: Console, part: NDArray[Any]) -> None:
     texts, factor = _texts(part, console.width)
     if factor:
         console.print(f"each number times {factor}")
-    width = max(len(text) for row in texts for text in row) + 1
-    fitting = max(1, (console.width - 6) // width)
-    columns = part.shape[1]
-    for start in range(0, columns, fitting):
-        stop = min(start + fitting, columns)
-        table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1), show_header=columns > fitting)
+    blocks = _blocks(texts, console.width)
+    for start, stop in blocks:
+        table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 0, 0, 1), show_header=len(blocks) > 1)
         table.add_column(" ", style="dim", justify="right")
         for column in range(start, stop):
             table.add_column(str(column), justify="right", no_wrap=True)
@@ -155,6 +153,18 @@ def _values(console: Console, part: NDArray[Any]) -> None:
         console.print(table)
     if console.color_system is not None:
         console.print("[orange3]orange[/orange3] is positive, [blue]blue[/blue] negative")
+
+
+def _blocks(texts: list[list[str]], width: int) -> list[tuple[int, int]]:
+    """Return the columns, from and to, that fit side by side into `width` characters."""
+    # Beside its text a column takes one space and one separator; before them stand the row numbers and the edges.
+    taken = [max(len(row[c]) for row in texts) + 2 for c in range(len(texts[0]))]
+    room = width - 4 - len(str(len(texts)))
+    if sum(taken) <= room:
+        return [(0, len(taken))]
+    digits = len(str(len(taken))) + 2
+    fitting = max(1, room // max(digits, *taken))
+    return [(start, min(start + fitting, len(taken))) for start in range(0, len(taken), fitting)]
 
 
 def _texts(part: NDArray[Any], width: int) -> tuple[list[list[str]], str]:
@@ -170,8 +180,7 @@ def _texts(part: NDArray[Any], width: int) -> tuple[list[list[str]], str]:
         return [[str(value) for value in row] for row in part.tolist()], ""
     texts = [[f"{value:.4f}" for value in row] for row in part.tolist()]
     largest = float(np.abs(part).max())
-    taken = (max(len(text) for row in texts for text in row) + 1) * part.shape[1] + 6
-    if largest == 0 or (largest >= 0.01 and taken <= width):
+    if largest == 0 or (largest >= 0.01 and len(_blocks(texts, width)) == 1):
         return texts, ""
     exponent = math.floor(math.log10(largest)) - 2
     whole = np.rint(part / 10.0**exponent).astype(np.int64)

@@ -120,7 +120,9 @@ def _checked(value: Any, name: str) -> NDArray[Any]:
         raise KernelError(f"{name} must have two dimensions (rows of numbers), got shape {kernel.shape}{hint}")
     if not np.isfinite(kernel).all():
         raise KernelError(f"{name} must hold finite numbers, got NaN or infinity")
-    return kernel.astype(np.int64) if kernel.dtype.kind == "b" else kernel
+    # Small whole numbers as the named kernels have them: with pictures of up to 16 bits they give exact int32 results.
+    small = kernel.dtype.kind in "biu" and bool((np.abs(kernel.astype(np.float64)) < 2**15).all())
+    return kernel.astype(np.int16) if small else kernel
 
 
 def _named(text: str) -> Kernel:

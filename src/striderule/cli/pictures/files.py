@@ -87,7 +87,7 @@ def check_kind(picture: Picture, path: Path) -> None:
     if form != "TIFF":
         from striderule.cli.pictures import raster
 
-        raster.check(picture, form, path.suffix)
+        raster.check(picture.unstacked(), form, path.suffix)
 
 
 def write(path: Path, picture: Picture, *, overwrite: bool = False, quality: int | None = None) -> None:
@@ -110,7 +110,7 @@ def write(path: Path, picture: Picture, *, overwrite: bool = False, quality: int
         else:
             from striderule.cli.pictures import raster
 
-            raster.write(fresh, picture, form, quality)
+            raster.write(fresh, picture.unstacked(), form, quality)
 
 
 @contextlib.contextmanager
@@ -147,14 +147,15 @@ def _permissions(target: Path) -> int:
 
 def single_page(picture: Picture, number: int) -> Picture:
     """Return the picture with page `number` only, counted from 1."""
-    count = len(picture.frames)
+    pages = picture.unstacked()
+    count = len(pages.frames)
     if not 1 <= number <= count:
         raise PictureError(f"--page must be between 1 and {count}, the number of pages in the file, got {number}")
     if picture.format == "TIFF":
         from striderule.cli.pictures import tiff
 
-        return tiff.single_page(picture, number - 1)
-    return replace(picture, frames=[picture.frames[number - 1]])
+        return tiff.single_page(pages, number - 1)
+    return replace(pages, frames=[pages.frames[number - 1]])
 
 
 def _needs_packages() -> None:

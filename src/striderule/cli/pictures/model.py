@@ -117,6 +117,15 @@ class Picture:
         if line not in self.notes:
             self.notes.append(line)
 
+    def unstacked(self) -> Picture:
+        """Return the picture with a frame for each plane of a stack; TIFF alone holds stacks as one array."""
+        frames = []
+        for frame in self.frames:
+            plane = 3 if frame.has_channels else 2
+            planes = frame.pixels.reshape(-1, *frame.pixels.shape[-plane:])
+            frames.extend([frame] if frame.pixels.ndim == plane else [replace(frame, pixels=one) for one in planes])
+        return replace(self, frames=frames)
+
     def resampled(self, frames: list[Frame], stride: tuple[int, int], remapped: bool) -> Picture:
         """Return the picture with new frames that keep every stride-th row and column.
 

@@ -23,6 +23,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"sPLT", b"tEXt", b"zTXt", b"iTXt", b"tIME")
 # These describe colour and must stand before the pixels; the profile of one file never meets the gamma of another.
 COLOUR = (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI")
+# Of zlib: a photograph of 3 megapixels is 2 % larger than at the usual 6, and written three times as fast.
+LEVEL = 4
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 
 Chunk = tuple[bytes, bytes]
@@ -84,7 +86,7 @@ def _without(data: bytes, unwanted: bytes) -> bytes:
 
 def encode_deep(pixels: NDArray[np.uint16]) -> bytes:
     """Return a PNG file of 16 bits a sample."""
-    return bytes(_codecs().png_encode(np.ascontiguousarray(pixels)))
+    return bytes(_codecs().png_encode(np.ascontiguousarray(pixels), LEVEL))
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

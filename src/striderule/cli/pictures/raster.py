@@ -219,7 +219,8 @@ def check(picture: Picture, form: str, suffix: str) -> None:
                 f"{form} does not hold {frame.kind} pixels; {ways}, or add --dtype uint8"
                 + (" or --dtype uint16" if form == "PNG" else "")
             )
-        raise PictureError(f"{form} ({suffix}) does not hold {frame.kind} pixels; write .tif or .png")
+        ways = ".tif or .jpg" if frame.colour == "cmyk" else ".tif"
+        raise PictureError(f"{form} ({suffix}) does not hold {frame.kind} pixels; write {ways}")
 
 
 def write(path: Path, picture: Picture, form: str, quality: int | None) -> None:
@@ -270,7 +271,9 @@ def _png(picture: Picture, images: list[Image.Image], options: dict[str, Any]) -
 def _options(picture: Picture, form: str, quality: int | None) -> dict[str, Any]:
     metadata, keeps = picture.metadata, KEEPS.get(form, ())
     options: dict[str, Any] = {}
-    if form != "PNG":
+    if form == "PNG":
+        options["compress_level"] = png.LEVEL
+    else:
         if "icc" in keeps and metadata.icc is not None:
             options["icc_profile"] = metadata.icc
         if "exif" in keeps and metadata.exif is not None:

@@ -97,7 +97,9 @@ def _read(path: Path, tif: tifffile.TiffFile) -> Picture:
     if lost:
         picture.note(f"{' and '.join(sorted(lost))} of the file cannot be copied by tifffile and is left out")
     packed = tif.series[0].size > sum(page.size for page in full)
-    if tif.is_imagej or packed:
+    # tifffile reads its own stacks as one array behind the first page, so they must be written as one.
+    stack = tif.is_shaped and len(tif.series) == 1 < len(full) and int(full[0].photometric) in (BLACK_IS_ZERO, RGB)
+    if tif.is_imagej or packed or stack:
         _read_array(path, tif, source, picture, full[0])
     else:
         for page in full:
@@ -286,7 +288,9 @@ def _write_plain(path: Path, picture: Picture) -> None:
 def _write_array(path: Path, picture: Picture, source: Source) -> None:
     """Write a stack as the one array that it was, with ImageJ's own description where it had one."""
     frame, page = picture.frames[0], source.pages[0]
-    axes = source.axes.replace("S", "") + ("S" if frame.has_channels else "")
+    axes = source.axes.replace("S", "")
+    if frame.has_channels:
+        axes = f"{axes[:-2]}S{axes[-2:]}" if page.planar else f"{axes}S"
     metadata: dict[str, Any] = {"axes": axes}
     options = _storage(picture, frame, page) | _described(picture, source, frame, page)
     options["extratags"] = [tag for tag in options["extratags"] if tag[0] != DESCRIPTION]
@@ -299,7 +303,8 @@ def _write_array(path: Path, picture: Picture, source: Source) -> None:
     with tifffile.TiffWriter(
         path, bigtiff=source.bigtiff, byteorder=source.byteorder, imagej=source.imagej is not None
     ) as writer:
-        writer.write(frame.pixels, metadata=metadata, software=False, **options)
+        data = np.moveaxis(frame.pixels, -1, -3) if page.planar and frame.has_channels else frame.pixels
+        writer.write(data, metadata=metadata, software=False, **options)
 
 
 def _imagej(picture: Picture, found: dict[str, Any]) -> dict[str, Any]:
@@ -379,12 +384,12 @@ def _description(value: bytes, picture: Picture, source: Source, frame: Frame, p
 
 
 def single_page(picture: Picture, index: int) -> Picture:
-    """Return the picture with only the page at `index`."""
-    source = picture.source
-    if isinstance(source, Source) and len(source.pages) > 1:
-        page = source.pages[index]
-        if source.ome:
-            picture.note("the OME description is left out: it speaks of all pages")
-            page = replace(page, tags=[tag for tag in page.tags if tag[0] != DESCRIPTION])
-        source = replace(source, pages=[page], ome=False)
+    """Return the picture, its stacks taken apart, with only the page at `index`."""
+    source: Source = picture.source
+    page = source.pages[index if len(source.pages) > 1 else 0]
+    if source.ome or source.axes:
+        if source.ome or source.imagej is not None:
+            picture.note("the description of the stack (OME, ImageJ) is left out: it speaks of all pages")
+        page = replace(page, tags=[tag for tag in page.tags if tag[0] != DESCRIPTION])
+    source = replace(source, pages=[page], ome=False, axes="", imagej=None)
     return replace(picture, frames=[picture.frames[index]], source=source)
