@@ -61,10 +61,9 @@ def bases(kind):
 
 
 def members(name, kind):
-    for member in sorted(word for word in dir(kind) if not word.startswith("_")):
+    ours = {member for base in kind.__mro__ if base.__module__.startswith("striderule") for member in vars(base)}
+    for member in sorted(word for word in ours if not word.startswith("_")):
         value = inspect.getattr_static(kind, member)
-        if getattr(BaseException, member, None) is not None:
-            continue
         function = getattr(value, "__func__", value)
         yield f"    {name}.{member}{signature(function) if inspect.isfunction(function) else ''}"
 

@@ -68,7 +68,13 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def show_config() -> None:
-    """Print what `config` finds, one line an item."""
+    """Print what `config` finds, one line an item.
+
+    Examples
+    --------
+    >>> show_config()  # doctest: +ELLIPSIS
+    striderule     ...
+    """
     for name, text in lines(config()):
         print(f"{name:14} {text}")  # noqa: T201 - printing is its task
 

@@ -118,6 +118,11 @@ def correlate(
     out
         Array of the result's shape and type to write to; it must not overlap an input.
 
+    Returns
+    -------
+    numpy.ndarray
+        With the axes of the image; their sizes are those of `mode`, each divided by the stride and rounded up.
+
     Raises
     ------
     InvalidArgument, InvalidType
@@ -190,6 +195,11 @@ def convolve(
         As in `correlate`.
     dtype, overflow, mask, nan, precision, algorithm, out
         As in `correlate`.
+
+    Returns
+    -------
+    numpy.ndarray
+        As from `correlate`.
 
     Raises
     ------

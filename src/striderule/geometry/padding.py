@@ -46,6 +46,18 @@ _NESTED = "; in one dimension a pair is written nested: ((before, after),)"
 def boundary_word(word: Any, argument: str = "boundary") -> str:
     """Return the one name of a boundary for any of its accepted names.
 
+    Parameters
+    ----------
+    word
+        One of `BOUNDARIES` or `BOUNDARY_ALIASES`, in any case.
+    argument
+        What errors call it. Default ``"boundary"``.
+
+    Returns
+    -------
+    str
+        One of `BOUNDARIES`.
+
     Raises
     ------
     InvalidArgument
@@ -77,8 +89,27 @@ def boundary_word(word: Any, argument: str = "boundary") -> str:
 def parse_boundary(value: Any, rank: int, argument: str = "boundary") -> Words:
     """Return (before, after) boundary words for each axis.
 
-    One word serves every side; a tuple has one entry an axis, each a word or a (before, after) pair.
+    Parameters
+    ----------
+    value
+        One word for every side, or a tuple with one entry an axis, each a word or a (before, after) pair.
+    rank
+        Number of axes.
+    argument
+        What errors call it. Default ``"boundary"``.
 
+    Returns
+    -------
+    tuple
+        A (before, after) pair of words from `BOUNDARIES` for each axis.
+
+    Raises
+    ------
+    InvalidArgument, InvalidType
+        For unknown words, and for another number of entries.
+
+    Examples
+    --------
     >>> parse_boundary(("wrap", ("edge", "zeros")), 2)
     (('wrap', 'wrap'), ('edge', 'constant'))
     """
@@ -137,8 +168,28 @@ def parse_padding(
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
 ) -> Sides:
-    """Return (before, after) for each axis from words and numbers; negative numbers crop.
+    """Return (before, after) for each axis from words and numbers.
 
+    Parameters
+    ----------
+    value
+        One entry for all axes, or a sequence with one an axis: a word of `PADDING_WORDS`, a number for both sides, or a
+        (before, after) pair of numbers. Negative numbers crop.
+    size, kernel, stride, dilation
+        What words depend on: one integer for each axis.
+
+    Returns
+    -------
+    tuple
+        A (before, after) pair of integers for each axis.
+
+    Raises
+    ------
+    InvalidArgument, InvalidType
+        For unknown words, values that are no integers, and another number of entries.
+
+    Examples
+    --------
     >>> parse_padding("same", size=(5, 6), kernel=(3, 4), stride=(1, 2), dilation=(1, 1))
     ((1, 1), (1, 1))
     >>> parse_padding((2, "causal"), size=(5, 6), kernel=(3, 4), stride=(1, 1), dilation=(1, 1))
@@ -164,6 +215,27 @@ def parse_padding(
 def source_index(position: int, size: int, word: str) -> int | None:
     """Return which element of an axis of length `size` stands at `position`, or None where the fill value stands.
 
+    Parameters
+    ----------
+    position
+        Any integer; outside [0, size) it is beyond the border.
+    size
+        Length of the axis.
+    word
+        One of `BOUNDARIES`.
+
+    Returns
+    -------
+    int or None
+        An index in [0, size), or None outside a constant boundary.
+
+    Raises
+    ------
+    InvalidArgument
+        If an empty axis should be continued by its own elements.
+
+    Examples
+    --------
     >>> [source_index(i, 3, "mirror") for i in range(-3, 6)]
     [1, 2, 1, 0, 1, 2, 1, 0, 1]
     """
@@ -187,8 +259,24 @@ def source_index(position: int, size: int, word: str) -> int | None:
 
 
 def boundary_indices(size: int, before: int, after: int, words: tuple[str, str]) -> list[int | None]:
-    """Return `source_index` for every position from -before to size + after; negative numbers crop.
+    """Return `source_index` for every position from -before up to, not including, size + after.
 
+    Parameters
+    ----------
+    size
+        Length of the axis.
+    before, after
+        Positions added to the sides; negative numbers crop.
+    words
+        The boundaries before and after, from `BOUNDARIES`.
+
+    Returns
+    -------
+    list of int or None
+        One entry for each position of the extended axis.
+
+    Examples
+    --------
     >>> boundary_indices(3, 1, 2, ("constant", "wrap"))
     [None, 0, 1, 2, 0, 1]
     """

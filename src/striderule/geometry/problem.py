@@ -56,7 +56,7 @@ def _check_taps(kernel: Ints) -> None:
 class Convolution:
     """A convolution of layers or images: slide the kernel as it is, multiply, add.
 
-    out[n, o, j] = sum over c in the group of o and taps t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before]
+    out[n, o, j] = sum over c in the group of o, t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before]
 
     `zero_taps` is "count" (layers) or "skip" (images: a tap of exactly zero contributes nothing, not even to NaN).
     `dtype` names the arithmetic; for integers `bound` is a proved limit of every |sum|.
@@ -270,7 +270,7 @@ class TransposedConvolution:
 
 
 def _transposed_padding(padding: Any, size: Ints, kernel: Ints, stride: Ints, dilation: Ints) -> Sides:
-    """Return what is cropped from each side of the full output; ``same`` gives size * stride, ``valid`` crops nothing."""
+    """Return what each side of the full output is cropped by; ``same`` leaves size * stride, ``valid`` everything."""
 
     def same(axis: int, word: str) -> tuple[int, int]:
         total = extent_of(kernel[axis], dilation[axis]) - stride[axis]
@@ -298,8 +298,8 @@ def _transposed_padding(padding: Any, size: Ints, kernel: Ints, stride: Ints, di
 class LocalConvolution:
     """A convolution whose weights change with the output position j: those of j modulo `tile`.
 
-    `tile` equal to the output size is a locally connected (unshared) layer; smaller is tiled convolution; all ones is an
-    ordinary convolution (Goodfellow, Bengio and Courville, Deep Learning, section 9.5).
+    `tile` equal to the output size is a locally connected (unshared) layer; smaller is tiled convolution; all ones is
+    an ordinary convolution (Goodfellow, Bengio and Courville, Deep Learning, section 9.5).
     """
 
     plain: Convolution

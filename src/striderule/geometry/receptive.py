@@ -20,7 +20,17 @@ from striderule.geometry.window import extent_of, side_pairs
 class Window:
     """The geometry of one layer in a chain: a convolution or a pooling.
 
-    Each value is one integer, or one for each axis; `padding` also takes (before, after) pairs.
+    Parameters
+    ----------
+    kernel, stride, dilation
+        At least 1; one integer, or one for each axis. Default stride and dilation 1.
+    padding
+        Positions added to each side; one integer, or for each axis one or a (before, after) pair. Default 0.
+
+    Examples
+    --------
+    >>> Window(3, stride=2, padding=1)
+    Window(kernel=3, stride=2, dilation=1, padding=1)
     """
 
     kernel: Any
@@ -62,6 +72,16 @@ def receptive_field(chain: Iterable[Window]) -> ReceptiveField:
     ----------
     chain
         `Window` values; an empty chain sees exactly its own position.
+
+    Returns
+    -------
+    ReceptiveField
+        Size, stride and offset, each with one integer for each axis.
+
+    Raises
+    ------
+    InvalidArgument
+        If the layers have different numbers of axes.
 
     Examples
     --------

@@ -97,7 +97,12 @@ def dilated_extent(kernel: Sizes, dilation: Sizes = 1) -> Any:
     Parameters
     ----------
     kernel, dilation
-        At least 1; one integer, or one for each axis.
+        At least 1; one integer, or one for each axis. Default dilation 1.
+
+    Returns
+    -------
+    int or tuple of int
+        One number, or one for each axis where an argument has one for each axis.
 
     Examples
     --------
@@ -166,6 +171,11 @@ def output_size(size: Sizes, kernel: Sizes, stride: Sizes = 1, padding: Pads = 0
     padding
         Added positions for each side: an integer, or an integer or (before, after) pair for each axis; negative crops.
 
+    Returns
+    -------
+    int or tuple of int
+        One number, or one for each axis where an argument has one for each axis.
+
     Raises
     ------
     InvalidArgument
@@ -191,8 +201,30 @@ def pool_output_size(
     dilation: Sizes = 1,
     ceil_mode: bool = False,
 ) -> Any:
-    """Return the output size of pooling, by PyTorch's rules; `stride` defaults to the kernel size.
+    """Return the output size of pooling, by PyTorch's rules (torch.nn.MaxPool2d).
 
+    Parameters
+    ----------
+    size, kernel, padding, dilation
+        As in `output_size`.
+    stride
+        Default: the kernel size.
+    ceil_mode
+        Round the division up, so that a last window may reach over the end; one that would start in the padding after
+        the input is dropped. Default: round down.
+
+    Returns
+    -------
+    int or tuple of int
+        One number, or one for each axis where an argument has one for each axis.
+
+    Raises
+    ------
+    InvalidArgument
+        If the window does not fit into the padded input.
+
+    Examples
+    --------
     >>> pool_output_size(112, 3, stride=2, padding=1)
     56
     >>> pool_output_size(5, 2), pool_output_size(5, 2, ceil_mode=True)
@@ -213,8 +245,31 @@ def pool_output_size(
 def transposed_output_size(
     size: Sizes, kernel: Sizes, stride: Sizes = 1, padding: Pads = 0, dilation: Sizes = 1, output_padding: Sizes = 0
 ) -> Any:
-    """Return the output size of a transposed convolution: s (i - 1) + d (k - 1) + 1 - p_before - p_after + output_padding.
+    """Return the output size of a transposed convolution, the input size of the convolution that it transposes.
 
+    o = s (i - 1) + d (k - 1) + 1 - p_before - p_after + output_padding
+
+    Parameters
+    ----------
+    size, kernel, stride, dilation
+        As in `output_size`.
+    padding
+        Positions that are cropped from each side of the output, given as in `output_size`. Default 0.
+    output_padding
+        Positions added after the output, at least 0. Default 0.
+
+    Returns
+    -------
+    int or tuple of int
+        One number, or one for each axis where an argument has one for each axis.
+
+    Raises
+    ------
+    InvalidArgument
+        If the padding crops the whole output.
+
+    Examples
+    --------
     >>> transposed_output_size(112, 3, stride=2, padding=1, output_padding=1)
     224
     """
@@ -233,6 +288,23 @@ def transposed_output_size(
 def unfold_size(size: Sizes, kernel: Sizes, stride: Sizes = 1, padding: Pads = 0, dilation: Sizes = 1) -> int:
     """Return how many windows `unfold` cuts out: the product of the output sizes over the axes.
 
+    Parameters
+    ----------
+    size, kernel, stride, padding, dilation
+        As in `output_size`.
+
+    Returns
+    -------
+    int
+        The length of the last axis of `striderule.unfold`'s result.
+
+    Raises
+    ------
+    InvalidArgument
+        If the window does not fit into the padded input.
+
+    Examples
+    --------
     >>> unfold_size((5, 5), 3)
     9
     """

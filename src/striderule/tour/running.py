@@ -52,7 +52,25 @@ def with_photograph(chapter: Chapter, path: Path | None) -> Chapter:
 
 
 def run(chapter: Chapter) -> Run:
-    """Execute a chapter in a namespace of its own."""
+    """Execute a chapter in a namespace of its own.
+
+    Parameters
+    ----------
+    chapter
+        One of `striderule.tour.contents`.
+
+    Returns
+    -------
+    Run
+        What each cell printed and drew, its comparison with the loops, and the variables it left.
+
+    Examples
+    --------
+    >>> from striderule import tour
+    >>> chapter_4 = run(tour.contents()[3])
+    >>> chapter_4.variables["image"].shape
+    (5, 5)
+    """
     variables: dict[str, Any] = {"__name__": "__main__"}
     return Run(chapter, tuple(_show(cell, chapter.path, variables) for cell in chapter.cells), variables)
 
