@@ -16,8 +16,9 @@ _SUBMODULES = ("errors", "figures", "filters", "geometry", "kernels", "nn", "tou
 _MODULES: dict[str, tuple[str, ...]] = {
     "config": ("show_config",),
     "functional.activation": (
-        "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish",
-        "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh", "tanhshrink",
+        "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax",
+        "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softmin", "softplus",
+        "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
     ),
     "functional.convolution": ("conv", "conv1d", "conv2d", "conv3d"),
     "functional.depthwise": (
@@ -27,18 +28,17 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "functional.local": ("locally_connected1d", "locally_connected2d", "locally_connected3d", "tiled_conv2d"),
     "functional.normalization": ("batch_norm", "local_response_norm"),
     "functional.padding": ("pad",),
-    "functional.pooling": (
+    "functional.pooling": ("avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"),
+    "functional.adaptive_pooling": (
         "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
         "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
-        "avg_pool1d", "avg_pool2d", "avg_pool3d",
-        "fractional_max_pool1d", "fractional_max_pool2d", "fractional_max_pool3d",
-        "lp_pool1d", "lp_pool2d", "lp_pool3d",
-        "max_pool1d", "max_pool2d", "max_pool3d",
-        "max_unpool1d", "max_unpool2d", "max_unpool3d",
     ),
+    "functional.fractional_pooling": ("fractional_max_pool1d", "fractional_max_pool2d", "fractional_max_pool3d"),
+    "functional.lp_pooling": ("lp_pool1d", "lp_pool2d", "lp_pool3d"),
     "functional.shuffle": ("pixel_shuffle", "pixel_unshuffle"),
     "functional.transposed": ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
     "functional.unfold": ("fold", "unfold"),
+    "functional.unpooling": ("max_unpool1d", "max_unpool2d", "max_unpool3d"),
 }  # fmt: skip
 
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
