@@ -132,8 +132,25 @@ def scharr(
     """Differentiate with the Scharr kernel: (-1, 0, 1) along `axis`, (3, 10, 3) along the other filtered axes.
 
     Scale in two dimensions: 16 for a step of height 1, 32 for a slope of 1 an element. Sign: positive where the image
-    grows brighter along `axis`. Arguments and result are those of `sobel`; `like` knows ``skimage.filters.scharr`` and
-    ``cv2.Scharr``.
+    grows brighter along `axis`.
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    axis : int, sequence of int or None, default None
+        The axis of the image along which to differentiate. None, or several, give the length of the gradient,
+        sqrt(g1^2 + g2^2 + ...).
+    normalize : bool, default False
+        Divide so that a slope of 1 an element gives 1.
+    like : {"skimage", "opencv"}, optional
+        Give exactly what ``skimage.filters.scharr`` or ``cv2.Scharr`` gives.
+    **keywords
+        See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape
+        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
 
     Examples
     --------
@@ -153,8 +170,25 @@ def prewitt(
     """Differentiate with the Prewitt kernel: (-1, 0, 1) along `axis`, (1, 1, 1) along the other filtered axes.
 
     Scale in two dimensions: 3 for a step of height 1, 6 for a slope of 1 an element. Sign: positive where the image
-    grows brighter along `axis`. Arguments and result are those of `sobel`; `like` knows ``scipy.ndimage.prewitt`` and
-    ``skimage.filters.prewitt``.
+    grows brighter along `axis`.
+
+    Parameters
+    ----------
+    image : ndarray of any rank
+    axis : int, sequence of int or None, default None
+        The axis of the image along which to differentiate. None, or several, give the length of the gradient,
+        sqrt(g1^2 + g2^2 + ...).
+    normalize : bool, default False
+        Divide so that a slope of 1 an element gives 1.
+    like : {"scipy", "skimage"}, optional
+        Give exactly what ``scipy.ndimage.prewitt`` or ``skimage.filters.prewitt`` gives.
+    **keywords
+        See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape
+        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
 
     Examples
     --------
@@ -184,6 +218,11 @@ def roberts(image: Any, axis: Axis = None, *, like: str | None = None, **keyword
         ``roberts_neg_diag`` (1).
     **keywords
         See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape
+        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
 
     Examples
     --------
@@ -220,6 +259,11 @@ def laplace(image: Any, *, connectivity: int = 1, like: str | None = None, **key
         ``cv2.Laplacian`` gives.
     **keywords
         See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape
+        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
 
     Examples
     --------
@@ -259,6 +303,11 @@ def log(
         Give exactly what ``scipy.ndimage.gaussian_laplace`` gives.
     **keywords
         See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape
+        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
 
     Examples
     --------
@@ -316,6 +365,11 @@ def gradient_magnitude(
     **keywords
         See `striderule.filters`.
 
+    Returns
+    -------
+    ndarray of the image's shape
+        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
+
     Examples
     --------
     >>> import numpy as np
@@ -358,7 +412,12 @@ def dog(
     like : {"skimage"}, optional
         Give exactly what ``skimage.filters.difference_of_gaussians`` gives.
     **keywords
-        See `striderule.filters`. Both blurs are weighted means, so ``mask`` and ``nan="normalize"`` work.
+        See `striderule.filters`.
+
+    Returns
+    -------
+    ndarray of the image's shape
+        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
 
     Examples
     --------

@@ -70,12 +70,12 @@ def unsharp_mask(
     like : {"skimage"}, optional
         Give exactly what ``skimage.filters.unsharp_mask`` gives.
     **keywords
-        See `striderule.filters`. The blur is a weighted mean, so ``mask`` and ``nan="normalize"`` work; a missing
-        pixel is given the blur's value.
+        See `striderule.filters`.
 
     Returns
     -------
     ndarray of the image's shape and type, rounded half to even and saturated
+        A missing pixel is given the blur's value.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def gabor(
         Waves for each element.
     theta : float, default 0
         Direction in radians in which the wave runs; 0 to the right, pi/2 downwards.
-    bandwidth, sigma_x, sigma_y, n_stds, offset
+    bandwidth, sigma_x, sigma_y, n_stds, offset : float, optional
         As in `striderule.kernels.gabor`.
     like : {"skimage"}, optional
         Give exactly what ``skimage.filters.gabor`` gives: the pair (real, imaginary) of a *convolution*, in the image's

@@ -59,6 +59,34 @@ DEFAULTS: dict[str, Any] = {
     "out": None,
 }
 
+# What the shared keywords mean: put into every filter's docstring in the place of MARK.
+MARK = "**keywords\n    See `striderule.filters`."
+SHARED = """boundary : str or tuple, default "symmetric"
+    What lies outside: ``"symmetric"`` (cba|abc|cba), ``"mirror"`` (cb|abc|ba), ``"edge"`` (aaa|abc|ccc), ``"wrap"``
+    (abc|abc|abc) or ``"constant"`` (`fill`); one word, or one entry for each filtered axis, each a word or a (before,
+    after) pair.
+fill : number, default 0
+    The value outside for ``boundary="constant"``: one that the image's type can hold.
+axes : int or sequence of int, optional
+    The axes to filter, in the order of arguments that have one entry for each; by default all but `channel_axis`.
+channel_axis : int, optional
+    The axis that holds the channels, each of which is filtered by itself.
+dtype : optional
+    Type of the result; by default as stated under Returns.
+overflow : {"saturate", "wrap"}, default "saturate"
+    What becomes of values that an integer type cannot hold.
+mask : ndarray of bool, optional
+    True where a pixel is valid; of the image's shape, with or without the channel axis. Every other pixel is missing:
+    it counts as the weighted mean of the valid ones under the same window, as in `striderule.correlate`.
+nan : {"propagate", "normalize"}, default "propagate"
+    With ``"normalize"`` NaN pixels are missing, and with ``fill=nan`` the outside is too.
+precision : {"highest", "high", "medium"}, optional
+    The promise on the error, "highest" by default.
+algorithm : {"windows", "reference"}, optional
+    How it is computed; chosen by default.
+out : ndarray, optional
+    Array of the result's shape and type to write to; it must not overlap the image."""
+
 # Arguments of other libraries' filters, and what to write here.
 FOREIGN_ARGUMENTS = {
     "mode": "boundary= (SciPy's 'reflect' is 'symmetric' here and 'nearest' is 'edge'); filters keep the image's size",
@@ -80,7 +108,7 @@ FOREIGN_ARGUMENTS = {
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """Make a filter out of a function that ends in ``**keywords: Unpack[Keywords]``.
 
-    Its signature then shows the shared keywords with their defaults, other libraries' argument names are answered with
+    Its signature and its docstring then show the shared keywords, other libraries' argument names are answered with
     ours, and the first argument may be given by the keyword `input`.
     """
     own = inspect.signature(function)
@@ -104,6 +132,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
         return with_input(*args, **kwargs)
 
     with_input = door.accepts_input(function)
+    wrapper.__doc__ = inspect.cleandoc(function.__doc__ or "").replace(MARK, SHARED)
     wrapper.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     return wrapper
 
@@ -193,6 +222,16 @@ class Request:
         if not found or len(set(found)) != len(found):
             raise InvalidArgument(f"axis must name different axes, at least one, got {axis!r}")
         return tuple(found)
+
+    def single_position(self, axis: Any, library: str) -> int:
+        """Return which of the filtered axes `axis` names, for libraries that differentiate along one axis at a time."""
+        positions = self.positions(axis)
+        if len(positions) != 1:
+            raise InvalidArgument(
+                f"axis must be one axis together with like={library!r}, got {axis!r}; filter along each axis and "
+                "combine the results with filters.magnitude"
+            )
+        return positions[0]
 
     def gives(self, keyword: str) -> bool:
         """Tell whether the caller gave this keyword."""

@@ -126,6 +126,17 @@ def box(
 def mean(image: Any, size: int | Sequence[int], **keywords: Any) -> Array:
     """Return the mean of the window around every element; another name of `box`.
 
+    Parameters
+    ----------
+    image, size
+        As in `box`.
+    **keywords
+        The others of `box`.
+
+    Returns
+    -------
+    ndarray of the image's shape and type
+
     Examples
     --------
     >>> import numpy as np

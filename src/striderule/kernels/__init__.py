@@ -10,7 +10,7 @@ int32 results. The others come as float64.
 
 from striderule.kernels.derivatives import dog, edge, laplace, log, prewitt, roberts, scharr, sobel
 from striderule.kernels.effects import emboss, gabor, sharpen, unsharp
-from striderule.kernels.smoothing import box, disk, gaussian, gaussian_profile, identity, motion
+from striderule.kernels.smoothing import box, disk, gaussian, identity, motion
 
 __all__ = [
     "box",
@@ -20,7 +20,6 @@ __all__ = [
     "emboss",
     "gabor",
     "gaussian",
-    "gaussian_profile",
     "identity",
     "laplace",
     "log",

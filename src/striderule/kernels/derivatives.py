@@ -52,6 +52,10 @@ def sobel(axis: int, ndim: int = 2, *, normalize: bool = False) -> Kernel:
     normalize : bool, default False
         Give the slope for each element, as float64, instead of whole numbers (int16).
 
+    Returns
+    -------
+    ndarray of int16, or of float64 with `normalize`; 3 elements on every axis
+
     Examples
     --------
     >>> sobel(1)
@@ -69,6 +73,19 @@ def scharr(axis: int, ndim: int = 2, *, normalize: bool = False) -> Kernel:
     the slope gives 1. Sign: positive where the image grows brighter along `axis`. Of the 3x3 gradients it depends least
     on the direction of the edge (H. Scharr, doctoral thesis, Heidelberg 2000).
 
+    Parameters
+    ----------
+    axis : int
+        The axis along which brightness is compared: 0 downwards, 1 to the right.
+    ndim : int, default 2
+        Number of axes.
+    normalize : bool, default False
+        Give the slope for each element, as float64, instead of whole numbers (int16).
+
+    Returns
+    -------
+    ndarray of int16, or of float64 with `normalize`; 3 elements on every axis
+
     Examples
     --------
     >>> scharr(0)
@@ -85,6 +102,19 @@ def prewitt(axis: int, ndim: int = 2, *, normalize: bool = False) -> Kernel:
     Scale: in two dimensions a step of height 1 gives 3, a slope of 1 an element gives 6; `normalize` divides so that
     the slope gives 1. Sign: positive where the image grows brighter along `axis`.
 
+    Parameters
+    ----------
+    axis : int
+        The axis along which brightness is compared: 0 downwards, 1 to the right.
+    ndim : int, default 2
+        Number of axes.
+    normalize : bool, default False
+        Give the slope for each element, as float64, instead of whole numbers (int16).
+
+    Returns
+    -------
+    ndarray of int16, or of float64 with `normalize`; 3 elements on every axis
+
     Examples
     --------
     >>> prewitt(0)
@@ -100,6 +130,15 @@ def roberts(axis: int) -> Kernel:
 
     Scale: the difference of two elements sqrt(2) apart. Sign: positive where the image grows brighter *downwards* along
     the diagonal. Centre: as for every even kernel, index k // 2, the lower right element.
+
+    Parameters
+    ----------
+    axis : {0, 1}
+        Which diagonal.
+
+    Returns
+    -------
+    ndarray of int16, shape (2, 2)
 
     Examples
     --------
@@ -127,6 +166,10 @@ def laplace(ndim: int = 2, *, connectivity: int = 1) -> Kernel:
     connectivity : int, default 1
         Neighbours that differ on at most this many axes count: in two dimensions 1 is the 4-neighbour and 2 the
         8-neighbour kernel; at most `ndim`.
+
+    Returns
+    -------
+    ndarray of int16, 3 elements on every axis
 
     Examples
     --------
@@ -158,6 +201,15 @@ def edge(ndim: int = 2) -> Kernel:
     It is the Laplacian of all neighbours with the opposite sign: positive where an element is *brighter* than its
     neighbours. It sums to 0.
 
+    Parameters
+    ----------
+    ndim : int, default 2
+        Number of axes.
+
+    Returns
+    -------
+    ndarray of int16, 3 elements on every axis
+
     Examples
     --------
     >>> edge()
@@ -180,7 +232,18 @@ def log(
 
     Scale: the second derivatives of the sampled, normalised Gaussian, as in ``scipy.ndimage.gaussian_laplace``;
     multiply by sigma^2 to compare scales. Sign: negative in the middle, so positive in a dark spot. Because it is
-    sampled, the sum is not exactly 0 for small sigma. Arguments are those of `gaussian`; sigma must be more than 0.
+    sampled, the sum is not exactly 0 for small sigma.
+
+    Parameters
+    ----------
+    sigma : float or one float for each axis
+        Standard deviation in elements, more than 0.
+    size, truncate, ndim : optional
+        As in `gaussian`.
+
+    Returns
+    -------
+    ndarray of float64
 
     Examples
     --------
@@ -217,8 +280,12 @@ def dog(
         The narrow standard deviation in elements.
     sigma2 : float or one float for each axis, optional
         The wide one, at least `sigma1` on every axis; 1.6 sigma1 by default.
-    truncate, ndim
+    truncate, ndim : optional
         As in `gaussian`.
+
+    Returns
+    -------
+    ndarray of float64
 
     Examples
     --------

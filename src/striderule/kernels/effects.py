@@ -23,6 +23,10 @@ def sharpen(amount: float = 1.0, ndim: int = 2) -> Kernel:
     ndim : int, default 2
         Number of axes.
 
+    Returns
+    -------
+    ndarray of int16 or float64, 3 elements on every axis
+
     Examples
     --------
     >>> sharpen()
@@ -50,8 +54,12 @@ def unsharp(
         Standard deviation of the blur in elements.
     amount : float, default 1
         How strongly; 0 changes nothing, -1 is the blur itself.
-    truncate, ndim
+    truncate, ndim : optional
         As in `gaussian`.
+
+    Returns
+    -------
+    ndarray of float64
 
     Examples
     --------
@@ -68,6 +76,10 @@ def emboss() -> Kernel:
     """Return the emboss kernel: a relief lit from the lower right, kept in the image's own brightness. It sums to 1.
 
     Edges that grow brighter down to the right turn bright, the opposite ones dark.
+
+    Returns
+    -------
+    ndarray of int16, shape (3, 3)
 
     Examples
     --------
@@ -121,7 +133,8 @@ def gabor(
         Where the window ends, in standard deviations.
     offset : float, default 0
         Phase of the wave in radians.
-    dtype : complex64 or complex128
+    dtype : complex64 or complex128 (default)
+        Type of the kernel.
 
     Returns
     -------

@@ -21,6 +21,15 @@ TINY_SIGMA = 1e-100
 def identity(ndim: int = 2) -> Kernel:
     """Return the kernel that changes nothing: a single 1, with one element on each of `ndim` axes.
 
+    Parameters
+    ----------
+    ndim : int, default 2
+        Number of axes.
+
+    Returns
+    -------
+    ndarray of int16
+
     Examples
     --------
     >>> identity()

@@ -23,41 +23,23 @@ def extended(x: Array, axis: int, before: int, after: int, words: Words, fill: c
 
 
 def correlate_lines(x: Array, weights: Array, axis: int, words: Words, fill: complex) -> Array:
-    """Return the correlation along `axis`, centred on k // 2, as ``scipy.ndimage.correlate1d`` sums it.
+    """Return the correlation along `axis` with an odd number of weights, as ``scipy.ndimage.correlate1d`` sums it.
 
-    Kernels that are symmetric or antisymmetric fold the line first, (x[-i] + x[i]) w[i], after the middle term; others
-    start from the last term.
+    The weights are symmetric or antisymmetric, as those of all its named filters. The line is folded first,
+    (x[-i] + x[i]) w[i] or (x[-i] - x[i]) w[i], and added to the middle term from the outermost pair inwards.
     """
-    n = len(weights)
-    before, after = n // 2, n - n // 2 - 1
-    lines = extended(x, axis, before, after, words, fill)
-    length = x.shape[axis]
+    half, length = len(weights) // 2, x.shape[axis]
+    lines = extended(x, axis, half, half, words, fill)
+    symmetric = bool((np.abs(weights - weights[::-1]) <= EPSILON).all())
 
     def shifted(offset: int) -> Array:
-        return lines[..., before + offset : before + offset + length]
+        return lines[..., half + offset : half + offset + length]
 
-    fold = _symmetry(weights)
-    if fold:
-        total = shifted(0) * weights[before]
-        for i in range(-before, 0):
-            pair = shifted(i) + shifted(-i) if fold > 0 else shifted(i) - shifted(-i)
-            total += pair * weights[before + i]
-    else:
-        total = shifted(after) * weights[-1]
-        for i in range(-before, after):
-            total += shifted(i) * weights[before + i]
+    total = shifted(0) * weights[half]
+    for i in range(half, 0, -1):
+        pair = shifted(-i) + shifted(i) if symmetric else shifted(-i) - shifted(i)
+        total += pair * weights[half - i]
     return np.moveaxis(total, -1, axis)
-
-
-def _symmetry(weights: Array) -> int:
-    """Return 1 for a symmetric kernel of odd length, -1 for an antisymmetric one, else 0."""
-    if len(weights) % 2 == 0:
-        return 0
-    half = len(weights) // 2
-    back, front = weights[:half][::-1], weights[half + 1 :]
-    if bool((np.abs(front - back) <= EPSILON).all()):
-        return 1
-    return -1 if bool((np.abs(front + back) <= EPSILON).all()) else 0
 
 
 def mean_lines(x: Array, size: int, axis: int, words: Words, fill: complex) -> Array:

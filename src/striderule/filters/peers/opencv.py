@@ -144,25 +144,22 @@ def _in_vectors(request: Request) -> Array:
 
 
 def _gradient(request: Request, smooth: tuple[int, ...], axis: Any) -> Array:
-    positions = request.positions(axis)
-    if len(positions) != 1:
-        raise InvalidArgument(f"axis must be one axis together with like='opencv' (0: dy=1, 1: dx=1), got {axis!r}")
-    profiles = gradient_profiles(smooth, positions[0], 2)
+    profiles = gradient_profiles(smooth, request.single_position(axis, "opencv"), 2)
     return _saturated(request, separable_sums(request, profiles, np.float64))
 
 
 def sobel(request: Request, *, axis: Any) -> Array:
-    """Follow ``Sobel`` of size 3; dtype is its ddepth, the image's type by default."""
+    """Follow ``Sobel`` of size 3 with dy=1 (axis 0) or dx=1 (axis 1); dtype is its ddepth, by default -1."""
     return _gradient(request, SOBEL_SMOOTH, axis)
 
 
 def scharr(request: Request, *, axis: Any) -> Array:
-    """Follow ``Scharr``; dtype is its ddepth, the image's type by default."""
+    """Follow ``Scharr`` with dy=1 (axis 0) or dx=1 (axis 1); dtype is its ddepth, by default -1."""
     return _gradient(request, SCHARR_SMOOTH, axis)
 
 
 def laplace(request: Request) -> Array:
-    """Follow ``Laplacian`` of size 1; dtype is its ddepth, the image's type by default."""
+    """Follow ``Laplacian`` of size 1; dtype is its ddepth, by default -1."""
     kernel = kernels.laplace().astype(np.float64)
     moved = np.moveaxis(request.image, request.axes, (-2, -1))
     wide = extend(moved, ((1, 1), (1, 1)), request.boundary, request_fill(request), np.float64)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striderule.errors import InvalidArgument
 from striderule.filters.peers.lines import Words, correlate_lines, mean_lines
 from striderule.filters.request import Request
 from striderule.functional import door
@@ -86,6 +87,8 @@ def gaussian_passes(
     sigmas = reals_per_axis(sigma, request.rank, "sigma")
     orders = per_axis(order, request.rank, "order", 0)
     sizes = (None,) * request.rank if size is None else sizes_per_axis(size, request.rank)
+    if any(length is not None and length % 2 == 0 for length in sizes):
+        raise InvalidArgument(f"size must be odd for scipy.ndimage.gaussian_filter, got {size}")
     passes = []
     for position, (one, n, length) in enumerate(zip(sigmas, orders, sizes, strict=True)):
         if one > TINY_SIGMA:
@@ -126,7 +129,7 @@ def box(request: Request, *, size: Any) -> Array:
 
 
 def _edge(request: Request, smooth: tuple[int, ...], axis: Any) -> Array:
-    (position,) = request.positions(axis)
+    position = request.single_position(axis, "scipy")
     order = [position, *(i for i in range(request.rank) if i != position)]
     weights = [np.array(DIFFERENCE if i == position else smooth, np.float64) for i in order]
     return run(request, [_correlation(request, i, w) for i, w in zip(order, weights, strict=True)])
