@@ -1,0 +1,1 @@
+"""The operations on arrays: checked at the door, planned, computed, cast."""

@@ -40,8 +40,8 @@ def _dense(
     if weight.ndim != rank + 2:
         raise InvalidArgument(
             f"{name} needs a weight of {rank + 2} axes (out channels, in channels / groups, "
-            f"{layers.spatial_words(rank)}), got {weight.ndim} (shape {weight.shape}); a weight of {rank} axes goes with "
-            f"an input of {rank} axes, here the input has the shape {x.shape}"
+            f"{layers.spatial_words(rank)}), got {weight.ndim} (shape {weight.shape}); a weight of {rank} axes goes "
+            f"with an input of {rank} axes, here the input has the shape {x.shape}"
         )
     axes = layers.Axes.of(x, rank, bare=bare, last=layers.channels_last(layout, rank), name=name)
     words = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "boundary": boundary}
@@ -80,7 +80,8 @@ def conv1d(
     weight
         (out channels, channels / groups, taps).
     bias, stride, padding, dilation, groups, boundary, fill, activation, residual, dtype, precision, algorithm, out
-        As in `conv2d`. A (before, after) pair of padding is written nested: ``((2, 0),)``; ``"causal"`` pads only before.
+        As in `conv2d`. A (before, after) pair of padding is written nested: ``((2, 0),)``; ``"causal"`` pads only
+        before.
     layout
         ``"NCW"`` (default) or ``"NWC"``.
 
@@ -189,8 +190,8 @@ def conv2d(
 
     Notes
     -----
-    The formula is that of torch.nn.Conv2d; Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.6, calls it
-    cross-correlation. Sizes after Dumoulin and Visin, arXiv:1603.07285.
+    The formula is that of torch.nn.Conv2d; Goodfellow, Bengio and Courville, Deep Learning (2016), equation 9.6, calls
+    it cross-correlation. Sizes after Dumoulin and Visin, arXiv:1603.07285.
 
     Examples
     --------

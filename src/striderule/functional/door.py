@@ -73,7 +73,9 @@ def _refuse_foreign(value: Any, argument: str) -> None:
         way_out = "convert it yourself with numpy.asarray(x), knowing that it is loaded whole"
     else:
         way_out = "pass a NumPy array or nested lists of numbers"
-    raise InvalidType(f"{argument} must be a NumPy array, got {kind}: lazy and foreign arrays are not loaded; {way_out}")
+    raise InvalidType(
+        f"{argument} must be a NumPy array, got {kind}: lazy and foreign arrays are not loaded; {way_out}"
+    )
 
 
 def array(value: Any, argument: str) -> Array:
@@ -170,7 +172,9 @@ def largest_magnitude(values: Array) -> int:
     return max(-int(values.min()), int(values.max()))
 
 
-def check_out(out: Any, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequence[Array], *, same: bool = False) -> None:
+def check_out(
+    out: Any, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequence[Array], *, same: bool = False
+) -> None:
     """Refuse an `out` that the result cannot be written to; None is fine.
 
     With `same`, `out` may be exactly one of the inputs (elementwise operations); any other overlap is refused.
@@ -182,16 +186,22 @@ def check_out(out: Any, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequ
     if out.shape != tuple(shape):
         raise InvalidArgument(f"out must have the shape of the result {tuple(shape)}, got {out.shape}")
     if out.dtype != dtype:
-        raise InvalidArgument(f"out must have the type of the result {dtype}, got {out.dtype}; or pass dtype={out.dtype}")
+        raise InvalidArgument(
+            f"out must have the type of the result {dtype}, got {out.dtype}; or pass dtype={out.dtype}"
+        )
     if not out.flags.writeable:
         raise InvalidArgument("out is read-only; pass an array that can be written, or leave it away")
     if _overlaps_itself(out):
-        raise InvalidArgument("out overlaps itself: several of its elements share memory; pass an array of its own memory")
+        raise InvalidArgument(
+            "out overlaps itself: several of its elements share memory; pass an array of its own memory"
+        )
     for operand in inputs:
         if same and _identical(out, operand):
             continue
         if _overlap(out, operand):
-            raise InvalidArgument("out overlaps an input, which would be overwritten while it is read; pass another array")
+            raise InvalidArgument(
+                "out overlaps an input, which would be overwritten while it is read; pass another array"
+            )
 
 
 def _overlaps_itself(a: Array) -> bool:
@@ -268,7 +278,9 @@ def _float_to_integer(result: Array, dtype: np.dtype[Any], overflow: Overflow) -
 
 def _rounded(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
     if np.isnan(result).any():
-        raise InvalidArgument(f"the result holds NaN, which {dtype} cannot; ask for a float dtype or use nan='normalize'")
+        raise InvalidArgument(
+            f"the result holds NaN, which {dtype} cannot; ask for a float dtype or use nan='normalize'"
+        )
     low, high = _limits(dtype)
     rounded = np.rint(result)
     # The float just above `high`: exact as a power of two even where `high` itself is not.

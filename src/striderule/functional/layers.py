@@ -154,7 +154,7 @@ def activation_of(activation: Any) -> Callable[[Array], Array] | None:
     """Return the function of an activation word, ``(word, *parameters)``, or None."""
     if activation is None:
         return None
-    from striderule.functional import activation as functions
+    from striderule.functional import activation as functions  # noqa: PLC0415 - only layers with an activation need it
 
     word, parameters = (
         (activation[0], activation[1:]) if isinstance(activation, tuple) and activation else (activation, ())

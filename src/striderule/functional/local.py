@@ -33,8 +33,8 @@ def _local(
     if weight.ndim != 2 + 2 * rank:
         where = "output size" if tile == "output" else "tile"
         raise InvalidArgument(
-            f"{name} needs a weight of {2 + 2 * rank} axes (out channels, in channels / groups, *{where}, *kernel), got "
-            f"{weight.ndim} (shape {weight.shape})"
+            f"{name} needs a weight of {2 + 2 * rank} axes (out channels, in channels / groups, *{where}, *kernel), "
+            f"got {weight.ndim} (shape {weight.shape})"
         )
     axes = layers.Axes.of(x, rank, bare=bare, last=layers.channels_last(layout, rank), name=name)
     words = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "boundary": boundary}

@@ -24,9 +24,7 @@ def _opened(x: Any, factor: Any, argument: str, name: str) -> tuple[Array, int]:
 
 
 @door.accepts_input
-def pixel_shuffle(
-    x: Any, upscale_factor: int, *, algorithm: str | None = None, out: Array | None = None
-) -> Array:
+def pixel_shuffle(x: Any, upscale_factor: int, *, algorithm: str | None = None, out: Array | None = None) -> Array:
     """Spread groups of r * r channels over r x r pixels: fine images out of many coarse channels.
 
     out[..., c, i, j] = x[..., c r r + (i mod r) r + (j mod r), i // r, j // r], with r = upscale_factor
@@ -75,9 +73,7 @@ def pixel_shuffle(
 
 
 @door.accepts_input
-def pixel_unshuffle(
-    x: Any, downscale_factor: int, *, algorithm: str | None = None, out: Array | None = None
-) -> Array:
+def pixel_unshuffle(x: Any, downscale_factor: int, *, algorithm: str | None = None, out: Array | None = None) -> Array:
     """Gather r x r pixels into r * r channels: the inverse of `pixel_shuffle`.
 
     out[..., c r r + i r + j, y, z] = x[..., c, y r + i, z r + j], with r = downscale_factor

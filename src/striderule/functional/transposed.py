@@ -69,7 +69,8 @@ def conv_transpose1d(
         (batch, channels, width), (channels, width), or (width,) with a weight of one axis.
     weight
         (channels, out channels / groups, taps).
-    bias, stride, padding, output_padding, groups, dilation, layout, activation, residual, dtype, precision, algorithm, out
+    bias, stride, padding, output_padding, groups, dilation, layout, activation, residual, dtype, precision, algorithm,
+    out
         As in `conv_transpose2d`; layouts are ``"NCW"`` (default) and ``"NWC"``.
 
     Returns
@@ -129,8 +130,8 @@ def conv_transpose2d(
         Distance between the places where two neighbouring inputs land, at least 1. Default 1.
     padding
         What is *cropped* from each side of the full output (the padding of the convolution that it transposes): numbers
-        (negative extends), (before, after) pairs, ``"valid"`` (0) or ``"same"``, ``"same_lower"`` (output size * stride).
-        Default 0.
+        (negative extends), (before, after) pairs, ``"valid"`` (0) or ``"same"``, ``"same_lower"`` (output size
+        * stride). Default 0.
     output_padding
         Positions added after, smaller than stride or dilation: it chooses among the output sizes that a strided
         convolution maps to the same input size. Default 0.
@@ -190,7 +191,8 @@ def conv_transpose3d(
         (batch, channels, depth, height, width), without batch, or (depth, height, width) with a weight of three axes.
     weight
         (channels, out channels / groups, *kernel).
-    bias, stride, padding, output_padding, groups, dilation, layout, activation, residual, dtype, precision, algorithm, out
+    bias, stride, padding, output_padding, groups, dilation, layout, activation, residual, dtype, precision, algorithm,
+    out
         As in `conv_transpose2d`; layouts are ``"NCDHW"`` (default) and ``"NDHWC"``.
 
     Returns

@@ -150,11 +150,14 @@ def fold(
     size = per_axis(output_size, rank, "output_size", 1)
     taps = per_axis(kernel_size, rank, "kernel_size", 1)
     if x.ndim not in (2, 3):
-        raise InvalidArgument(f"fold needs columns (batch, channels * taps, windows) or without batch, got shape {x.shape}")
+        raise InvalidArgument(
+            f"fold needs columns (batch, channels * taps, windows) or without batch, got shape {x.shape}"
+        )
     columns = x if x.ndim == 3 else x[None]
     if columns.shape[1] % prod(taps):
         raise InvalidArgument(
-            f"fold needs a multiple of the {prod(taps)} taps of kernel_size {taps} on axis {x.ndim - 2}, got {columns.shape[1]}"
+            f"fold needs a multiple of the {prod(taps)} taps of kernel_size {taps} on axis {x.ndim - 2}, got "
+            f"{columns.shape[1]}"
         )
     channels = columns.shape[1] // prod(taps)
     words = {"dilation": dilation, "padding": padding, "stride": stride}
@@ -162,7 +165,7 @@ def fold(
     if problem.columns_shape != columns.shape:
         raise InvalidArgument(
             f"fold of output_size {size} has {problem.columns_shape[2]} windows, so x must have the shape "
-            f"{problem.columns_shape[3 - x.ndim:]}, got {x.shape}"
+            f"{problem.columns_shape[3 - x.ndim :]}, got {x.shape}"
         )
     types = layers.Types.of([x], door.dtype_word(dtype))
     shape = (*columns.shape[: x.ndim - 2], channels, *size)

@@ -11,9 +11,7 @@ from striderule.functional.door import Array
 from striderule.geometry.pooling import Unpooling
 
 
-def _unpool(
-    rank: int, x: Any, indices: Any, geometry: tuple[Any, Any, Any, Any], *, algorithm: Any, out: Any
-) -> Array:
+def _unpool(rank: int, x: Any, indices: Any, geometry: tuple[Any, Any, Any, Any], *, algorithm: Any, out: Any) -> Array:
     """Check everything and run an unpooling; `geometry` is kernel size, stride, padding and output size."""
     value, image, axes = pools.opened(f"max_unpool{rank}d", x, rank)
     places = door.array(indices, "indices")

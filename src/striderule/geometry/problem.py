@@ -119,9 +119,7 @@ class Convolution:
             )
         _check_fits(size, kernel, gaps, pads)
         _check_boundary(size, pads, words)
-        problem = cls(
-            x[0], x[1], weight[0], size, kernel, steps, gaps, pads, number, words, zero_taps, dtype, bound
-        )
+        problem = cls(x[0], x[1], weight[0], size, kernel, steps, gaps, pads, number, words, zero_taps, dtype, bound)
         check_count((x[0], x[1], *problem.padded_size), "the padded input")
         check_count(problem.output_shape, "the output")
         return problem
@@ -228,9 +226,7 @@ class TransposedConvolution:
                 f"{steps} and dilation {gaps}"
             )
         pads = _transposed_padding(padding, size, kernel, steps, gaps)
-        problem = cls(
-            x[0], x[1], weight[1] * number, size, kernel, steps, gaps, pads, extra, number, dtype, bound
-        )
+        problem = cls(x[0], x[1], weight[1] * number, size, kernel, steps, gaps, pads, extra, number, dtype, bound)
         if any(n < 1 for n in problem.output_size):
             raise InvalidArgument(
                 f"no output is left: padding {pads} crops the whole output {problem.output_size}; use a smaller padding"
