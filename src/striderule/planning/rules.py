@@ -21,9 +21,9 @@ class Rule:
 
 # In order of preference: the first that does not decline is chosen.
 RULES: dict[str, Rule] = {
-    "windows": Rule("strided views and tensor products in NumPy", lambda problem: None),
+    "windows": Rule("strided views and tensor products in NumPy", lambda _: None),
     "reference": Rule(
         "the definition as plain loops",
-        lambda problem: "it is the oracle: thousands of times slower, so it runs only when asked for by name",
+        lambda _: "it is the oracle: thousands of times slower, so it runs only when asked for by name",
     ),
 }
