@@ -397,8 +397,9 @@ def depthwise_separable_conv2d(
         request = _pointwise_request(name, between, second, 1, 1, layout, argument="pointwise_weight")
         others = [arrays[key] for key in ("bias", "residual") if key in arrays]
         outer = layers.Types.of([between, second, *others], asked) if left_integers else types
-        words = {"bias": bias, "activation": activation, "residual": residual, "types": outer}
-        return layers.prepare(*request, fill=0, out=out, **words, **ways)
+        return layers.prepare(
+            *request, bias=bias, fill=0, activation=activation, residual=residual, out=out, types=outer, **ways
+        )
 
     # The second step is checked on a stand-in of the first one's shape, so that nothing is computed in vain.
     checked = pointwise(np.broadcast_to(np.zeros((), depthwise.epilogue.dtype), depthwise.shape))
