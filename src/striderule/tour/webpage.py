@@ -7,6 +7,7 @@ import io
 from html import escape
 from importlib import resources
 from string import Template
+from typing import Any
 
 from striderule._version import __version__
 from striderule.tour import highlight, markdown
@@ -28,6 +29,8 @@ difference is printed.
 
 # Wider figures (in inches) hold several panels, which would be too small at half the width of the text.
 STRIP = 5.5
+# PNG files with more bytes hold photographs.
+DRAWING = 100_000
 
 
 def page(runs: list[Run], *, own_photograph: bool = False) -> str:
@@ -134,17 +137,14 @@ def _data_uri(kind: str, data: bytes) -> str:
 
 
 def _compact(png: bytes) -> tuple[str, bytes, tuple[int, int]]:
-    """Return an image for the page: WebP, exact where that is small (drawings), else very close (photographs)."""
+    """Return an image for the page, a fraction as large: drawings exactly, photographs very closely."""
     from PIL import Image, features
 
     with Image.open(io.BytesIO(png)) as picture:
-        size = picture.size
         if not features.check("webp"):  # a Pillow built without it
-            return "png", png, size
-        exact = io.BytesIO()
-        picture.convert("RGB").save(exact, "WEBP", lossless=True, quality=60)
-        if exact.tell() < 60_000:
-            return "webp", exact.getvalue(), size
-        close = io.BytesIO()
-        picture.convert("RGB").save(close, "WEBP", quality=88, method=4)
-        return "webp", close.getvalue(), size
+            return "png", png, picture.size
+        # PNG is small where colours are flat: in drawings.
+        quality: dict[str, Any] = {"lossless": True, "quality": 60} if len(png) < DRAWING else {"quality": 88}
+        data = io.BytesIO()
+        picture.convert("RGB").save(data, "WEBP", **quality)
+        return "webp", data.getvalue(), picture.size

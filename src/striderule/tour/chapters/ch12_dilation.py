@@ -78,7 +78,7 @@ for rate in (1, 3, 9):
 # %% figure: The photograph, and the edge kernel with its taps 1, 3 and 9 pixels apart.
 # photograph: The photograph in shades of grey.
 # edges-rate-1: Fine outlines and texture in blue and orange on white.
-# edges-rate-3: Broader outlines.
+# edges-rate-3: Broader outlines, less texture.
 # edges-rate-9: Large things in outline with soft, repeated borders.
 tour.show(
     photograph=sr.figures.image(grey, vmin=0, vmax=1, title="grey"),

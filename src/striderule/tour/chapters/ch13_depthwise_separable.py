@@ -55,11 +55,11 @@ pointwise_weight = random.standard_normal((8, 3))
 maps = sr.depthwise_separable_conv2d(x, kernels, pointwise_weight, padding="same")
 print(x.shape, "->", maps.shape)
 
-print("  in  out      dense  separable")
+print("  in  out      dense  separable  saving")
 for channels, outputs in ((3, 8), (64, 128), (512, 512)):
     dense, separable = 9 * channels * outputs, 9 * channels + channels * outputs
     saved = dense / separable
-    print(f"{channels:4} {outputs:4} {dense:10,} {separable:10,}: {saved:.1f} times fewer")
+    print(f"{channels:4} {outputs:4} {dense:10,} {separable:10,} {saved:7.1f}")
 
 # %% [markdown]
 # The price: a separable layer can only do what factors into the two steps. Every dense kernel that it stands for
