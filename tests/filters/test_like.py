@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,12 @@ def test_every_row_of_the_table_is_computed():
         assert callable(getattr(filters, name))
         for library in rules:
             assert callable(getattr(PEERS[library], name))
+
+
+def test_the_page_in_docs_names_every_row():
+    page = (Path(__file__).parents[2] / "docs" / "filters.md").read_text("utf-8")
+    named = {rule.function for rules in like.TABLE.values() for rule in rules.values()}
+    assert {function for function in named if f"`{function}`" not in page} == set()
 
 
 def test_nothing_is_imported_from_the_libraries():

@@ -284,7 +284,7 @@ def log(
     image: Any,
     sigma: float | Sequence[float],
     *,
-    truncate: float | None = None,
+    truncate: float = 4.0,
     like: str | None = None,
     **keywords: Unpack[Keywords],
 ) -> Array:
@@ -320,13 +320,12 @@ def log(
     if like is not None:
         return likeness.answer("log", like, image, {"sigma": sigma, "truncate": truncate}, keywords)
     request = Request.of("log", image, keywords)
-    cut = 4.0 if truncate is None else truncate
     request = request.settle(request.signed_type)
     if request.missing is not None or request.fill is None:
         # Gaps are weighed by the magnitudes of the whole kernel, which is not separable.
-        kernel = kernels.log(sigma, truncate=cut, ndim=request.rank)
+        kernel = kernels.log(sigma, truncate=truncate, ndim=request.rank)
         return request.finish(apply(Operator.direct(request, kernel)))
-    parts = [apply(operator) for operator in _gaussian_derivatives(request, sigma, 2, cut)]
+    parts = [apply(operator) for operator in _gaussian_derivatives(request, sigma, 2, truncate)]
     return request.finish(sum(parts[1:], start=parts[0]))
 
 
@@ -345,7 +344,7 @@ def gradient_magnitude(
     image: Any,
     sigma: float | Sequence[float],
     *,
-    truncate: float | None = None,
+    truncate: float = 4.0,
     like: str | None = None,
     **keywords: Unpack[Keywords],
 ) -> Array:
@@ -381,8 +380,7 @@ def gradient_magnitude(
         return likeness.answer("gradient_magnitude", like, image, {"sigma": sigma, "truncate": truncate}, keywords)
     request = Request.of("gradient_magnitude", image, keywords)
     request = request.settle(request.length_type)
-    cut = 4.0 if truncate is None else truncate
-    return request.finish(root_of_squares([apply(part) for part in _gaussian_derivatives(request, sigma, 1, cut)]))
+    return request.finish(root_of_squares([apply(part) for part in _gaussian_derivatives(request, sigma, 1, truncate)]))
 
 
 @public
@@ -391,7 +389,7 @@ def dog(
     sigma1: float | Sequence[float],
     sigma2: float | Sequence[float] | None = None,
     *,
-    truncate: float | None = None,
+    truncate: float = 4.0,
     like: str | None = None,
     **keywords: Unpack[Keywords],
 ) -> Array:
@@ -429,8 +427,9 @@ def dog(
         arguments = {"sigma1": sigma1, "sigma2": sigma2, "truncate": truncate}
         return likeness.answer("dog", like, image, arguments, keywords)
     request = Request.of("dog", image, keywords)
-    cut = 4.0 if truncate is None else truncate
-    both = [gaussian_profiles(s, None, request.rank, truncate=cut) for s in dog_sigmas(sigma1, sigma2, request.rank)]
+    both = [
+        gaussian_profiles(s, None, request.rank, truncate=truncate) for s in dog_sigmas(sigma1, sigma2, request.rank)
+    ]
     request = request.settle(request.signed_type)
     narrow, wide = (apply(Operator.separable(request, profiles)) for profiles in both)
     return request.finish(narrow - wide)

@@ -52,7 +52,7 @@ def unsharp_mask(
     radius: float | Sequence[float] = 1.0,
     amount: float = 1.0,
     *,
-    truncate: float | None = None,
+    truncate: float = 4.0,
     like: str | None = None,
     **keywords: Unpack[Keywords],
 ) -> Array:
@@ -88,8 +88,7 @@ def unsharp_mask(
         return likeness.answer("unsharp_mask", like, image, arguments, keywords)
     request = Request.of("unsharp_mask", image, keywords)
     strength = real(amount, "amount")
-    cut = 4.0 if truncate is None else truncate
-    profiles = gaussian_profiles(radius, None, request.rank, truncate=cut)
+    profiles = gaussian_profiles(radius, None, request.rank, truncate=truncate)
     request = request.settle(request.image.dtype)
     blurred = apply(Operator.separable(request, profiles))
     # A missing pixel has no value of its own to sharpen: the blur stands for it.

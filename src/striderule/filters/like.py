@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.filters.request import Array, Keywords, Request
 from striderule.functional import door
@@ -48,7 +50,7 @@ class Rule:
         known = set(self.defaults) | set(self.knows)
         result = dict(self.defaults)
         for name, value in given.items():
-            if value is None or (name in ours and value == ours[name] and name not in known):
+            if value is None or (name not in known and name in ours and np.ndim(value) == 0 and value == ours[name]):
                 continue
             if name not in known:
                 raise InvalidArgument(
@@ -133,7 +135,7 @@ TABLE: dict[str, dict[str, Rule]] = {
 }
 
 # Our values that mean "not given" for arguments that a library may not have.
-NOT_GIVEN: dict[str, Any] = {"order": 0, "normalize": False, "connectivity": 1}
+NOT_GIVEN: dict[str, Any] = {"order": 0, "normalize": False, "connectivity": 1, "truncate": 4.0}
 
 
 def needed(value: Any, filter_name: str, argument: str) -> Any:

@@ -23,7 +23,7 @@ def gaussian(
     *,
     size: int | Sequence[int] | None = None,
     order: int | Sequence[int] = 0,
-    truncate: float | None = None,
+    truncate: float = 4.0,
     like: str | None = None,
     **keywords: Unpack[Keywords],
 ) -> Array:
@@ -75,7 +75,7 @@ def gaussian(
         size,
         request.rank,
         order=order,
-        truncate=4.0 if truncate is None else truncate,
+        truncate=truncate,
     )
     request = request.settle(request.signed_type if np.any(order) else request.image.dtype)
     return request.finish(apply(Operator.separable(request, profiles)))
