@@ -314,7 +314,7 @@ def test_tiles_and_compression(filtered, noise):
         assert np.array_equal(result.asarray(), data)
     tifffile.imwrite("in.tif", data, compression="jpeg", metadata=None)
     said = filtered("in.tif", "out.tif", "--kernel", "identity", "--overwrite")
-    assert "JPEG compression is not repeated, it would lose detail; the copy uses Deflate" in said
+    assert "JPEG compression is not repeated; the copy uses Deflate, which loses nothing" in said
     assert np.array_equal(tifffile.imread("out.tif"), tifffile.imread("in.tif"))
 
 
@@ -362,3 +362,24 @@ def test_a_stack_becomes_pages_elsewhere(filtered, noise, opened):
     said = filtered("in.tif", "one.tif", "--kernel", "identity", "--page", 5)
     assert "the description of the stack (OME, ImageJ) is left out" in said
     assert np.array_equal(tifffile.imread("one.tif"), data[1, 1])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kept"), [("jpg", True), ("gif", True), ("jp2", True), ("png", True), ("webp", False)]
+)
+def test_comments(filtered, noise, opened, suffix, kept):
+    Image.fromarray(noise((*SHAPE, 3)) // 128 * 255).save("in.jpg", comment="a cup of coffee")
+    said = filtered("in.jpg", f"out.{suffix}", "--kernel", "identity")
+    assert ("cannot keep the comment" in said) is not kept
+    info = opened(f"out.{suffix}").info
+    assert (info.get("comment", info.get("Comment")) in (b"a cup of coffee", "a cup of coffee")) is kept
+
+
+def test_volumes_are_filtered_plane_by_plane(filtered, noise):
+    data = noise((16, 32, 32))
+    tifffile.imwrite("in.tif", data, tile=(16, 16, 16), volumetric=True, photometric="minisblack", metadata=None)
+    filtered("in.tif", "out.tif", "--kernel", "identity")
+    with tifffile.TiffFile("out.tif") as result:
+        assert len(result.pages) == 1
+        assert result.pages[0].tile == (16, 16, 16)
+        assert np.array_equal(result.asarray(), data)

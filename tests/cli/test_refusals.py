@@ -114,6 +114,10 @@ def test_sixteen_bit_grey_survives_where_pillow_has_it(filtered, noise, opened):
 
 
 def test_unfilterable_kinds(refused, noise):
+    tifffile.imwrite("waves.tif", np.ones((5, 5), np.complex64))
+    assert "waves.tif is stored as complex64 samples, which is not filtered" in refused(
+        "filter", "waves.tif", "out.tif", *BOX
+    )
     tifffile.imwrite("lab.tif", noise((6, 8, 3)), photometric="cielab", metadata=None)
     assert "lab.tif is stored as CIELAB, which is not filtered; convert it to RGB or grey first" in refused(
         "filter", "lab.tif", "out.tif", *BOX

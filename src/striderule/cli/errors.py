@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -31,6 +32,19 @@ def _terminated(number: int, _: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let the request to end (SIGTERM) be an ordinary exit, so that half-written files are taken away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Commands(TyperGroup):
     """The group of commands, answering every expected error in one line."""
 
@@ -38,11 +52,9 @@ class Commands(TyperGroup):
         """Run a command and leave with its exit code."""
         # Typer would print a framed report of several lines; the errors are answered here instead.
         extra["standalone_mode"] = False
-        if threading.current_thread() is threading.main_thread():
-            # An ordinary exit, so that half-written files are taken away on the way out.
-            signal.signal(signal.SIGTERM, _terminated)
         try:
-            result = super().main(args, prog_name, *more[:1], **extra)
+            with _ended_in_order():
+                result = super().main(args, prog_name, *more[:1], **extra)
         except (typer.Abort, KeyboardInterrupt):
             fail("interrupted", INTERRUPTED)
         except StrideruleError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import tempfile
 from collections.abc import Iterator
@@ -160,7 +161,6 @@ def single_page(picture: Picture, number: int) -> Picture:
 
 def _needs_packages() -> None:
     for module, package in (("PIL", "pillow"), ("tifffile", "tifffile")):
-        try:
-            __import__(module)
-        except ImportError:
-            raise MissingExtra.of("cli", needs=package) from None
+        # Asking for the package is much quicker than importing it, and most pictures need only one of the two.
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtra.of("cli", needs=package)

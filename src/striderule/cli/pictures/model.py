@@ -72,6 +72,7 @@ class Metadata:
     resolution: tuple[Fraction, Fraction] | None = None
     unit: str = ""
     texts: dict[str, str] = field(default_factory=dict)
+    comment: str = ""
 
     def per_inch(self) -> tuple[Fraction, Fraction] | None:
         """Return the resolution in pixels per inch, or None where it has no unit of length."""
@@ -87,6 +88,7 @@ class Metadata:
             "exif": "the EXIF data",
             "xmp": "the XMP data",
             "texts": "the text notes",
+            "comment": "the comment",
         }
         present = {name: words for name, words in names.items() if getattr(self, name)}
         if self.per_inch() is not None:

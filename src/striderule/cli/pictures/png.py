@@ -114,7 +114,8 @@ def metadata_chunks(picture: Picture) -> list[Chunk]:
         made: list[Chunk] = list(picture.settings.get("chunks", []))
     else:
         made = [] if metadata.icc is None else [(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))]
-        for key, text in metadata.texts.items():
+        comment = {"Comment": metadata.comment} if metadata.comment else {}
+        for key, text in (metadata.texts | comment).items():
             made.append((b"iTXt", key.encode("latin-1", "replace") + b"\0\0\0\0\0" + text.encode()))
     physical = _physical(metadata)
     if physical is not None:

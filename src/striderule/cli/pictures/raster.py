@@ -35,8 +35,10 @@ MODES = {
 
 # The metadata that is written into each format.
 KEEPS = {
-    "JPEG": ("icc", "exif", "xmp", "resolution"),
-    "PNG": ("icc", "exif", "xmp", "resolution", "texts"),
+    "JPEG": ("icc", "exif", "xmp", "resolution", "comment"),
+    "JPEG2000": ("comment",),
+    "GIF": ("comment",),
+    "PNG": ("icc", "exif", "xmp", "resolution", "texts", "comment"),
     "WEBP": ("icc", "exif", "xmp"),
     "AVIF": ("icc", "exif", "xmp"),
     "BMP": ("resolution",),
@@ -87,7 +89,7 @@ def _read(path: Path, data: bytes, image: Image.Image) -> Picture:
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         picture.settings.update(_jpeg_settings(image))
     if form == "WEBP":
-        picture.settings["lossless"] = b"VP8L" in data[:64]
+        picture.settings["lossless"] = _is_lossless(data)
     if "loop" in image.info:
         picture.settings["loop"] = image.info["loop"]
     _stand_up(picture, image)
@@ -154,7 +156,7 @@ def _metadata(image: Image.Image) -> Metadata:
     texts = dict(getattr(image, "text", {}))
     if "comment" in info:
         comment = info["comment"]
-        texts["Comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
+        found.comment = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
     found.texts = {key: text for key, text in texts.items() if not key.startswith(("XML:com", "Raw profile"))}
     return found
 
@@ -166,6 +168,12 @@ def _jpeg_settings(image: JpegImagePlugin.JpegImageFile) -> dict[str, Any]:
     if subsampling >= 0:
         settings["subsampling"] = subsampling
     return settings
+
+
+def _is_lossless(webp: bytes) -> bool:
+    """Tell from the first bitstream in a WebP file, "VP8L" or "VP8 ", whether it is the lossless one."""
+    lossless, lossy = webp.find(b"VP8L"), webp.find(b"VP8 ")
+    return lossless >= 0 and (lossy < 0 or lossless < lossy)
 
 
 def _stand_up(picture: Picture, image: Image.Image) -> None:
@@ -280,6 +288,8 @@ def _options(picture: Picture, form: str, quality: int | None) -> dict[str, Any]
             options["exif"] = exif.PREFIX + metadata.exif
         if "xmp" in keeps and metadata.xmp is not None:
             options["xmp"] = metadata.xmp
+        if "comment" in keeps and metadata.comment:
+            options["comment"] = metadata.comment
         inches = metadata.per_inch()
         if "resolution" in keeps and inches is not None:
             options["dpi"] = tuple(float(value) for value in inches)

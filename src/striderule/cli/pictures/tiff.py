@@ -201,7 +201,7 @@ def _plain_colours(colours: NDArray[Any]) -> NDArray[Any]:
 def _frame(path: Path, data: NDArray[Any], page: Page, channels: bool) -> Frame:
     names = {WHITE_IS_ZERO: "grey", BLACK_IS_ZERO: "grey", RGB: "rgb", SEPARATED: "cmyk"}
     colour = names.get(page.photometric)
-    if colour is None or data.dtype.kind not in "uifc":
+    if colour is None or data.dtype.kind not in "uif":
         name = tifffile.PHOTOMETRIC(page.photometric).name if colour is None else f"{data.dtype} samples"
         raise PictureError(f"{path} is stored as {name}, which is not filtered; convert it to RGB or grey first")
     if not channels:
@@ -276,8 +276,9 @@ def _write_plain(path: Path, picture: Picture) -> None:
         options["iccprofile"] = metadata.icc
     if metadata.xmp is not None:
         options["extratags"] = [(XMP, 1, len(metadata.xmp), metadata.xmp, True)]
-    if metadata.texts:
-        options["description"] = "\n".join(metadata.texts.values()).encode()
+    words = [*metadata.texts.values(), *([metadata.comment] if metadata.comment else [])]
+    if words:
+        options["description"] = "\n".join(words).encode()
     photometric = {"rgb": RGB, "cmyk": SEPARATED}
     with tifffile.TiffWriter(path) as writer:
         for frame in picture.frames:
@@ -336,7 +337,7 @@ def _storage(picture: Picture, frame: Frame, page: Page) -> dict[str, Any]:
     compression = page.compression
     if compression not in LOSSLESS:
         name = tifffile.COMPRESSION(compression).name
-        picture.note(f"{name} compression is not repeated, it would lose detail; the copy uses Deflate")
+        picture.note(f"{name} compression is not repeated; the copy uses Deflate, which loses nothing")
         compression = DEFLATE
     options["compression"] = compression
     if page.predictor and compression not in (1, 32773):
