@@ -277,8 +277,9 @@ def _transposed_padding(padding: Any, size: Ints, kernel: Ints, stride: Ints, di
     if isinstance(entries, tuple | list):
         if len(entries) == 1:
             entries = [entries[0]] * len(size)
-        words = [entry.lower() if isinstance(entry, str) else None for entry in entries]
-        if any(word not in (None, "valid", "same", "same_lower") for word in words):
+        names = {"valid": "valid", "same": "same", "same_upper": "same", "same_lower": "same_lower"}
+        words = [names.get(entry.lower(), "") if isinstance(entry, str) else None for entry in entries]
+        if "" in words:
             raise InvalidArgument(
                 f"padding of a transposed convolution must be numbers, 'valid', 'same' or 'same_lower', got {padding!r}"
             )
