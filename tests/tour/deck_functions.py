@@ -83,11 +83,12 @@ class ConvLayer:
         return relu(result)
 
 
-def scipy_convolve2d(image, kernel, boundary):
+def scipy_convolve2d(image, kernel, boundary, mode="same"):
     """What ``scipy.signal.convolve2d(mode="same")`` does with odd kernels: flip, then slide over the padded image."""
+    assert mode == "same"
     half = [n // 2 for n in kernel.shape]
-    mode = {"symm": "symmetric", "fill": "constant"}[boundary]
-    padded = np.pad(image, [(n, n) for n in half], mode=mode)
+    border = {"symm": "symmetric", "fill": "constant"}[boundary]
+    padded = np.pad(image, [(n, n) for n in half], mode=border)
     return convolve2d(padded, kernel[::-1, ::-1])
 
 

@@ -23,7 +23,7 @@ def test_it_writes_page_figures_and_notebooks(built):
                 assert f"{number:02d}-{drawing.name}.png" in figures
     assert "02-sliding-window.gif" in figures
     assert len(figures) == 1 + sum(len(shown.shots) for run in built.runs.values() for shown in run.shown)
-    assert not [path for path in built.out.rglob(".*")]  # nothing half written is left
+    assert not list(built.out.rglob(".*"))  # nothing half written is left
 
 
 def test_figures_are_pictures(built):
@@ -100,13 +100,13 @@ def test_a_missing_picture_is_refused_before_anything_is_made(tmp_path):
 
 def test_a_file_that_is_no_picture_is_refused(tmp_path):
     (tmp_path / "letter.jpg").write_text("dear all")
-    with pytest.raises(InvalidArgument, match="image must be a picture that Pillow reads, got .*letter.jpg"):
+    with pytest.raises(InvalidArgument, match=r"image must be a picture that Pillow reads, got .*letter\.jpg"):
         tour.build(tmp_path / "out", image=tmp_path / "letter.jpg")
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "out").write_text("in the way")
-    with pytest.raises(InvalidArgument, match="out must be a folder that can be written, got .*name another one"):
+    with pytest.raises(InvalidArgument, match=r"out must be a folder that can be written, got .*name another one"):
         tour.build(tmp_path / "out", chapter=1)
 
 
@@ -125,7 +125,7 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys):
 
 def test_the_module_is_the_command(tmp_path):
     words = [sys.executable, "-m", "striderule.tour", "--image", "nowhere.jpg"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.returncode == 2
     assert done.stderr.startswith("striderule: image must be a picture file")
     assert done.stdout == ""

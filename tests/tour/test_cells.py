@@ -87,7 +87,7 @@ def test_an_error_shows_the_line_of_the_file(chapter):
 
 def test_a_figure_without_description_is_refused(chapter):
     code = "import striderule as sr\nsr.tour.show(a=sr.figures.image([[1, 2]]))"
-    with pytest.raises(StrideruleError, match=r"line 4: the cell shows \['a'\] but describes \[\]; every drawing needs"):
+    with pytest.raises(StrideruleError, match=r"line 4: the cell shows \['a'\] but describes \[\]; every drawing"):
         run(chapter(f'"""T."""\n\n# %% figure: c\n{code}\n'))
 
 

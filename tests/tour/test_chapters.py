@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tour import deck_functions as deck
 
 from striderule.tour import contents
+from tour import deck_functions as deck
 
 VALUES = json.loads((Path(__file__).parents[1] / "data" / "deck-values.json").read_text(encoding="utf-8"))
 IMAGE = np.array(VALUES["1"]["image"])
@@ -34,8 +34,7 @@ TITLES = [
 
 def agree(found, *expected):
     for one in expected:
-        one = np.asarray(one)
-        assert np.shape(found) == one.shape
+        assert np.shape(found) == np.shape(one)
         np.testing.assert_allclose(found, one, rtol=1e-13, atol=1e-13)
 
 

@@ -10,7 +10,7 @@ Many input channels, many kernels, a bias for each and an activation: this is th
 #
 # The deck draws them from the plain normal distribution (`init="normal"`). A sum of 27 such products is about
 # five times as large as its inputs, and after ten layers nothing sensible is left. He et al. therefore scale them
-# by √(2 / 27): sums then keep the size of the inputs through many layers of ReLU. That is the default,
+# by √(2 / 27): signals then keep their size through many layers of ReLU. That is the default,
 # `init="he"`.
 
 # %%
