@@ -21,7 +21,7 @@ def threshold(
 ) -> Array:
     """Replace what does not exceed a threshold.
 
-    threshold(x) = x where x > threshold, else value
+    threshold(x) = value where x <= threshold, else x
 
     Parameters
     ----------

@@ -31,6 +31,8 @@ def _check_places(places: Array, problem: Unpooling) -> None:
     volume = math.prod(problem.output_size)
     if places.size == 0:
         return
+    if volume == 0:
+        raise InvalidArgument(f"the output {problem.output_size} has no positions for the values; pass output_size=")
     low, high = int(places.min()), int(places.max())
     if low < 0 or high >= volume:
         raise InvalidArgument(

@@ -91,7 +91,8 @@ class Extension:
         """
         boundary, sides = _boundary(mode), _sides(pad, shape)
         for axis, (n, pair) in enumerate(zip(shape, sides, strict=True)):
-            if n + sum(pair) < 0 or n + min(pair) < 0:
+            # The other modes show the whole axis on one side even where the other side crops more than it has.
+            if n + sum(pair) < 0 or (n + min(pair) < 0 and (boundary == "constant" or mode == "circular")):
                 raise InvalidArgument(f"pad crops more than the {n} elements of axis {axis}, got {pair}")
             _check_width(mode, axis, n, pair)
         crop: Sides = ((0, 0),) * len(shape)

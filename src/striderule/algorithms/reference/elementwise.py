@@ -91,7 +91,7 @@ _SCALARS: dict[str, Callable[..., Any]] = {
     "tanhshrink": lambda x: x - _tanh(x),
     "hardshrink": lambda x, limit: type(x)(0) if -limit <= x <= limit else x,
     "softshrink": _softshrink,
-    "threshold": lambda x, limit, value: x if x > limit else value,
+    "threshold": lambda x, limit, value: value if x <= limit else x,
 }
 
 

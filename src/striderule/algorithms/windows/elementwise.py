@@ -120,7 +120,7 @@ _BLOCKS: dict[str, Callable[..., Any]] = {
     "tanhshrink": lambda x: x - np.tanh(x),
     "hardshrink": lambda x, limit: np.where((x >= -limit) & (x <= limit), x.dtype.type(0), x),
     "softshrink": _softshrink,
-    "threshold": lambda x, limit, value: np.where(x > limit, x, x.dtype.type(value)),
+    "threshold": lambda x, limit, value: np.where(x <= limit, x.dtype.type(value), x),
 }
 
 
