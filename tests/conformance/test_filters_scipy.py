@@ -12,8 +12,8 @@ from striderule import filters
 pytestmark = pytest.mark.conformance
 ndimage = pytest.importorskip("scipy.ndimage")
 
-SEEDS = range(25)
-INTEGERS = (np.uint8, np.int8, np.uint16, np.int16, np.int32)
+SEEDS = range(20)
+INTEGERS = (np.uint8, np.int8, np.uint16, np.int16, np.int32, np.uint32, np.int64, np.uint64)
 TYPES = (*INTEGERS, np.float32, np.float64, np.complex64, np.complex128)
 # Our word, SciPy's word.
 BOUNDARIES = (
@@ -28,6 +28,8 @@ BOUNDARIES = (
 def image_of(rng: np.random.Generator, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)
+        if info.bits == 64:  # SciPy computes in float64, so larger numbers are not exact anyway
+            return rng.integers(0, 2**40, shape, dtype=dtype)
         return rng.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
     x = rng.standard_normal(shape) * 10.0 ** rng.integers(-3, 4)
     if np.issubdtype(dtype, np.complexfloating):

@@ -94,6 +94,7 @@ def test_saturated_casts_of_wide_integers():
     values = np.array([-1.0, 2.0**31, -(2.0**40), 2.0**63, 2.0**63 + 4096, 3.9, -3.9])
     np.testing.assert_array_equal(scipy.stored(values[[0, 5, 6]], np.dtype("u8")), [2**64 - 1, 3, 2**64 - 3])
     np.testing.assert_array_equal(scipy.stored(values[3:5], np.dtype("u8")), [2**63, 2**63 + 4096])
+    np.testing.assert_array_equal(scipy.stored(np.array([2.0**64, 2.0**70]), np.dtype("u8")), [0, 0])
     np.testing.assert_array_equal(scipy.stored(values[[1, 5, 6]], np.dtype("i4")), [-(2**31), 3, -3])
     np.testing.assert_array_equal(scipy.stored(values[[0, 2]], np.dtype("u4")), [2**32 - 1, 0])
     np.testing.assert_array_equal(scipy.stored(values[5:], np.dtype("?")), [True, True])

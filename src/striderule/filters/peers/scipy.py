@@ -42,12 +42,23 @@ def stored(values: Array, dtype: np.dtype[Any], overflow: str = "wrap") -> Array
     if overflow == "saturate":
         return door.cast(whole, dtype, "saturate")
     if dtype == np.uint64:
-        high = whole >= 2.0**63
-        low_bits = np.where(high, whole - 2.0**63, whole).astype(np.int64).astype(np.uint64)
-        return np.where(high, low_bits + np.uint64(2**63), low_bits)
-    bits = 64 if dtype in (np.uint32, np.int64) else 32
-    fits = (whole >= -(2.0 ** (bits - 1))) & (whole < 2.0 ** (bits - 1))
-    return np.where(fits, whole, -(2.0 ** (bits - 1))).astype(np.int64).astype(dtype)
+        return _unsigned_64(whole)
+    return _signed(whole, 64 if dtype in (np.uint32, np.int64) else 32).astype(dtype)
+
+
+def _signed(whole: Array, bits: int) -> npt.NDArray[np.int64]:
+    """Return whole floats as signed integers, those that do not fit `bits` bits as the smallest one."""
+    limit = 2.0 ** (bits - 1)
+    return np.where((whole >= -limit) & (whole < limit), whole, -limit).astype(np.int64)
+
+
+def _unsigned_64(whole: Array) -> npt.NDArray[np.uint64]:
+    """Return whole floats as uint64: the upper half by way of the signed type, negative ones as complements."""
+    size = np.abs(whole)
+    upper = size >= 2.0**63
+    top_bit = np.where(upper, np.uint64(2**63), np.uint64(0))
+    bits = _signed(np.where(upper, size - 2.0**63, size), 64).view(np.uint64) ^ top_bit
+    return np.where(whole < 0, ~bits + np.uint64(1), bits)
 
 
 def run(request: Request, passes: list[tuple[int, Line]], x: Array | None = None) -> Array:
