@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -61,8 +62,8 @@ def measure(shape: Shape, peers: dict[str, Any], limits: Limits, rounds: int) ->
 
 
 def table(rows: list[Row]) -> Table:
-    """Return the rows as a table that ends in the geometric mean, the worst row and the count of rows below 1."""
-    drawn = Table(show_edge=False)
+    """Return the rows as a table that is Markdown too, to be pasted into docs/performance.md."""
+    drawn = Table(box=box.MARKDOWN)
     for heading in ("shape", "ours, ms", "peer, ms", "fastest peer", "ratio", "of limit", "error"):
         drawn.add_column(heading, justify="left" if heading in ("shape", "fastest peer") else "right", no_wrap=True)
     for row in rows:
@@ -76,18 +77,26 @@ def table(rows: list[Row]) -> Table:
 
 
 def summary(rows: list[Row]) -> str:
-    """Return the last line of the table."""
+    """Return the line below the table: the geometric mean, the worst row and the count of rows below 1."""
     ratios = [(row.ratio, row.shape.full_name) for row in rows if row.ratio is not None]
     if not ratios:
         return "no peer to compare with"
     mean = math.exp(sum(math.log(ratio) for ratio, _ in ratios) / len(ratios))
-    worst, where = min(ratios)
+    worst, name = min(ratios)
     below = sum(ratio < 1 for ratio, _ in ratios)
-    return f"ratio: geometric mean {mean:.2f}; worst {worst:.2f} ({where}); {below} of {len(ratios)} rows below 1"
+    return f"ratio: geometric mean {mean:.2f}; worst {worst:.2f} ({name}); {below} of {len(ratios)} rows below 1"
 
 
 def _version(module: str) -> str:
     return str(importlib.import_module(module.partition(".")[0]).__version__)
+
+
+def where(data: dict[str, Any]) -> str:
+    """Return one line that says when, on what, and against which versions."""
+    machine = data["machine"]
+    versions = {"NumPy": machine["numpy"], **data["peers"]}
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{data['date']}, {machine['processor']['name']}, {machine['threads']['usable']} cores; {listed}"
 
 
 def as_data(rows: list[Row], limits: Limits, peers: dict[str, Any]) -> dict[str, Any]:
@@ -127,10 +136,11 @@ def main() -> None:
     shapes = [shape for some in chosen for shape in some]
     rounds = 1 if words.smoke else words.rounds
     rows = [measure(shape, peers, limits, rounds) for shape in track(shapes, console=console, transient=True)]
+    data = as_data(rows, limits, peers)
     console.print(table(rows))
-    console.print(summary(rows))
+    console.print(f"{summary(rows)}\n{where(data)}")
     if words.json:
-        words.json.write_text(json.dumps(as_data(rows, limits, peers), indent=1) + "\n", encoding="utf-8")
+        words.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         console.print(f"written to {words.json}")
 
 
