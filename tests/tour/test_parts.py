@@ -110,7 +110,7 @@ def test_show_at_a_prompt_writes_files(tmp_path, monkeypatch, capsys):
 
 
 def test_show_refuses_what_it_cannot_show():
-    with pytest.raises(InvalidType, match="a must be a matplotlib Axes or a function that writes .*, got int"):
+    with pytest.raises(InvalidType, match=r"a must be a matplotlib Axes or a function that writes .*, got int"):
         tour.show(a=1)
 
 

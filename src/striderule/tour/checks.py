@@ -73,9 +73,7 @@ def _comparison(name: str, result: Any, loops: Any) -> Comparison:
     return Comparison(difference, UNITS * unit * max(1.0, float(np.abs(wide).max(initial=0.0))))
 
 
-def shape_formula(
-    size: Sequence[int], kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1
-) -> str:
+def shape_formula(size: Sequence[int], kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> str:
     """Return the output-shape formula of a window with the numbers put in: one line, or one each for rows and columns.
 
     Parameters

@@ -112,9 +112,7 @@ def _check(part: Shown) -> str:
 
 
 def _figure(part: Shown) -> str:
-    images = "".join(
-        _image(shot, drawing.alt) for shot, drawing in zip(part.shots, part.cell.drawings, strict=True)
-    )
+    images = "".join(_image(shot, drawing.alt) for shot, drawing in zip(part.shots, part.cell.drawings, strict=True))
     return f"<figure><div>{images}</div><figcaption>{markdown.inline(part.cell.caption)}</figcaption></figure>"
 
 
