@@ -14,18 +14,9 @@ filters share these keywords:
 scale, sign, centre, border, window, type and range. Keywords that are given win over that library's defaults.
 """
 
-from striderule.filters.derivatives import (
-    dog,
-    gradient_magnitude,
-    laplace,
-    log,
-    magnitude,
-    prewitt,
-    roberts,
-    scharr,
-    sobel,
-)
 from striderule.filters.effects import bank, emboss, gabor, sharpen, unsharp_mask
+from striderule.filters.gradients import gradient_magnitude, magnitude, prewitt, roberts, scharr, sobel
+from striderule.filters.laplacians import dog, laplace, log
 from striderule.filters.smoothing import box, gaussian, mean, motion
 
 __all__ = [

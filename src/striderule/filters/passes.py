@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from striderule.filters.request import Array, Request
 from striderule.functional.images import correlate
+from striderule.kernels.smoothing import gaussian_profiles
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,16 @@ class Operator:
             # A pass turns the constant outside into that constant times the sum of its weights.
             fill = fill * kernel.sum().item()
         return x
+
+
+def gaussian_derivatives(request: Request, sigma: Any, order: int, truncate: float) -> list[Operator]:
+    """Return, for every filtered axis, the operator that takes the Gaussian derivative of `order` along it."""
+    operators = []
+    for position in range(request.rank):
+        orders = [order if i == position else 0 for i in range(request.rank)]
+        profiles = gaussian_profiles(sigma, None, request.rank, order=orders, truncate=truncate)
+        operators.append(Operator.separable(request, profiles))
+    return operators
 
 
 def working(request: Request) -> Array:

@@ -1,4 +1,4 @@
-"""Filters that differentiate. Integer images give float32 (float64 for 32 and 64 bits), floats keep their type.
+"""Gradients: filters that differentiate once. Integer images give float32 (float64 for 32 and 64 bits).
 
 The scale and the sign of each are those of the kernel of the same name; `docs/filters.md` compares them with others'.
 """
@@ -13,17 +13,10 @@ import numpy as np
 from striderule import kernels
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, apply
+from striderule.filters.passes import Operator, apply, gaussian_derivatives
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
-from striderule.kernels.derivatives import (
-    PREWITT_SMOOTH,
-    SCHARR_SMOOTH,
-    SOBEL_SMOOTH,
-    dog_sigmas,
-    gradient_profiles,
-)
-from striderule.kernels.smoothing import gaussian_profiles
+from striderule.kernels.derivatives import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, gradient_profiles
 
 Axis = int | Sequence[int] | None
 
@@ -243,103 +236,6 @@ def roberts(image: Any, axis: Axis = None, *, like: str | None = None, **keyword
 
 
 @public
-def laplace(image: Any, *, connectivity: int = 1, like: str | None = None, **keywords: Unpack[Keywords]) -> Array:
-    """Return the Laplacian: correlation with `striderule.kernels.laplace`.
-
-    Scale: the sum of the second differences (1, -2, 1) over the filtered axes. Sign: positive where an element is
-    darker than its neighbours.
-
-    Parameters
-    ----------
-    image : ndarray of any rank
-    connectivity : int, default 1
-        1 counts the neighbours along the axes (4 in two dimensions), 2 also those across a corner (8), and so on.
-    like : {"scipy", "skimage", "opencv"}, optional
-        Give exactly what ``scipy.ndimage.laplace``, ``skimage.filters.laplace`` (of the opposite sign) or
-        ``cv2.Laplacian`` gives.
-    **keywords
-        See `striderule.filters`.
-
-    Returns
-    -------
-    ndarray of the image's shape
-        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> laplace(np.array([0, 0, 5, 0, 0], np.uint8))
-    array([  0.,   5., -10.,   5.,   0.], dtype=float32)
-    """
-    if like is not None:
-        return likeness.answer("laplace", like, image, {"connectivity": connectivity}, keywords)
-    request = Request.of("laplace", image, keywords)
-    kernel = kernels.laplace(request.rank, connectivity=connectivity)
-    request = request.settle(request.signed_type)
-    return request.finish(apply(Operator.direct(request, kernel)))
-
-
-@public
-def log(
-    image: Any,
-    sigma: float | Sequence[float],
-    *,
-    truncate: float = 4.0,
-    like: str | None = None,
-    **keywords: Unpack[Keywords],
-) -> Array:
-    """Return the Laplacian of the Gaussian-smoothed image: the sum of its Gaussian second derivatives.
-
-    Scale: that of the second derivatives (multiply by sigma^2 to compare scales). Sign: positive in dark spots.
-
-    Parameters
-    ----------
-    image : ndarray of any rank
-    sigma : float or one float for each filtered axis
-        Standard deviation in elements, more than 0.
-    truncate : float, default 4.0
-        Where the window ends, in standard deviations.
-    like : {"scipy"}, optional
-        Give exactly what ``scipy.ndimage.gaussian_laplace`` gives.
-    **keywords
-        See `striderule.filters`.
-
-    Returns
-    -------
-    ndarray of the image's shape
-        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> spot = np.zeros(9)
-    >>> spot[4] = 1
-    >>> bool(log(spot, 1)[4] < 0 < log(spot, 1)[2])
-    True
-    """
-    if like is not None:
-        return likeness.answer("log", like, image, {"sigma": sigma, "truncate": truncate}, keywords)
-    request = Request.of("log", image, keywords)
-    request = request.settle(request.signed_type)
-    if request.missing is not None or request.fill is None:
-        # Gaps are weighed by the magnitudes of the whole kernel, which is not separable.
-        kernel = kernels.log(sigma, truncate=truncate, ndim=request.rank)
-        return request.finish(apply(Operator.direct(request, kernel)))
-    parts = [apply(operator) for operator in _gaussian_derivatives(request, sigma, 2, truncate)]
-    return request.finish(sum(parts[1:], start=parts[0]))
-
-
-def _gaussian_derivatives(request: Request, sigma: Any, order: int, truncate: float) -> list[Operator]:
-    """Return, for every filtered axis, the operator that takes the Gaussian derivative of `order` along it."""
-    operators = []
-    for position in range(request.rank):
-        orders = [order if i == position else 0 for i in range(request.rank)]
-        profiles = gaussian_profiles(sigma, None, request.rank, order=orders, truncate=truncate)
-        operators.append(Operator.separable(request, profiles))
-    return operators
-
-
-@public
 def gradient_magnitude(
     image: Any,
     sigma: float | Sequence[float],
@@ -380,56 +276,4 @@ def gradient_magnitude(
         return likeness.answer("gradient_magnitude", like, image, {"sigma": sigma, "truncate": truncate}, keywords)
     request = Request.of("gradient_magnitude", image, keywords)
     request = request.settle(request.length_type)
-    return request.finish(root_of_squares([apply(part) for part in _gaussian_derivatives(request, sigma, 1, truncate)]))
-
-
-@public
-def dog(
-    image: Any,
-    sigma1: float | Sequence[float],
-    sigma2: float | Sequence[float] | None = None,
-    *,
-    truncate: float = 4.0,
-    like: str | None = None,
-    **keywords: Unpack[Keywords],
-) -> Array:
-    """Return the difference of two Gaussian blurs, the narrow one minus the wide one: a band of detail.
-
-    Scale: each blur keeps the image's scale. Sign: positive in bright spots. Integer images give floats, as the result
-    has both signs.
-
-    Parameters
-    ----------
-    image : ndarray of any rank
-    sigma1 : float or one float for each filtered axis
-        The narrow standard deviation in elements.
-    sigma2 : float or one float for each filtered axis, optional
-        The wide one, at least `sigma1`; 1.6 sigma1 by default.
-    truncate : float, default 4.0
-        Where the windows end, in standard deviations.
-    like : {"skimage"}, optional
-        Give exactly what ``skimage.filters.difference_of_gaussians`` gives.
-    **keywords
-        See `striderule.filters`.
-
-    Returns
-    -------
-    ndarray of the image's shape
-        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> float(dog(np.full((8, 8), 7.0), 1, 2).round(9).max())
-    0.0
-    """
-    if like is not None:
-        arguments = {"sigma1": sigma1, "sigma2": sigma2, "truncate": truncate}
-        return likeness.answer("dog", like, image, arguments, keywords)
-    request = Request.of("dog", image, keywords)
-    both = [
-        gaussian_profiles(s, None, request.rank, truncate=truncate) for s in dog_sigmas(sigma1, sigma2, request.rank)
-    ]
-    request = request.settle(request.signed_type)
-    narrow, wide = (apply(Operator.separable(request, profiles)) for profiles in both)
-    return request.finish(narrow - wide)
+    return request.finish(root_of_squares([apply(part) for part in gaussian_derivatives(request, sigma, 1, truncate)]))
