@@ -22,9 +22,9 @@ A small array of numbers slides over a large one; at every place the two are mul
 it blurs photographs, finds edges and makes up most of the work of the networks that recognise faces.
 
 These chapters take it apart, one idea each: first on arrays small enough to do by hand, then on a photograph. The code
-that is shown is the code that was run to make this page, so you can paste it, change a number and look again. Every
-result (of photographs, a piece of it) was also computed by plain loops written from the definition, and the largest
-difference is printed.
+that is shown is the code that was run to make this page, so you can paste it, change a number and look again. At the
+end of each chapter results are computed a second time, by plain loops written from the definition (of photographs, a
+piece), and the largest difference is printed.
 """
 
 # Wider figures (in inches) hold several panels, which would be too small at half the width of the text.

@@ -98,9 +98,12 @@ tour.show(
 )
 
 # %% check
-corner = sr.convolve(image[:24, :24], horizontal_kernel, boundary="symmetric", algorithm="reference")
+corner = image[:24, :24]
+down_loops = sr.convolve(corner, horizontal_kernel, boundary="symmetric", algorithm="reference")
+right_loops = sr.convolve(corner, vertical_kernel, boundary="symmetric", algorithm="reference")
 crop_loops = sr.convolve(grey[-24:, -24:], vertical_kernel, boundary="symmetric", algorithm="reference")
 checks = tour.compare(
-    deck=(horizontal[:23, :23], corner[:23, :23]),
+    horizontal=(horizontal[:23, :23], down_loops[:23, :23]),
+    vertical=(vertical[:23, :23], right_loops[:23, :23]),
     photograph=(right[-23:, -23:], crop_loops[1:, 1:]),
 )
