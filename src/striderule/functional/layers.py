@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -164,6 +165,10 @@ def activation_of(activation: Any) -> Callable[[Array], Array] | None:
     if word not in functions.ELEMENTWISE:
         raise InvalidArgument(f"activation must be one of {', '.join(sorted(functions.ELEMENTWISE))}, got {word!r}")
     function: Callable[..., Array] = getattr(functions, word)
+    try:
+        inspect.signature(function).bind(None, *parameters)
+    except TypeError:
+        raise InvalidType(f"activation {word!r} does not take the parameters {parameters}") from None
     return lambda values: function(values, *parameters)
 
 
@@ -196,8 +201,12 @@ class Epilogue:
         `inputs` are the operands that out must not overlap; it may be the residual, but not one that is also an input.
         """
         function = activation_of(activation)
-        natural = door.is_integer(types.arithmetic) and types.overflow == "refuse"
-        dtype = function(np.empty(0, types.result)).dtype if function is not None and natural else types.result
+        dtype = types.result
+        if function is not None:
+            # An activation refuses its parameters, and types that it is not defined for, by an array of nothing.
+            natural = door.is_integer(types.arithmetic) and types.overflow == "refuse"
+            answer = function(np.empty(0, types.result if natural else types.arithmetic)).dtype
+            dtype = answer if natural else dtype
         given = axes.restore(np.broadcast_to(np.empty((), np.int8), shape)).shape
         if residual is not None and residual.shape != given:
             raise InvalidArgument(f"residual must have the shape of the result {given}, got {residual.shape}")
@@ -213,12 +222,9 @@ class Epilogue:
             for addend in (self.bias, self.residual):
                 if addend is not None:
                     sums += addend.astype(sums.dtype, copy=False)
-        overflow = self.types.overflow
-        if self.activation is not None:
-            if door.is_integer(self.types.arithmetic):
-                sums = door.cast(sums, self.types.result, overflow)
+        if self.activation is not None:  # of the exact sums: nothing is rounded or narrowed before
             sums = self.activation(sums)
-        return door.finish(axes.restore(sums), self.dtype, overflow, self.out)
+        return door.finish(axes.restore(sums), self.dtype, self.types.overflow, self.out)
 
 
 class Problem(Protocol):
