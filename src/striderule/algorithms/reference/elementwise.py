@@ -26,7 +26,7 @@ def _clip(x: Any, low: Any, high: Any) -> Any:
 
 def _expm1(x: float) -> float:
     """Return exp(x) - 1, infinite where it overflows."""
-    return math.expm1(x) if x < 709 else math.inf
+    return math.inf if x > 709 else math.expm1(x)
 
 
 def _elu(x: float, alpha: float) -> float:
