@@ -6,9 +6,12 @@ Names are imported when they are first used, so that ``import striderule`` is qu
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from striderule._version import __version__
+
+if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names below are
+    from striderule import errors, figures, filters, geometry, kernels, nn, tour  # noqa: F401
 
 _SUBMODULES = ("errors", "figures", "filters", "geometry", "kernels", "nn", "tour")
 
