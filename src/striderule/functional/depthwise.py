@@ -387,9 +387,8 @@ def depthwise_separable_conv2d(
         name, 2, x, first, stride, padding, dilation, boundary, layout, argument="depthwise_weight"
     )
     inner = layers.Types(types.arithmetic, types.arithmetic, "refuse")
-    depthwise = layers.prepare(
-        *request, bias=depthwise_bias, fill=fill, activation=depthwise_activation, types=inner, **ways
-    )
+    between: dict[str, Any] = {"bias": depthwise_bias, "activation": depthwise_activation, "prefix": "depthwise_"}
+    depthwise = layers.prepare(*request, fill=fill, types=inner, **(ways | between))
     # Integers that an activation turned into floats are not turned back between the steps.
     left_integers = types.arithmetic.kind != depthwise.epilogue.dtype.kind
 

@@ -135,7 +135,7 @@ def integer_fill(fill: Any, dtype: np.dtype[Any]) -> Any:
     return int(value)
 
 
-def bias_of(bias: Array | None, problem: Problem) -> Array | None:
+def bias_of(bias: Array | None, problem: Problem, argument: str = "bias") -> Array | None:
     """Return the bias shaped to be added to canonical sums: one value a channel, or one an output of every channel."""
     if bias is None:
         return None
@@ -147,11 +147,11 @@ def bias_of(bias: Array | None, problem: Problem) -> Array | None:
     if getattr(problem, "tile", None) and bias.shape == (channels, *spatial):
         return bias
     raise InvalidArgument(
-        f"bias must have one value for each of the {channels} output channels, got the shape {bias.shape}"
+        f"{argument} must have one value for each of the {channels} output channels, got the shape {bias.shape}"
     )
 
 
-def activation_of(activation: Any) -> Callable[[Array], Array] | None:
+def activation_of(activation: Any, argument: str = "activation") -> Callable[[Array], Array] | None:
     """Return the function of an activation word, ``(word, *parameters)``, or None."""
     if activation is None:
         return None
@@ -161,14 +161,14 @@ def activation_of(activation: Any) -> Callable[[Array], Array] | None:
         (activation[0], activation[1:]) if isinstance(activation, tuple) and activation else (activation, ())
     )
     if not isinstance(word, str):
-        raise InvalidType(f"activation must be a word, (word, *parameters) or None, got {activation!r}")
+        raise InvalidType(f"{argument} must be a word, (word, *parameters) or None, got {activation!r}")
     if word not in functions.ELEMENTWISE:
-        raise InvalidArgument(f"activation must be one of {', '.join(sorted(functions.ELEMENTWISE))}, got {word!r}")
+        raise InvalidArgument(f"{argument} must be one of {', '.join(sorted(functions.ELEMENTWISE))}, got {word!r}")
     function: Callable[..., Array] = getattr(functions, word)
     try:
         inspect.signature(function).bind(None, *parameters)
     except TypeError:
-        raise InvalidType(f"activation {word!r} does not take the parameters {parameters}") from None
+        raise InvalidType(f"{argument} {word!r} does not take the parameters {parameters}") from None
     return lambda values: function(values, *parameters)
 
 
@@ -195,12 +195,13 @@ class Epilogue:
         residual: Array | None,
         activation: Any,
         out: Any,
+        prefix: str = "",
     ) -> Epilogue:
         """Check residual, activation and out against the canonical `shape` of the result.
 
         `inputs` are the operands that out must not overlap; it may be the residual, but not one that is also an input.
         """
-        function = activation_of(activation)
+        function = activation_of(activation, prefix + "activation")
         dtype = types.result
         if function is not None:
             # An activation refuses its parameters, and types that it is not defined for, by an array of nothing.
@@ -282,13 +283,14 @@ def prepare(
     algorithm: Any = None,
     out: Any = None,
     types: Types | None = None,
+    prefix: str = "",
 ) -> Prepared:
     """Check everything and plan: all that every convolution of layers does before it computes.
 
     `weight` has its canonical axes; `words` go to the problem; `fill` is None where the operation knows no boundary.
-    `types` replaces what follows from the operands and `dtype`.
+    `types` replaces what follows from the operands and `dtype`; `prefix` begins the names of bias and activation.
     """
-    bias = None if bias is None else door.array(bias, "bias")
+    bias = None if bias is None else door.array(bias, prefix + "bias")
     residual = None if residual is None else door.array(residual, "residual")
     addends = [operand for operand in (bias, residual) if operand is not None]
     types = types or Types.of([x, weight, *addends], door.dtype_word(dtype))
@@ -296,11 +298,10 @@ def prepare(
     image = axes.canonical(x)
     problem = kind.problem(image.shape, weight.shape, **words, dtype=str(types.arithmetic))
     inputs = [x, weight] if bias is None else [x, weight, bias]
-    bias = bias_of(bias, problem)
+    bias = bias_of(bias, problem, prefix + "bias")
     plan = choose(problem, precision, algorithm)
-    epilogue = Epilogue.of(
-        types, axes, problem.output_shape, inputs, bias=bias, residual=residual, activation=activation, out=out
-    )
+    words = {"bias": bias, "residual": residual, "activation": activation, "out": out, "prefix": prefix}
+    epilogue = Epilogue.of(types, axes, problem.output_shape, inputs, **words)
     if door.is_integer(types.arithmetic):
         problem = problem.bounded(integer_bound(x, weight, kind.fan_in, outside, addends))
     return Prepared(axes, problem, plan, (image, weight, *outside), kind.operation, epilogue)
