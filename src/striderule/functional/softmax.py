@@ -32,7 +32,7 @@ def _run(name: str, x: Any, dim: Any, sign: int, logarithm: bool, dtype: Any, al
     door.check_out(out, value.shape, final, [value], same=True)
     # PyTorch converts to dtype before anything is computed.
     work = np.atleast_1d(value).astype(door.arithmetic_of(final), copy=False)
-    result = table.family("normalization", algorithm).softmax(sign * work, axis, logarithm)
+    result = table.family("normalization", algorithm).softmax(work if sign > 0 else -work, axis, logarithm)
     return door.finish(result.reshape(value.shape), final, out=out)
 
 

@@ -191,9 +191,10 @@ def _argmax_axis(x: Array, flat: Array, axis: int, sweep: Sweep) -> tuple[Array,
     return best, where
 
 
-def _flat_places(size: tuple[int, ...]) -> Array:
-    """Return the flat place of every position of one plane, with an axis for the channels."""
-    return np.arange(prod(size), dtype=np.int64).reshape(1, *size)
+def _flat_places(size: tuple[int, ...], rows: slice) -> Array:
+    """Return the flat place of every position in some rows of a plane, with an axis for the channels."""
+    each = prod(size[1:])
+    return np.arange(rows.start * each, rows.stop * each, dtype=np.int64).reshape(1, -1, *size[1:])
 
 
 def _max(block: Array, sweeps: tuple[Sweep, ...]) -> Array:
@@ -214,16 +215,15 @@ def max_pool(problem: Windowed, x: Array, indices: bool) -> tuple[Array, Array |
     """Return the largest value of every window, and with `indices` its flat place in the plane."""
     values = np.empty(problem.output_shape, x.dtype)
     places = np.empty(problem.output_shape, np.int64) if indices else None
-    pieces = _pieces(problem)
-    flat = _flat_places(problem.size) if indices else None
     with np.errstate(invalid="ignore"):
-        for n, channels in planes(x.shape):
-            for piece in pieces:
+        for piece in _pieces(problem):
+            flat = None if places is None else _flat_places(problem.size, piece.inputs)
+            for n, channels in planes(x.shape):
                 block = x[n, channels, piece.inputs]
                 if places is None or flat is None:
                     values[n, channels, piece.rows] = _max(block, piece.sweeps)
                 else:
-                    best, where = _argmax(block, flat[:, piece.inputs], piece.sweeps)
+                    best, where = _argmax(block, flat, piece.sweeps)
                     values[n, channels, piece.rows], places[n, channels, piece.rows] = best, where
     return values, places
 
@@ -257,25 +257,31 @@ def _outer(counts: list[tuple[int, ...]]) -> Array:
     return result
 
 
-def _divisors(problem: Windowed) -> Array:
-    """Return what the sum of every window is divided by; 1 where the window has no element (its sum is 0)."""
+def _counts(problem: Windowed) -> list[tuple[int, ...]]:
+    """Return for each axis how many positions count in the window of each output."""
     if isinstance(problem, AdaptivePooling):
-        return _outer([tuple(b - a for a, b in problem.segments(axis)) for axis in range(problem.rank)])
-    if problem.divisor_override is not None:
-        return np.full(problem.output_size, problem.divisor_override, np.float64)
-    return np.maximum(_outer([problem.counted(axis) for axis in range(problem.rank)]), 1)
+        return [tuple(b - a for a, b in problem.segments(axis)) for axis in range(problem.rank)]
+    return [problem.counted(axis) for axis in range(problem.rank)]
+
+
+def _divisors(problem: Windowed, counts: list[tuple[int, ...]], rows: slice) -> Array:
+    """Return what the sums of some rows are divided by; 1 where the window has no element (its sum is 0)."""
+    if isinstance(problem, Pooling) and problem.divisor_override is not None:
+        return np.array(problem.divisor_override, np.float64)
+    return np.maximum(_outer([counts[0][rows], *counts[1:]]), 1)
 
 
 def average_pool(problem: Windowed, x: Array, dtype: np.dtype[Any]) -> Array:
     """Return the averages, formed in float64 (complex128) and rounded to `dtype` at the end."""
     wide = np.dtype(np.complex128 if x.dtype.kind == "c" else np.float64)
     result = np.empty(problem.output_shape, dtype)
-    pieces, divisors = _pieces(problem), _divisors(problem)
+    counts = _counts(problem)
     with np.errstate(all="ignore"):
-        for n, channels in planes(x.shape):
-            for piece in pieces:
+        for piece in _pieces(problem):
+            divisors = _divisors(problem, counts, piece.rows)
+            for n, channels in planes(x.shape):
                 sums = _window_sums(x[n, channels, piece.inputs], piece.sweeps, wide)
-                result[n, channels, piece.rows] = sums / divisors[piece.rows]
+                result[n, channels, piece.rows] = sums / divisors
     return result
 
 
@@ -291,13 +297,14 @@ def _norms(block: Array, norm: float, sweeps: tuple[Sweep, ...], scale: Array) -
 def lp_pool(problem: Pooling, x: Array, dtype: np.dtype[Any]) -> Array:
     """Return the norms of all windows, formed in float64; cut windows are scaled up to the full number of taps."""
     norm = problem.norm or 1.0
-    pieces, scale = _pieces(problem), prod(problem.kernel) / _divisors(problem)
+    counts = _counts(problem)
     result = np.empty(problem.output_shape, dtype)
     with np.errstate(all="ignore"):
-        for n, channels in planes(x.shape):
-            for piece in pieces:
+        for piece in _pieces(problem):
+            scale = prod(problem.kernel) / _divisors(problem, counts, piece.rows)
+            for n, channels in planes(x.shape):
                 block = x[n, channels, piece.inputs].astype(np.float64)
-                result[n, channels, piece.rows] = _norms(block, norm, piece.sweeps, scale[piece.rows])
+                result[n, channels, piece.rows] = _norms(block, norm, piece.sweeps, scale)
     return result
 
 
@@ -314,29 +321,41 @@ def _fractional_starts(problem: FractionalPooling, axis: int, samples: Array) ->
     return starts
 
 
+def _fractional_axis(best: Array, where: Array, axis: int, starts: Array, kernel: int) -> tuple[Array, Array]:
+    """Pool one axis of a block (channels, *size), whose windows start at other places in every channel."""
+    shape = _resized(best, axis, starts.shape[1])
+    starts = starts.reshape(len(starts), *(1,) * (axis - 1), -1, *(1,) * (best.ndim - 1 - axis))
+    larger, place = np.full(shape, lowest(best.dtype), best.dtype), np.full(shape, -1, np.int64)
+    for t in range(kernel):
+        here = np.broadcast_to(starts + t, shape)
+        _keep_larger(larger, place, np.take_along_axis(best, here, axis), np.take_along_axis(where, here, axis))
+    return larger, place
+
+
 def fractional_max_pool(
     problem: FractionalPooling, x: Array, samples: Array, indices: bool
 ) -> tuple[Array, Array | None]:
     """As `max_pool`, with windows that start where the samples (batch, channels, axes) of each channel say."""
-    starts = [_fractional_starts(problem, axis, samples) for axis in range(problem.rank)]
     values = np.empty(problem.output_shape, x.dtype)
     places = np.empty(problem.output_shape, np.int64)
+    if values.size == 0:
+        return values, places if indices else None
+    starts = [_fractional_starts(problem, axis, samples) for axis in range(problem.rank)]
+    outputs = problem.output_size[0]
+    step = max(1, outputs * PIECE_ELEMENTS // prod(problem.size))
     for n, channels in planes(x.shape):
-        best = x[n, channels]
-        where = np.broadcast_to(_flat_places(problem.size), best.shape)
-        with np.errstate(invalid="ignore"):
-            for axis in range(problem.rank, 0, -1):
-                first = starts[axis - 1][n, channels]
-                first = first.reshape((first.shape[0],) + (1,) * (axis - 1) + (-1,) + (1,) * (problem.rank - axis))
-                shape = _resized(best, axis, problem.output_size[axis - 1])
-                larger, place = np.full(shape, lowest(x.dtype), x.dtype), np.full(shape, -1, np.int64)
-                for t in range(problem.kernel[axis - 1]):
-                    here = np.broadcast_to(first + t, shape)
-                    _keep_larger(
-                        larger, place, np.take_along_axis(best, here, axis), np.take_along_axis(where, here, axis)
-                    )
-                best, where = larger, place
-        values[n, channels], places[n, channels] = best, where
+        for j0 in range(0, outputs, step):
+            rows = slice(j0, min(outputs, j0 + step))
+            firsts = [axis[n, channels] for axis in starts]
+            firsts[0] = firsts[0][:, rows]
+            inputs = slice(int(firsts[0].min()), int(firsts[0].max()) + problem.kernel[0])
+            firsts[0] = firsts[0] - inputs.start
+            best = x[n, channels, inputs]
+            where = np.broadcast_to(_flat_places(problem.size, inputs), best.shape)
+            with np.errstate(invalid="ignore"):
+                for axis in range(problem.rank, 0, -1):
+                    best, where = _fractional_axis(best, where, axis, firsts[axis - 1], problem.kernel[axis - 1])
+            values[n, channels, rows], places[n, channels, rows] = best, where
     return values, places if indices else None
 
 
