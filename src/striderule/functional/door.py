@@ -268,12 +268,14 @@ def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def _float_to_integer(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
-    """Round block by block, so that the temporaries stay in the cache."""
-    final = np.empty_like(result, dtype=dtype)
-    source, target = result.ravel(order="K"), final.ravel(order="K")  # compact, so the second is a view
-    for start in range(0, source.size, _BLOCK):
-        target[start : start + _BLOCK] = _rounded(source[start : start + _BLOCK], dtype, overflow)
-    return final
+    """Round block by block, so that the temporaries stay in the cache; the memory order is kept."""
+    order = sorted(range(result.ndim), key=lambda axis: -abs(result.strides[axis]))
+    source = result.transpose(order)
+    final = np.empty(source.shape, dtype)
+    values, target = source.reshape(-1), final.reshape(-1)
+    for start in range(0, values.size, _BLOCK):
+        target[start : start + _BLOCK] = _rounded(values[start : start + _BLOCK], dtype, overflow)
+    return final.transpose(np.argsort(order))
 
 
 def _rounded(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
@@ -282,7 +284,8 @@ def _rounded(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
             f"the result holds NaN, which {dtype} cannot; ask for a float dtype or use nan='normalize'"
         )
     low, high = _limits(dtype)
-    rounded = np.rint(result)
+    # float16 reaches only 65504: the limits of wider integers would be infinite in it.
+    rounded = np.rint(result.astype(np.float32) if result.dtype == np.float16 else result)
     # The float just above `high`: exact as a power of two even where `high` itself is not.
     too_high, too_low = rounded >= float(high + 1), rounded < float(low)
     if overflow == "wrap":
