@@ -62,6 +62,8 @@ def windows_of(padded: Array, problem: Convolution | Unfold) -> Array:
 
 def blocks(size: Ints, elements: int, budget: int) -> Iterator[Index]:
     """Cut outputs of `elements` each into boxes of about `budget` in all; the last axis stays whole longest."""
+    if 0 in size:
+        return
     left = max(1, budget // max(1, elements))
     steps: list[int] = []
     for n in reversed(size):
@@ -263,14 +265,14 @@ def _shared(problem: Convolution, view: Array, weights: Array, inside: Array | N
     order = (*range(rank, 2 * rank), *range(rank))
     columns = view.transpose(0, *(1 + axis for axis in order)).reshape(groups, problem.terms, -1)
     matrix = weights.reshape(groups, problem.out_channels // groups, problem.terms)
-    if inside is None:
-        sums = chained_matmul(matrix, columns)
-    else:
-        hits = np.broadcast_to(inside.transpose(order).reshape(taps, -1), (per_in, taps, columns.shape[-1]))
-        finite = np.isfinite(matrix)
-        sums = chained_matmul(np.where(finite, matrix, 0), columns)
-        for g, o, t in np.argwhere(~finite):
-            sums[g, o] += np.where(hits[divmod(t, taps)], matrix[g, o, t] * columns[g, t], 0)
+    sums = chained_matmul(matrix, columns)
+    if inside is not None:
+        # Outputs at the border are formed anew from the taps inside; those with the same ones together.
+        patterns, which = np.unique(inside.transpose(order).reshape(taps, -1), axis=1, return_inverse=True)
+        for number, hits in enumerate(patterns.T):
+            if not hits.all():
+                keep, there = np.tile(hits, per_in), which.reshape(-1) == number
+                sums[:, :, there] = chained_matmul(matrix[:, :, keep], columns[:, keep][:, :, there])
     return sums.reshape(problem.out_channels, *view.shape[1 : 1 + rank])
 
 
