@@ -58,6 +58,20 @@ def test_every_formula_gives_its_size():
             assert tuple(_formula_value(formula) for formula in step.formulas) == step.after
 
 
+def test_the_formula_of_ceil_tells_a_window_that_is_dropped():
+    """PyTorch's rule: no window starts in the padding behind the input."""
+    dropped = 0
+    for size, kernel, stride, padding, dilation in itertools.product((5, 7, 8), (2, 3), (1, 2, 3), (0, 1), (1, 2)):
+        (step,) = after(f"{size}", f"pool:{kernel},s{stride},p{padding},d{dilation},ceil")
+        starts = range(0, size + 2 * padding, stride)
+        reach = size + 2 * padding - dilation * (kernel - 1) - 1
+        kept = [start for start in starts if start < reach + stride and start < size + padding]
+        assert step.after == (len(kept),)
+        assert _formula_value(step.formulas[0]) == len(kept)
+        dropped += step.formulas[0].endswith(" + 1 - 1")
+    assert dropped
+
+
 def test_receptive_field_by_marking():
     """Widen one output back to the input, position by position, and count what it sees."""
     layers = [(3, 2, 1), (3, 1, 2), (2, 2, 1), (3, 1, 1)]
@@ -92,7 +106,8 @@ def test_receptive_field_after_a_transposed_layer_is_the_largest():
         ("conv:3,ceil", "'ceil' in 'conv:3,ceil' is not understood"),
         ("conv:3,op1", "the padding in 'conv:3,op1'|'op1' in"),
         ("convT:3,psame", "the padding in 'convT:3,psame' must be"),
-        ("conv:3,pwide", "the padding in 'conv:3,pwide' must be"),
+        ("conv:3,pwide", "each axis as 3x5, or one of same, same_lower, valid, full, causal, got 'wide'"),
+        ("conv:\N{FULLWIDTH DIGIT THREE}", "must be a whole number"),
     ],
 )
 def test_grammar_refusals(layer, message):
@@ -109,6 +124,8 @@ def test_grammar_refusals(layer, message):
         (("5x5", "conv:3x3x3"), "layer 1 (conv:3x3x3): kernel has 3 entries and the size 2"),
         (("5", "conv:3,s0"), "layer 1 (conv:3,s0): stride must be at least 1"),
         (("5", "conv:0"), "layer 1 (conv:0): kernel must be at least 1"),
+        (("10", "pool:3,p2"), "layer 1 (pool:3,p2): padding of a pooling must be at most half the kernel size"),
+        (("10", "convT:3,op1"), "layer 1 (convT:3,op1): output_padding must be smaller than stride or dilation"),
         (("5",), "missing argument 'LAYER...'; see striderule shape --help"),
     ],
 )

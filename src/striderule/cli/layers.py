@@ -13,13 +13,10 @@ from fractions import Fraction
 
 from striderule.errors import StrideruleError
 from striderule.geometry.padding import parse_padding
+from striderule.geometry.pooling import Pooling
+from striderule.geometry.problem import TransposedConvolution
 from striderule.geometry.receptive import Window, receptive_field
-from striderule.geometry.window import (
-    dilated_extent,
-    output_size,
-    pool_output_size,
-    transposed_output_size,
-)
+from striderule.geometry.window import dilated_extent, output_size
 
 Ints = tuple[int, ...]
 KINDS = {"conv": "conv", "pool": "pool", "convt": "convT"}
@@ -64,7 +61,7 @@ class Step:
 
 def parse_size(text: str) -> Ints:
     """Return the axes of ``224`` or ``224x320``."""
-    if re.fullmatch(r"\d+(x\d+)*", text) is None or min(map(int, text.split("x"))) < 1:
+    if re.fullmatch(r"[0-9]+(x[0-9]+)*", text) is None or min(map(int, text.split("x"))) < 1:
         raise LayerError(f"the size must be whole numbers of at least 1 such as 224 or 224x320, got {text!r}")
     return tuple(int(part) for part in text.split("x"))
 
@@ -101,13 +98,14 @@ def _option(option: str, text: str, kind: str) -> tuple[str, object]:
     names = {"s": "stride", "p": "padding", "d": "dilation"}
     if option[:1] in names:
         name = names[option[:1]]
-        return name, _numbers(option[1:], text, f"the {name}")
+        words = f", or one of {', '.join(WORDS)}" if name == "padding" and kind != "convT" else ""
+        return name, _numbers(option[1:], text, f"the {name}", words)
     raise LayerError(f"{option!r} in {text!r} is not understood; write {GRAMMAR}")
 
 
-def _numbers(part: str, text: str, what: str) -> Ints:
-    if re.fullmatch(r"\d+(x\d+)*", part) is None:
-        raise LayerError(f"{what} in {text!r} must be a whole number, or one for each axis as 3x5, got {part!r}")
+def _numbers(part: str, text: str, what: str, words: str = "") -> Ints:
+    if re.fullmatch(r"[0-9]+(x[0-9]+)*", part) is None:
+        raise LayerError(f"{what} in {text!r} must be a whole number, or one for each axis as 3x5{words}, got {part!r}")
     return tuple(int(number) for number in part.split("x"))
 
 
@@ -140,15 +138,19 @@ def _step(size: Ints, layer: Layer, field: Ints, stride: tuple[Fraction, ...]) -
     padding = layer.padding if isinstance(layer.padding, str) else _each(layer.padding, rank, "padding")
     pads = parse_padding(padding, size=size, kernel=kernel, stride=step, dilation=dilation)
     extra = _each(layer.output_padding, rank, "output padding")
+    extents = dilated_extent(kernel, dilation)
+    # Pooling and transposed convolution have rules beyond fitting; their problems know them, as the functions do.
     if layer.kind == "conv":
         after = output_size(size, kernel, step, pads, dilation)
     elif layer.kind == "pool":
-        after = pool_output_size(size, kernel, step, pads, dilation, layer.ceil)
+        after = Pooling.from_shape("max", (1, 1, *size), kernel, step, pads, dilation, layer.ceil).output_size
     else:
-        after = transposed_output_size(size, kernel, step, pads, dilation, extra)
+        shape, weight = (1, 1, *size), (1, 1, *kernel)
+        after = TransposedConvolution.from_shapes(
+            shape, weight, stride=step, padding=pads, output_padding=extra, dilation=dilation
+        ).output_size
     axes = range(rank)
     formulas = tuple(_formula(layer, size[a], kernel[a], step[a], pads[a], dilation[a], extra[a]) for a in axes)
-    extents = dilated_extent(kernel, dilation)
     if layer.kind == "convT":
         # Between two taps that reach the same output lie s positions, so ceil(extent / s) inputs are seen at most.
         field = tuple(int(field[a] + (-(-extents[a] // step[a]) - 1) * stride[a]) for a in axes)
@@ -176,5 +178,7 @@ def _formula(layer: Layer, i: int, k: int, s: int, pads: tuple[int, int], d: int
     if layer.kind == "convT":
         minus = padding if before == after else f"({padding})"
         return f"{s}*({i}-1) + {reach} + 1 - {minus} + {extra}"
-    rounding = "ceil" if layer.ceil else "floor"
-    return f"{rounding}(({i} + {padding} - {reach} - 1)/{s}) + 1"
+    formula = f"{'ceil' if layer.ceil else 'floor'}(({i} + {padding} - {reach} - 1)/{s}) + 1"
+    dropped = layer.ceil and -(-(i + before + after - d * (k - 1) - 1) // s) * s >= i + before
+    # PyTorch's rule for ceil: a last window that would start in the padding behind the input is not counted.
+    return f"{formula} - 1" if dropped else formula
