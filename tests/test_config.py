@@ -21,6 +21,31 @@ def test_config_is_plain_data():
     assert found["processor"]["name"]
 
 
+def test_threads_of_matrix_products(monkeypatch):
+    for variable in {name for names in config.LIMITS.values() for name in names}:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(config, "_usable", lambda: 6)
+    blas = {"Build Dependencies": {"blas": {"name": "scipy-openblas"}}}
+    monkeypatch.setattr(config.np, "show_config", lambda mode: blas)
+    assert config._products() == {"products": 6, "library": "scipy-openblas", "limit": None}
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert config._products() == {"products": 4, "library": "scipy-openblas", "limit": "OMP_NUM_THREADS"}
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
+    assert config._products() == {"products": 6, "library": "scipy-openblas", "limit": "OPENBLAS_NUM_THREADS"}
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "many")
+    assert config._products()["products"] == 4
+    monkeypatch.setattr(config.np, "show_config", lambda mode: None)
+    assert config._products() == {"products": 6, "library": "unknown", "limit": None}
+
+
+def test_threads_are_printed():
+    found = config.config()
+    found["threads"] = {"cores": 8, "usable": 6, "products": 4, "library": "mkl", "limit": "MKL_NUM_THREADS"}
+    said = dict(config.lines(found))
+    assert said["cores"] == "8, 6 of them usable here"
+    assert said["threads"] == "up to 4 in matrix products (mkl, as MKL_NUM_THREADS says), 1 in everything else"
+
+
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(config.EXTRAS, "cli", ("surely-not-installed",))
     found = config.config()

@@ -21,6 +21,15 @@ EXTRAS = {
     "cli": ("typer", "rich", "tifffile", "imagecodecs"),
 }
 
+# What limits the threads of NumPy's matrix products: read by the linear algebra library when NumPy is loaded, in this
+# order. All else that striderule computes runs in the thread that calls it.
+LIMITS = {
+    "openblas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
+    "mkl": ("MKL_NUM_THREADS", "OMP_NUM_THREADS"),
+    "accelerate": ("VECLIB_MAXIMUM_THREADS",),
+    "blis": ("BLIS_NUM_THREADS", "OMP_NUM_THREADS"),
+}
+
 
 def config() -> dict[str, Any]:
     """Return versions, processor and threads as plain data.
@@ -30,7 +39,9 @@ def config() -> dict[str, Any]:
     dict
         ``striderule``, ``python``, ``numpy``: versions. ``extras``: extra -> package -> version or None. ``processor``:
         ``name``, ``architecture``, ``features`` (the instruction sets that NumPy found). ``threads``: ``cores``
-        (logical ones), ``usable`` (those this process may run on).
+        (logical ones), ``usable`` (those this process may run on), ``products`` (how many threads a matrix product may
+        use; everything else runs in one), ``library`` (NumPy's linear algebra library, which has them), ``limit`` (the
+        environment variable that says so, or None).
 
     Examples
     --------
@@ -44,7 +55,7 @@ def config() -> dict[str, Any]:
         "system": platform.platform(),
         "extras": {extra: {name: _version(name) for name in names} for extra, names in EXTRAS.items()},
         "processor": {"name": _processor(), "architecture": platform.machine(), "features": _features()},
-        "threads": {"cores": os.cpu_count() or 1, "usable": _usable()},
+        "threads": {"cores": os.cpu_count() or 1, "usable": _usable(), **_products()},
     }
 
 
@@ -64,6 +75,7 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("processor", f"{processor['name']} ({processor['architecture']})"),
         ("features", " ".join(processor["features"]) or "unknown"),
         ("cores", f"{threads['cores']}, {threads['usable']} of them usable here"),
+        ("threads", _threads(threads)),
     ]
 
 
@@ -120,6 +132,23 @@ def _features() -> list[str]:
     found: Any = np.show_config(mode="dicts")
     extensions = (found or {}).get("SIMD Extensions", {})
     return [*extensions.get("baseline", []), *extensions.get("found", [])]
+
+
+def _threads(threads: dict[str, Any]) -> str:
+    limit = f", as {threads['limit']} says" if threads["limit"] else ""
+    return f"up to {threads['products']} in matrix products ({threads['library']}{limit}), 1 in everything else"
+
+
+def _products() -> dict[str, Any]:
+    """Return how many threads a matrix product may use, the library that has them, and the variable that limits it."""
+    found: Any = np.show_config(mode="dicts")
+    library = (found or {}).get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
+    variables = next((names for word, names in LIMITS.items() if word in library.lower()), ())
+    for variable in variables:
+        text = os.environ.get(variable, "").strip()
+        if text.isdecimal() and int(text) > 0:
+            return {"products": min(int(text), _usable()), "library": library, "limit": variable}
+    return {"products": _usable(), "library": library, "limit": None}
 
 
 def _usable() -> int:

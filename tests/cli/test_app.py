@@ -98,6 +98,7 @@ def test_config(command):
     said = command("config").stdout
     assert striderule.__version__ in said
     assert "cores" in said
+    assert "in matrix products" in " ".join(said.split())
     assert json.loads(command("config", "--json").stdout) == config.config()
 
 
