@@ -281,6 +281,20 @@ def test_depth_changes_keep_white_white(filtered, noise, opened):
     assert np.array_equal(np.asarray(opened("back.png")), pixels)
 
 
+def test_icons_are_never_resized(filtered, noise, opened):
+    Image.fromarray(noise((200, 256, 3))).save("in.png")
+    filtered("in.png", "out.ico", "--kernel", "box:3")
+    assert opened("out.ico").size == (256, 200)
+
+
+def test_rounding_of_floats_is_said(filtered, noise, opened):
+    tifffile.imwrite("in.tif", noise((6, 8), np.float32))
+    said = filtered("in.tif", "flat.png", "--kernel", "identity", "--dtype", "uint8")
+    assert "numbers are rounded to whole ones (results reach from 0." in said
+    assert "rounded" not in filtered("in.tif", "out.png", "--kernel", "identity", "--dtype", "uint8", "--gain", "255")
+    assert np.abs(np.asarray(opened("out.png")) - 255.0 * tifffile.imread("in.tif")).max() <= 0.5001
+
+
 def test_in_may_be_out(filtered, noise, tmp_path, opened):
     pixels = noise(SHAPE)
     Image.fromarray(pixels).save("same.png")

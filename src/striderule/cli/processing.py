@@ -44,6 +44,7 @@ def process(picture: Picture, task: Task) -> Picture:
     if task.alpha == "drop":
         picture = replace(picture, frames=[frame.without_alpha() for frame in picture.frames])
     show = _resolve(task, picture)
+    _check_fill(task, picture)
     numbers = [_filter_frame(frame, task) for frame in picture.frames]
     found = display.range_of(numbers)
     frames, beyond, total = [], 0, 0
@@ -52,6 +53,11 @@ def process(picture: Picture, task: Task) -> Picture:
         chosen = display.choose(show, found, frame.pixels.dtype, target, task.gain)
         if chosen.words:
             picture.note(chosen.words)
+        elif frame.pixels.dtype.kind == "f" and target.kind in "ui":
+            picture.note(
+                f"numbers are rounded to whole ones (results reach from {found.low:.6g} to {found.high:.6g}); "
+                "--gain multiplies them before, --show scaled stretches them over the range"
+            )
         shown, clipped = display.apply(chosen, result, target)
         beyond, total = beyond + clipped, total + result.size
         frames.append(_with_alpha(frame, shown, task, target))
@@ -59,6 +65,16 @@ def process(picture: Picture, task: Task) -> Picture:
         picture.note(_clipped(beyond, total, found, _target(picture.frames[0], task)))
     remapped = show != "raw" or task.gain is not None or task.dtype != "same" or task.kernel.is_derivative
     return picture.resampled(frames, task.stride, remapped)
+
+
+def _check_fill(task: Task, picture: Picture) -> None:
+    for frame in picture.frames:
+        room = display.limits(frame.pixels.dtype)
+        if room is not None and not (room[0] <= task.fill <= room[1] and task.fill == int(task.fill)):
+            raise InvalidArgument(
+                f"--fill must be a whole number between {room[0]} and {room[1]}, the values of {frame.pixels.dtype}, "
+                f"got {task.fill:g}"
+            )
 
 
 def _clipped(beyond: int, total: int, found: display.Range, target: np.dtype[Any]) -> str:
