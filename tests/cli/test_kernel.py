@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from striderule import kernels
 
@@ -41,6 +42,12 @@ def test_very_wide_kernels_come_in_blocks(command):
     words = said.split()
     for value in range(100, 160):
         assert str(value) in words
+
+
+@pytest.mark.parametrize("words", [("--show",), ("--save", "down.npy")])
+def test_options_of_one_kernel_need_one(refused, tmp_path, words):
+    assert refused("kernel", *words) == f"{words[0]} needs a KERNEL, such as gaussian:2; none was given"
+    assert not list(tmp_path.iterdir())
 
 
 def test_json_and_saving(command, refused, tmp_path):

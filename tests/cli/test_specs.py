@@ -86,7 +86,9 @@ def test_file(tmp_path):
         ("gaussian:2,width=3", "unexpected keyword argument 'width'"),
         ("gaussian:ndim=3,sigma=1", "gaussian is written gaussian:sigma"),
         ("gaussian:-1", "gaussian: sigma must be"),
-        ("gaussian:(1,2,3)", "must give a kernel of two dimensions for pictures, got 3"),
+        ("gaussian:(1,2,3)", r"gaussian is written gaussian:sigma.* for pictures, got a kernel of 3 dimensions"),
+        ("box:1,7", r"box is written box:size for pictures, .*; two sizes are written \(3,5\)"),
+        ("gaussian:sigma=2,sigma=3", "gaussian is written gaussian:sigma"),
         ("box:__import__('os')", "box is written box:size with plain values"),
         ("box:5)(", "box is written box:size with plain values"),
         ("box:**{}", "box is written box:size with plain values"),
@@ -100,6 +102,7 @@ def test_file(tmp_path):
         ("[['a']]", "must hold real numbers"),
         ("[[1j]]", "must hold real numbers"),
         ("[[1e999]]", "must hold finite numbers"),
+        ("[[1e300,1]]", r"the kernel must hold numbers that float32 holds, up to 3.4e38, got 1e\+300"),
     ],
 )
 def test_refusals(text, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import sys
 import threading
@@ -45,6 +46,17 @@ def _ended_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _given(parameter: Any, words: list[str]) -> str | None:
+    """Return the value that the command line gives to an option, which not every version of Typer says."""
+    for option in getattr(parameter, "opts", ()):
+        for word, following in itertools.zip_longest(words, words[1:]):
+            if word == option and following is not None:
+                return following
+            if option.startswith("--") and word.startswith(f"{option}="):
+                return word.partition("=")[2]
+    return None
+
+
 class Commands(TyperGroup):
     """The group of commands, answering every expected error in one line."""
 
@@ -54,6 +66,7 @@ class Commands(TyperGroup):
         extra["standalone_mode"] = False
         try:
             with _ended_in_order():
+                words = list(sys.argv[1:] if args is None else args)
                 result = super().main(args, prog_name, *more[:1], **extra)
         except (typer.Abort, KeyboardInterrupt):
             fail("interrupted", INTERRUPTED)
@@ -64,13 +77,16 @@ class Commands(TyperGroup):
         except Exception as error:
             if not isinstance(error, UsageProblem):
                 raise
-            self._usage(error)
+            self._usage(error, words)
         if result == INTERRUPTED:
             fail("interrupted", INTERRUPTED)
         sys.exit(result if isinstance(result, int) else 0)
 
-    def _usage(self, error: Any) -> NoReturn:
-        message = str(error.format_message()).rstrip(".")
+    def _usage(self, error: Any, words: list[str]) -> NoReturn:
+        message = str(error.format_message()).rstrip(".").replace("Value error, ", "")
+        given = _given(getattr(error, "param", None), words)
+        if given is not None and f"'{given}'" not in message:
+            message += f", got {given!r}"
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "striderule"
         fail(f"{message[:1].lower()}{message[1:]}; see {path} --help")

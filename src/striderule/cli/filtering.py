@@ -119,7 +119,7 @@ def filter_command(
 
       striderule filter scan.tif slopes.tif --kernel sobel:axis=1 --dtype float32
 
-      striderule filter logo.png half.png --kernel box:2 --stride 2
+      striderule filter logo.png half.png --kernel gaussian:1 --stride 2
 
     All kernels with names: [bold]striderule kernel[/bold]
     """
@@ -195,6 +195,6 @@ def _finite(gain: float | None) -> float | None:
 
     from striderule.errors import InvalidArgument
 
-    if gain is not None and (not math.isfinite(gain) or gain == 0):
-        raise InvalidArgument(f"--gain must be a finite number other than 0, got {gain}")
+    if gain is not None and (not math.isfinite(gain) or gain <= 0):
+        raise InvalidArgument(f"--gain must be a finite number above 0, got {gain}")
     return gain

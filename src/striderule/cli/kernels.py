@@ -40,8 +40,13 @@ def kernel_command(
     from rich.console import Console
 
     from striderule.cli.specs import parse
+    from striderule.errors import InvalidArgument
 
     if spec is None:
+        if show or save is not None:
+            raise InvalidArgument(
+                f"{'--show' if show else '--save'} needs a KERNEL, such as gaussian:2; none was given"
+            )
         _list(Console(highlight=False), as_json)
         return
     kernel = parse(spec)

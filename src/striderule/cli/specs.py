@@ -120,6 +120,8 @@ def _checked(value: Any, name: str) -> NDArray[Any]:
         raise KernelError(f"{name} must have two dimensions (rows of numbers), got shape {kernel.shape}{hint}")
     if not np.isfinite(kernel).all():
         raise KernelError(f"{name} must hold finite numbers, got NaN or infinity")
+    if float(np.abs(kernel.astype(np.float64)).max()) > float(np.finfo(np.float32).max):
+        raise KernelError(f"{name} must hold numbers that float32 holds, up to 3.4e38, got {np.abs(kernel).max():.6g}")
     # Small whole numbers as the named kernels have them: with pictures of up to 16 bits they give exact int32 results.
     small = kernel.dtype.kind in "biu" and bool((np.abs(kernel.astype(np.float64)) < 2**15).all())
     return kernel.astype(np.int16) if small else kernel
@@ -155,9 +157,9 @@ def _arguments(name: str, rest: str) -> tuple[list[Any], dict[str, Any]]:
         raise _misused(name, rest) from None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != "f":
         raise _misused(name, rest)
-    keywords = {}
+    keywords: dict[str, Any] = {}
     for keyword in call.keywords:
-        if keyword.arg is None or keyword.arg in _HIDDEN_ARGUMENTS:
+        if keyword.arg is None or keyword.arg in (*_HIDDEN_ARGUMENTS, *keywords):
             raise _misused(name, rest)
         keywords[keyword.arg] = _value(keyword.value, name, rest)
     return [_value(argument, name, rest) for argument in call.args], keywords
@@ -187,7 +189,10 @@ def _call(name: str, function: Callable[..., Any], positional: list[Any], keywor
     except StrideruleError as error:
         raise KernelError(f"{name}: {error}") from error
     if kernel.ndim != 2:
-        raise KernelError(f"{name} must give a kernel of two dimensions for pictures, got {kernel.ndim}")
+        raise KernelError(
+            f"{name} is written {usage(name)} for pictures, got a kernel of {kernel.ndim} dimensions; two sizes are "
+            "written (3,5)"
+        )
     return kernel
 
 

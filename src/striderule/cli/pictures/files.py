@@ -73,9 +73,9 @@ def format_of(path: Path) -> str:
 
 def check_target(path: Path, overwrite: bool) -> None:
     """Refuse a target that cannot or must not be written, before any work is done."""
-    format_of(path)
     if path.is_dir():
         raise PictureError(f"{path} is a folder; name a file in it")
+    format_of(path)
     if not path.parent.is_dir():
         raise PictureError(f"the folder {path.parent} does not exist; make it first")
     if path.exists() and not overwrite:

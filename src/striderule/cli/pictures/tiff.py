@@ -89,6 +89,8 @@ def _read(path: Path, tif: tifffile.TiffFile) -> Picture:
     picture.source = source
     pages = [page for page in tif.pages if isinstance(page, tifffile.TiffPage)]
     full = [page for page in pages if not page.is_reduced] or pages
+    if not full:
+        raise PictureError(f"{path} cannot be read: it holds no page; the TIFF file is damaged or cut off")
     if len(full) < len(pages) or any(page.subifds for page in full):
         picture.note("smaller copies in the file (previews, pyramid levels) are left out")
     if any(len(_names(series)) > 1 for series in tif.series):
