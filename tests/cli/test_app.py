@@ -94,6 +94,17 @@ def test_memory_that_does_not_suffice(refused, monkeypatch):
     assert refused("config") == "not enough memory: Unable to allocate 9 TiB"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("words", [["config"], ["kernel", "sobel", "--json"]])
+def test_a_full_disk_behind_the_output(words):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "striderule", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "striderule: what was to be printed cannot be written or read: No space left on device\n"
+
+
 def test_config(command):
     said = command("config").stdout
     assert striderule.__version__ in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -27,6 +28,13 @@ def fail(message: str, code: int = MISTAKE) -> NoReturn:
     line = " ".join(message.split())
     sys.stderr.write(f"striderule: {line}\n")
     sys.exit(code)
+
+
+def _forget_output() -> None:
+    """Let what is still to be printed go nowhere: Python would try again at its end, and fail in many lines."""
+    # Where the output is no real file there is nothing to redirect.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminated(number: int, _: FrameType | None) -> NoReturn:
@@ -72,6 +80,9 @@ class Commands(TyperGroup):
             fail("interrupted", INTERRUPTED)
         except StrideruleError as error:
             fail(str(error))
+        except OSError as error:
+            _forget_output()
+            fail(f"{error.filename or 'what was to be printed'} cannot be written or read: {error.strerror or error}")
         except MemoryError as error:
             fail(f"not enough memory{f': {error}' if str(error) else ''}")
         except Exception as error:
