@@ -1,7 +1,9 @@
 """What `import striderule` loads, and what is said when a package of an extra is missing."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ import striderule as sr
 # Hides packages as if they had never been installed: every finder of the interpreter stops finding them.
 HIDE = """
 import sys
+from pathlib import Path
 
 class Without:
     def __init__(self, finder, hidden):
@@ -106,3 +109,13 @@ def test_a_command_without_its_extra_says_so_in_one_line(tmp_path, package, extr
 def test_the_module_is_the_command():
     words = [sys.executable, "-m", "striderule", "--version"]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == f"striderule {sr.__version__}\n"
+
+
+def test_type_checkers_are_told_the_same_names():
+    """The imports under TYPE_CHECKING name every lazy name, from the module that the table gives."""
+    tree = ast.parse(Path(sr.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    told = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert told == {name: f"striderule.{home}" for name, home in sr._HOME.items()} | dict.fromkeys(
+        sr._SUBMODULES, "striderule"
+    )

@@ -10,8 +10,86 @@ from typing import TYPE_CHECKING, Any
 
 from striderule._version import __version__
 
-if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names below are
-    from striderule import errors, figures, filters, geometry, kernels, nn, tour  # noqa: F401
+if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names below are; a test holds both together
+    from striderule import errors as errors
+    from striderule import figures as figures
+    from striderule import filters as filters
+    from striderule import geometry as geometry
+    from striderule import kernels as kernels
+    from striderule import nn as nn
+    from striderule import tour as tour
+    from striderule.config import show_config as show_config
+    from striderule.functional.activation import celu as celu
+    from striderule.functional.activation import elu as elu
+    from striderule.functional.activation import gelu as gelu
+    from striderule.functional.activation import hardshrink as hardshrink
+    from striderule.functional.activation import hardsigmoid as hardsigmoid
+    from striderule.functional.activation import hardswish as hardswish
+    from striderule.functional.activation import hardtanh as hardtanh
+    from striderule.functional.activation import leaky_relu as leaky_relu
+    from striderule.functional.activation import log_softmax as log_softmax
+    from striderule.functional.activation import logsigmoid as logsigmoid
+    from striderule.functional.activation import mish as mish
+    from striderule.functional.activation import prelu as prelu
+    from striderule.functional.activation import relu as relu
+    from striderule.functional.activation import relu6 as relu6
+    from striderule.functional.activation import selu as selu
+    from striderule.functional.activation import sigmoid as sigmoid
+    from striderule.functional.activation import silu as silu
+    from striderule.functional.activation import softmax as softmax
+    from striderule.functional.activation import softmin as softmin
+    from striderule.functional.activation import softplus as softplus
+    from striderule.functional.activation import softshrink as softshrink
+    from striderule.functional.activation import softsign as softsign
+    from striderule.functional.activation import tanh as tanh
+    from striderule.functional.activation import tanhshrink as tanhshrink
+    from striderule.functional.activation import threshold as threshold
+    from striderule.functional.adaptive_pooling import adaptive_avg_pool1d as adaptive_avg_pool1d
+    from striderule.functional.adaptive_pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
+    from striderule.functional.adaptive_pooling import adaptive_avg_pool3d as adaptive_avg_pool3d
+    from striderule.functional.adaptive_pooling import adaptive_max_pool1d as adaptive_max_pool1d
+    from striderule.functional.adaptive_pooling import adaptive_max_pool2d as adaptive_max_pool2d
+    from striderule.functional.adaptive_pooling import adaptive_max_pool3d as adaptive_max_pool3d
+    from striderule.functional.convolution import conv as conv
+    from striderule.functional.convolution import conv1d as conv1d
+    from striderule.functional.convolution import conv2d as conv2d
+    from striderule.functional.convolution import conv3d as conv3d
+    from striderule.functional.depthwise import depthwise_conv1d as depthwise_conv1d
+    from striderule.functional.depthwise import depthwise_conv2d as depthwise_conv2d
+    from striderule.functional.depthwise import depthwise_conv3d as depthwise_conv3d
+    from striderule.functional.depthwise import depthwise_separable_conv2d as depthwise_separable_conv2d
+    from striderule.functional.depthwise import pointwise_conv2d as pointwise_conv2d
+    from striderule.functional.fractional_pooling import fractional_max_pool1d as fractional_max_pool1d
+    from striderule.functional.fractional_pooling import fractional_max_pool2d as fractional_max_pool2d
+    from striderule.functional.fractional_pooling import fractional_max_pool3d as fractional_max_pool3d
+    from striderule.functional.images import convolve as convolve
+    from striderule.functional.images import correlate as correlate
+    from striderule.functional.local import locally_connected1d as locally_connected1d
+    from striderule.functional.local import locally_connected2d as locally_connected2d
+    from striderule.functional.local import locally_connected3d as locally_connected3d
+    from striderule.functional.local import tiled_conv2d as tiled_conv2d
+    from striderule.functional.lp_pooling import lp_pool1d as lp_pool1d
+    from striderule.functional.lp_pooling import lp_pool2d as lp_pool2d
+    from striderule.functional.lp_pooling import lp_pool3d as lp_pool3d
+    from striderule.functional.normalization import batch_norm as batch_norm
+    from striderule.functional.normalization import local_response_norm as local_response_norm
+    from striderule.functional.padding import pad as pad
+    from striderule.functional.pooling import avg_pool1d as avg_pool1d
+    from striderule.functional.pooling import avg_pool2d as avg_pool2d
+    from striderule.functional.pooling import avg_pool3d as avg_pool3d
+    from striderule.functional.pooling import max_pool1d as max_pool1d
+    from striderule.functional.pooling import max_pool2d as max_pool2d
+    from striderule.functional.pooling import max_pool3d as max_pool3d
+    from striderule.functional.shuffle import pixel_shuffle as pixel_shuffle
+    from striderule.functional.shuffle import pixel_unshuffle as pixel_unshuffle
+    from striderule.functional.transposed import conv_transpose1d as conv_transpose1d
+    from striderule.functional.transposed import conv_transpose2d as conv_transpose2d
+    from striderule.functional.transposed import conv_transpose3d as conv_transpose3d
+    from striderule.functional.unfold import fold as fold
+    from striderule.functional.unfold import unfold as unfold
+    from striderule.functional.unpooling import max_unpool1d as max_unpool1d
+    from striderule.functional.unpooling import max_unpool2d as max_unpool2d
+    from striderule.functional.unpooling import max_unpool3d as max_unpool3d
 
 _SUBMODULES = ("errors", "figures", "filters", "geometry", "kernels", "nn", "tour")
 
