@@ -20,7 +20,11 @@ image[1:4, 1:4] = 1
 kernel = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]])
 result = sr.conv2d(image, kernel).astype(float)
 
-activated = {"relu": sr.relu(result), "sigmoid": sr.sigmoid(result), "tanh": sr.tanh(result)}
+activated = {
+    "relu": sr.relu(result),
+    "sigmoid": sr.sigmoid(result),
+    "tanh": sr.tanh(result),
+}
 for name, values in activated.items():
     print(name, values.round(4), sep="\n")
 
@@ -45,7 +49,11 @@ print(f"one number at a time: {result.shape} stays {activated['relu'].shape}")
 # %%
 grey = tour.photograph().mean(axis=2)
 edges = 4 * sr.conv2d(grey, kernel)
-photographs = {"relu": sr.relu(edges), "sigmoid": sr.sigmoid(edges), "tanh": sr.tanh(edges)}
+photographs = {
+    "relu": sr.relu(edges),
+    "sigmoid": sr.sigmoid(edges),
+    "tanh": sr.tanh(edges),
+}
 for name, values in photographs.items():
     print(f"{name:8} from {values.min():6.3f} to {values.max():6.3f}")
 
