@@ -4,8 +4,10 @@ Two ways, by what the problem looks like:
 
 - *columns*: the windows of a block of outputs are copied into a matrix and multiplied by the weights (BLAS does the
   work). Best where a sum runs over many channels.
-- *taps*: for each tap, a shifted view of the input times one number is added to the block. Best for images and
-  depthwise layers, where a sum has few terms; it alone can skip taps and leave zero padding out of the sums.
+- *taps*: for each tap, a shifted view of the input times one number is added to the block. Best for depthwise
+  layers and single images, where a sum has few terms; it alone can leave zero padding out of the sums.
+
+Every tap counts here, zero or not: images, whose zero taps contribute nothing, have `stencil`.
 
 Blocks are cut by the problem of one image, so that results never depend on the batch size, and bound the workspace.
 Float sums are formed in chains of at most `CHAIN` terms, which are then added pairwise.
@@ -132,23 +134,19 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
         out[...] = 0
         return out
     weight = weight.astype(dtype, copy=False)
-    way = _taps if _goes_by_taps(problem, x, weight, fill) else _columns
+    way = _taps if _goes_by_taps(problem, weight, fill) else _columns
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         way(problem, x, weight, fill, dtype, out)
     return out
 
 
-def _goes_by_taps(problem: Convolution, x: Array, weight: Array, fill: Any) -> bool:
+def _goes_by_taps(problem: Convolution, weight: Array, fill: Any) -> bool:
     """Tell whether the sums are short, or their terms must be left out one by one."""
     per_group = problem.in_channels // problem.groups
     if per_group * problem.out_channels // problem.groups <= 4:
         return True
     finite = weight.dtype.kind not in "fc" or bool(np.isfinite(weight).all())
-    if fill == 0 and not finite and any(side > 0 for pair in problem.padding for side in pair):
-        return True
-    if problem.zero_taps == "count" or x.dtype.kind not in "fc":
-        return False
-    return bool((weight == 0).any()) and not (np.isfinite(x).all() and np.isfinite(fill))
+    return fill == 0 and not finite and any(side > 0 for pair in problem.padding for side in pair)
 
 
 def _columns(problem: Convolution, x: Array, weight: Array, fill: Any, dtype: np.dtype[Any], out: Array) -> None:
@@ -197,21 +195,17 @@ def _sweep(
     groups, per_out, per_in = weights.shape[:3]
     shape = (groups, per_out, *(part.stop - part.start for part in block))
     scratch = np.empty(shape, dtype)
-    skip = problem.zero_taps == "skip"
 
     def add(total: Array, term: tuple[Index, int]) -> None:
         tap, c = term
         region = _region(problem, tap, source.shape[2:], before, block)
-        w = weights[(slice(None), slice(None), c, *tap)]
-        if region is None or (skip and not w.any()):
+        if region is None:
             return
         inside, shifted = region
-        scale = w.reshape(groups, per_out, *(1,) * problem.rank)
+        scale = weights[(slice(None), slice(None), c, *tap)].reshape(groups, per_out, *(1,) * problem.rank)
         part = scratch[(slice(None), slice(None), *inside)]
         values = source[(slice(None), c, *shifted)][:, None]
         np.multiply(values, scale, out=part, dtype=dtype, casting="unsafe")
-        if skip and not w.all():
-            part[np.broadcast_to(scale == 0, part.shape)] = 0
         total[(slice(None), slice(None), *inside)] += part
 
     terms = list(product(np.ndindex(*problem.kernel), range(per_in)))
