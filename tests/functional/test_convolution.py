@@ -179,6 +179,7 @@ def test_empty_and_tiny(algorithm):
     assert sr.conv1d([1, 2, 3], [1], padding=((-4, 3),), fill=5, **one).tolist() == [5, 5]
     assert sr.conv1d([1, 2, 3], [1], padding=((-4, 3),), boundary="wrap", **one).tolist() == [2, 3]
     assert sr.conv1d([1, 2, 3], [1], padding=((3, -4),), fill=5, **one).tolist() == [5, 5]
+    assert sr.conv1d(np.ones((1, 1, 0)), [[[1.0]]], padding=((-1, 3),), fill=2, **one).tolist() == [[[2.0, 2.0]]]
 
 
 @pytest.mark.parametrize("channels", [1, 8])
