@@ -29,3 +29,11 @@ class MissingExtra(StrideruleError, ImportError):
     def of(cls, extra: str, *, needs: str) -> MissingExtra:
         """Return the one-line error that names the extra which brings the package `needs`."""
         return cls(f"{needs} is not installed; it comes with: pip install 'striderule[{extra}]'")
+
+
+class CompilationFailed(StrideruleError, RuntimeError):
+    """Machine code could not be made or loaded; what needs it is computed without."""
+
+
+class CompilerMissing(CompilationFailed, ImportError):
+    """The compiler library, llvmlite, is absent, too old or broken."""
