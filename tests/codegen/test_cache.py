@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from striderule.codegen import cache
@@ -59,7 +60,7 @@ def test_keys_depend_on_the_format(monkeypatch):
 def test_locations(monkeypatch, tmp_path):
     monkeypatch.delenv("STRIDERULE_CACHE", raising=False)
     monkeypatch.delenv("STRIDERULE_CACHE_DIR", raising=False)
-    monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda name, appauthor: tmp_path / name)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name, appauthor: tmp_path / name)
     assert cache.location() == tmp_path / "striderule" / "routines"
     monkeypatch.setenv("STRIDERULE_CACHE_DIR", str(tmp_path / "here"))
     assert cache.location() == tmp_path / "here"
@@ -75,7 +76,7 @@ def test_locations(monkeypatch, tmp_path):
 def test_without_a_home_there_is_no_cache(monkeypatch):
     monkeypatch.delenv("STRIDERULE_CACHE", raising=False)
     monkeypatch.delenv("STRIDERULE_CACHE_DIR", raising=False)
-    monkeypatch.setattr(cache.platformdirs, "user_cache_path", lambda name, appauthor: cache.Path("~/.cache", name))
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name, appauthor: Path("~/.cache", name))
     assert cache.location() is None
     cache.write(KEY, DATA)
     assert cache.read(KEY) is None

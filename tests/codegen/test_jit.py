@@ -437,3 +437,36 @@ def test_code_outlives_everything():
         jit.load("line", line(4, float(slope)), target.host())
     gc.collect()
     assert np.array_equal(run(routine, x, 4), expected(x, 4, 11))
+
+
+ENDING = """
+import ctypes, sys, threading
+from striderule.codegen import jit, target
+
+made = jit.load("line", sys.stdin.read(), target.host())
+args = (ctypes.c_int64 * 2)()
+call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(made.address)
+running = threading.Thread(target=call, args=(ctypes.addressof(args), 0, 2**62), daemon=True)
+running.start()
+while not args[1]:  # the routine has begun
+    pass
+"""
+SPIN = """
+define void @line(i64* %args, i64 %first, i64 %last) {
+entry:
+  %place = getelementptr i64, i64* %args, i64 1
+  br label %task
+task:
+  %t = phi i64 [ %first, %entry ], [ %next, %task ]
+  %next = add i64 %t, 1
+  store volatile i64 %next, i64* %place
+  %more = icmp slt i64 %next, %last
+  br i1 %more, label %task, label %end
+end:
+  ret void
+}
+"""
+
+
+def test_a_process_ends_while_code_runs():
+    python(ENDING, SPIN)

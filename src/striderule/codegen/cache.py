@@ -18,8 +18,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import platformdirs
-
 LIMIT = 64 * 2**20
 """How many bytes the files may take together; beyond it those go that have not been used for longest."""
 
@@ -61,6 +59,8 @@ def location() -> Path | None:
     chosen = os.environ.get("STRIDERULE_CACHE_DIR")
     if chosen:
         return Path(os.path.abspath(chosen))  # noqa: PTH100 - Path.absolute keeps `..`, Path.resolve follows links
+    import platformdirs  # noqa: PLC0415 - takes long to load, and is needed for this default alone
+
     folder = platformdirs.user_cache_path("striderule", appauthor=False) / "routines"
     # Without a home directory the path keeps its tilde, and would be taken as a folder of the current one.
     return folder if folder.is_absolute() else None

@@ -143,8 +143,8 @@ def _attempt(name: str, text: str, target: Target) -> Routine | CompilationFaile
     try:
         return load(name, text, target)
     except CompilationFailed as failure:
-        # Kept for later callers, without the frames (and all that they hold) that it passed.
-        return failure.with_traceback(None)
+        # Kept for later callers, without its cause and the frames that it passed, and all that those hold.
+        return type(failure)(str(failure))
 
 
 def _llvm() -> ModuleType:
