@@ -18,13 +18,14 @@ def test_config_is_plain_data():
     assert found["python"].startswith(platform.python_version())
     assert found["threads"]["cores"] == (os.cpu_count() or 1)
     assert 1 <= found["threads"]["usable"] <= found["threads"]["cores"]
+    assert found["threads"]["routines"] == striderule.get_num_threads()
     assert found["processor"]["name"]
 
 
 def test_threads_of_matrix_products(monkeypatch):
     for variable in {name for names in config.LIMITS.values() for name in names}:
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(config, "_usable", lambda: 6)
+    monkeypatch.setattr(config, "usable_cores", lambda: 6)
     blas = {"Build Dependencies": {"blas": {"name": "scipy-openblas"}}}
     monkeypatch.setattr(config.np, "show_config", lambda mode: blas)
     assert config._products() == {"products": 6, "library": "scipy-openblas", "limit": None}
@@ -40,10 +41,15 @@ def test_threads_of_matrix_products(monkeypatch):
 
 def test_threads_are_printed():
     found = config.config()
-    found["threads"] = {"cores": 8, "usable": 6, "products": 4, "library": "mkl", "limit": "MKL_NUM_THREADS"}
+    found["threads"] = {"cores": 8, "usable": 6, "routines": 5, "said_by": None}
+    found["threads"] |= {"products": 4, "library": "mkl", "limit": "MKL_NUM_THREADS"}
     said = dict(config.lines(found))
     assert said["cores"] == "8, 6 of them usable here"
-    assert said["threads"] == "up to 4 in matrix products (mkl, as MKL_NUM_THREADS says), 1 in everything else"
+    products = "up to 4 in matrix products (mkl, as MKL_NUM_THREADS says), 1 in everything else"
+    assert said["threads"] == f"up to 5 in compiled routines, {products}"
+    found["threads"]["said_by"] = "STRIDERULE_NUM_THREADS"
+    said = dict(config.lines(found))
+    assert said["threads"] == f"up to 5 in compiled routines (as STRIDERULE_NUM_THREADS says), {products}"
 
 
 def test_missing_packages_are_named(monkeypatch):

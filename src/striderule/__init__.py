@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule import kernels as kernels
     from striderule import nn as nn
     from striderule import tour as tour
+    from striderule.codegen.workers import get_num_threads as get_num_threads
+    from striderule.codegen.workers import set_num_threads as set_num_threads
     from striderule.config import show_config as show_config
     from striderule.functional.activation import celu as celu
     from striderule.functional.activation import elu as elu
@@ -95,6 +97,7 @@ _SUBMODULES = ("errors", "figures", "filters", "geometry", "kernels", "nn", "tou
 
 # module -> the public names that live there
 _MODULES: dict[str, tuple[str, ...]] = {
+    "codegen.workers": ("get_num_threads", "set_num_threads"),
     "config": ("show_config",),
     "functional.activation": (
         "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax",

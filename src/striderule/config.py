@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from striderule._version import __version__
+from striderule.codegen.workers import get_num_threads, said_by, usable_cores
 
 # Optional packages, by the extra that brings them.
 EXTRAS = {
@@ -22,7 +23,7 @@ EXTRAS = {
 }
 
 # What limits the threads of NumPy's matrix products: read by the linear algebra library when NumPy is loaded, in this
-# order. All else that striderule computes runs in the thread that calls it.
+# order. Compiled routines have threads of their own; all else runs in the thread that calls it.
 LIMITS = {
     "openblas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
     "mkl": ("MKL_NUM_THREADS", "OMP_NUM_THREADS"),
@@ -39,9 +40,16 @@ def config() -> dict[str, Any]:
     dict
         ``striderule``, ``python``, ``numpy``: versions. ``extras``: extra -> package -> version or None. ``processor``:
         ``name``, ``architecture``, ``features`` (the instruction sets that NumPy found). ``threads``: ``cores``
-        (logical ones), ``usable`` (those this process may run on), ``products`` (how many threads a matrix product may
-        use; everything else runs in one), ``library`` (NumPy's linear algebra library, which has them), ``limit`` (the
-        environment variable that says so, or None).
+        (logical ones), ``usable`` (those this process may run on), ``routines`` (how many threads a compiled routine
+        may use: `striderule.get_num_threads`), ``said_by`` (what says so: an environment variable, "set_num_threads"
+        or None), ``products`` (how many threads a matrix product of NumPy may use; everything else runs in one),
+        ``library`` (NumPy's linear algebra library, which has them), ``limit`` (the environment variable that says so,
+        or None).
+
+    Raises
+    ------
+    InvalidArgument
+        If ``STRIDERULE_NUM_THREADS`` is no number of threads.
 
     Examples
     --------
@@ -55,7 +63,13 @@ def config() -> dict[str, Any]:
         "system": platform.platform(),
         "extras": {extra: {name: _version(name) for name in names} for extra, names in EXTRAS.items()},
         "processor": {"name": _processor(), "architecture": platform.machine(), "features": _features()},
-        "threads": {"cores": os.cpu_count() or 1, "usable": _usable(), **_products()},
+        "threads": {
+            "cores": os.cpu_count() or 1,
+            "usable": usable_cores(),
+            "routines": get_num_threads(),
+            "said_by": said_by(),
+            **_products(),
+        },
     }
 
 
@@ -135,8 +149,10 @@ def _features() -> list[str]:
 
 
 def _threads(threads: dict[str, Any]) -> str:
+    own = f" (as {threads['said_by']} says)" if threads["said_by"] else ""
     limit = f", as {threads['limit']} says" if threads["limit"] else ""
-    return f"up to {threads['products']} in matrix products ({threads['library']}{limit}), 1 in everything else"
+    products = f"up to {threads['products']} in matrix products ({threads['library']}{limit})"
+    return f"up to {threads['routines']} in compiled routines{own}, {products}, 1 in everything else"
 
 
 def _products() -> dict[str, Any]:
@@ -147,12 +163,5 @@ def _products() -> dict[str, Any]:
     for variable in variables:
         text = os.environ.get(variable, "").strip()
         if text.isdecimal() and int(text) > 0:
-            return {"products": min(int(text), _usable()), "library": library, "limit": variable}
-    return {"products": _usable(), "library": library, "limit": None}
-
-
-def _usable() -> int:
-    """Return how many logical cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+            return {"products": min(int(text), usable_cores()), "library": library, "limit": variable}
+    return {"products": usable_cores(), "library": library, "limit": None}
