@@ -1,0 +1,138 @@
+"""Dense convolution: the planes, the schedule and the call of the routine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
+
+from striderule.algorithms.direct.planes import Layout, layout_of, planes_of
+from striderule.algorithms.direct.routine import POINTERS, SIZES, Tile, product_routine, tiles_for
+from striderule.algorithms.windows import convolution as windows
+from striderule.codegen import jit, workers
+from striderule.codegen.target import Target, current
+from striderule.geometry.problem import Convolution
+
+Array = npt.NDArray[Any]
+
+# Positions that a task sweeps for each block of rows: with a chain of terms they stay in the second-level cache.
+SWEEP = 1024
+# Bytes that stay in the second-level cache beside other things.
+NEAR = 1 << 19
+# Tasks to aim for: enough to share evenly between the threads of a common machine, whatever their number.
+TASKS = 32
+# Bytes of planes and sums that are held at a time; a single image may need more.
+WORKSPACE = 1 << 26
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How the work is cut: decided by the problem of one group of one image and the target alone."""
+
+    tile: Tile
+    row_blocks: int
+    tiles: int
+    row_tasks: int
+    column_tasks: int
+
+    @classmethod
+    def of(cls, rows: int, terms: int, span: int, target: Target, itemsize: int) -> Schedule:
+        """Return the schedule with the least predicted time for one term of all sums; of equals the first tile."""
+        lanes = target.lanes(itemsize)
+
+        def tiles_of(tile: Tile) -> tuple[int, int]:
+            return -(-rows // tile.rows), -(-span // (tile.vectors * lanes))
+
+        def time(tile: Tile) -> float:
+            # A multiply-add port takes one vector a cycle; so does the load port, or two weights.
+            return prod(tiles_of(tile)) * max(tile.rows * tile.vectors, tile.vectors + tile.rows / 2 + 1)
+
+        tile = min(tiles_for(target), key=time)
+        row_tiles, column_tiles = tiles_of(tile)
+        tiles = min(column_tiles, max(1, SWEEP // (tile.vectors * lanes)))
+        column_tasks = -(-column_tiles // tiles)
+        row_blocks = -(-row_tiles // min(row_tiles, max(1, TASKS // column_tasks)))
+        if terms * tiles * tile.vectors * target.vector_bytes <= NEAR:
+            # All inputs of a column block stay near, so rows are finished one after the other and weights streamed.
+            row_blocks = 1
+        return cls(tile, row_blocks, tiles, -(-row_tiles // row_blocks), column_tasks)
+
+    def slack(self, span: int, dtype: np.dtype[Any]) -> int:
+        """Return how many elements a tile reads behind the last input: none unless the span is shorter than a tile."""
+        width = self.tile.vectors * current().lanes(dtype.itemsize)
+        return max(0, width - span)
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks one group of one image has."""
+        return self.row_tasks * self.column_tasks
+
+
+def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) -> Array:
+    """out[n, o, j] = sum over c and t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before]."""
+    out = np.empty(problem.output_shape, problem.dtype)
+    layout = layout_of(problem)
+    rows = problem.out_channels // problem.groups
+    schedule = Schedule.of(rows, problem.terms, layout.span, current(), out.itemsize)
+    weights = np.ascontiguousarray(weight, out.dtype)
+    image_bytes = (prod(layout.plane) * len(layout.phases) * problem.in_channels + out[:1].size) * out.itemsize
+    step = max(1, WORKSPACE // image_bytes)
+    for first in range(0, problem.batch, step):
+        images = slice(first, first + step)
+        planes = planes_of(problem, layout, x[images], fill, out.dtype, schedule.slack(layout.span, out.dtype))
+        _product(problem, layout, schedule, planes, weights, out[images])
+    if _pads_zeros(problem, fill) and _has_nan(out) and not np.isfinite(weights).all():
+        # An infinite weight on zero padding has made a NaN, where the definition has no term.
+        return windows.convolution(problem, x, weight, fill)
+    return out
+
+
+def _has_nan(out: Array) -> bool:
+    """Tell whether there may be a NaN, by one sum: infinities of both signs count too."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return bool(np.isnan(out.sum()))
+
+
+def _pads_zeros(problem: Convolution, fill: Any) -> bool:
+    sides = zip(problem.padding, problem.boundary, strict=True)
+    pairs = [(side, word) for pads, words in sides for side, word in zip(pads, words, strict=True)]
+    return fill == 0 and any(side > 0 and word == "constant" for side, word in pairs)
+
+
+def _product(
+    problem: Convolution, layout: Layout, schedule: Schedule, planes: Array, weights: Array, out: Array
+) -> None:
+    """Fill the outputs of some images from their planes."""
+    target = current()
+    groups, rows = problem.groups, problem.out_channels // problem.groups
+    # Where there are no positions between the rows the result is written in place.
+    compact = prod(problem.output_size) == layout.span
+    sums = out if compact else np.empty((*out.shape[:2], layout.span), out.dtype)
+    name = f"product_{out.dtype.name}_{schedule.tile.rows}x{schedule.tile.vectors}"
+    routine = jit.compiled(name, schedule.tile, lambda: product_routine(name, target, out.dtype.name, schedule.tile))
+    values = {
+        "x": planes.ctypes.data,
+        "w": weights.ctypes.data,
+        "y": sums.ctypes.data,
+        "table": layout.table.ctypes.data,
+        "rows": rows,
+        "terms": problem.terms,
+        "span": layout.span,
+        "groups": groups,
+        "x_group": planes[0].size // groups,
+        "w_group": rows * problem.terms,
+        "y_group": rows * layout.span,
+        "row_blocks": schedule.row_blocks,
+        "row_tasks": schedule.row_tasks,
+        "column_tasks": schedule.column_tasks,
+        "tiles": schedule.tiles,
+    }
+    arguments = np.array([values[word] for word in (*POINTERS, *SIZES)], np.int64)
+    workers.run(routine.address, arguments.ctypes.data, out.shape[0] * groups * schedule.tasks)
+    if not compact:
+        strides = (*sums.strides[:2], *(step * sums.itemsize for step in layout.steps))
+        out[...] = as_strided(sums, out.shape, strides, writeable=False)
