@@ -5,7 +5,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import platformdirs
@@ -265,23 +264,38 @@ def test_an_interruption_leaves_nothing_behind(folder, monkeypatch):
     assert listing(folder) == []
 
 
-def test_the_size_is_bounded(folder, monkeypatch):
-    size = len(DATA) + 57
-    monkeypatch.setattr(cache, "LIMIT", 10 * size)
-    keys = [cache.key(str(number)) for number in range(14)]
-    for number, key in enumerate(keys[:10]):
+def on_disk(folder):
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.iterdir())
+
+
+def test_the_files_used_longest_ago_go_first(folder, monkeypatch):
+    size = 8192  # what DATA takes
+    monkeypatch.setattr(cache, "LIMIT", 16 * size)
+    monkeypatch.setattr(cache, "_due", lambda key, size: True)
+    keys = [cache.key(str(number)) for number in range(18)]
+    for number, key in enumerate(keys[:14]):
         cache.write(key, DATA)
         os.utime(file_of(folder, key), (1e9 + number, 1e9 + number))
-    assert len(listing(folder)) == 10
+    assert len(listing(folder)) == 14
     assert cache.read(keys[0]) == DATA  # used: now the youngest
-    for key in keys[10:]:
+    for key in keys[14:]:
         cache.write(key, DATA)
-        assert sum(path.stat().st_size for path in folder.iterdir()) <= cache.LIMIT
+        assert on_disk(folder) == 14 * size
     kept = [number for number, key in enumerate(keys) if cache.read(key)]
-    assert kept == [0, 5, 6, 7, 8, 9, 10, 11, 12, 13]
-    cache.write(KEY, bytes(cache.LIMIT))  # larger than all that may be kept
+    assert kept == [0, *range(5, 18)]
+    cache.write(KEY, bytes(3 * size))  # so large that little else would be kept
     assert cache.read(KEY) is None
-    assert len(listing(folder)) == 10
+    assert len(listing(folder)) == 14
+
+
+def test_the_size_is_bounded(folder, monkeypatch):
+    """Looking through the folder now and then is enough."""
+    monkeypatch.setattr(cache, "LIMIT", 1_000_000)
+    largest = 0
+    for number in range(700):
+        cache.write(cache.key(str(number)), b"x" * 20 * (number % 500))
+        largest = max(largest, on_disk(folder)) if number % 10 == 9 else largest
+    assert 800_000 < largest <= cache.LIMIT
 
 
 def test_only_our_files_are_removed(folder, monkeypatch):
@@ -290,11 +304,11 @@ def test_only_our_files_are_removed(folder, monkeypatch):
     foreign = [folder / "notes.txt", folder / "x.routine", folder / ".part"]
     for path in (abandoned, fresh, *foreign):
         path.write_bytes(DATA)
-    for path in (abandoned, *foreign):
+    for path in (file_of(folder), abandoned, *foreign):
         os.utime(path, (1e9, 1e9))
-    monkeypatch.setattr(cache, "LIMIT", len(DATA) + 57)
-    time.sleep(0.01)
-    cache.write(OTHER, DATA)
+    monkeypatch.setattr(cache, "LIMIT", 10_000)
+    monkeypatch.setattr(cache, "_due", lambda key, size: True)
+    cache.write(OTHER, b"little")
     assert listing(folder) == sorted([f"{OTHER}.routine", fresh.name, *(path.name for path in foreign)])
 
 
@@ -302,11 +316,12 @@ PROGRAM = """
 import sys
 from striderule.codegen import cache
 
-cache.LIMIT = 40_000
-keys = [cache.key(str(number)) for number in range(12)]
+cache.LIMIT = 100_000
+cache._due = lambda key, size: True  # look through the folder at every turn
+keys = [cache.key(str(number)) for number in range(30)]
 whole = {key: key.encode() * 100 for key in keys}
 hits = 0
-for turn in range(40):
+for turn in range(15):
     for key in keys:
         found = cache.read(key)
         assert found is None or found == whole[key], "a torn file was read"
@@ -323,4 +338,4 @@ def test_several_processes_at_once(folder):
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors.decode()
     assert all(name.endswith(".routine") for name in listing(folder))
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 40_000
+    assert on_disk(folder) <= 100_000

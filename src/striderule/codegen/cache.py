@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 LIMIT = 64 * 2**20
-"""How many bytes the files may take together; beyond it those go that have not been used for longest."""
+"""How many bytes the files may take on disk together; before they do, those go that were not used for longest."""
 
 FORMAT = "1"
 """Changes when files or keys come to mean something else."""
@@ -34,6 +34,8 @@ _NAME = re.compile(r"[0-9a-f]{64}\.routine")
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
 # A file that is still being written after so many seconds was left by a process that died.
 _ABANDONED = 3600
+# The least that a file takes on most disks.
+_BLOCK = 4096
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -91,7 +93,7 @@ def write(key: str, data: bytes) -> None:
     """Keep `data` under `key`, if possible."""
     folder = location()
     text = _MAGIC + _digest(key, data) + data
-    if folder is None or len(text) > LIMIT or not _made(folder):
+    if folder is None or len(text) > LIMIT // 8 or not _made(folder):
         return
     part = folder / f".{os.urandom(16).hex()}.part"
     try:
@@ -103,7 +105,8 @@ def write(key: str, data: bytes) -> None:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        _trim(folder)
+        if _due(key, len(text)):
+            _trim(folder)
     except OSError:
         return
 
@@ -156,18 +159,34 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+def _due(key: str, size: int) -> bool:
+    """Return whether to look through the folder after writing `size` bytes, which takes long when it is full.
+
+    Keys are as good as random numbers. For one in sixteen it is done, and for more of them where files are large: on
+    average before a sixteenth of what `_trim` leaves free is filled, so that the limit holds.
+    """
+    return int(key[:8], 16) / 2**32 < max(1 / 16, 16 * _on_disk(size) / (LIMIT // 8))
+
+
+def _on_disk(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
 def _trim(folder: Path) -> None:
-    """Remove the files used longest ago until the rest fits the limit, and what dead processes left half written."""
+    """Remove the files used longest ago, and what dead processes left half written.
+
+    An eighth of the limit is left free for what comes until the next time.
+    """
     kept = []
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):  # another process trims as well, or reads it
                 found = entry.stat(follow_symlinks=False)
                 if _NAME.fullmatch(entry.name):
-                    kept.append((found.st_mtime_ns, found.st_size, entry.path))
+                    kept.append((found.st_mtime_ns, _on_disk(found.st_size), entry.path))
                 elif _PART.fullmatch(entry.name) and found.st_mtime < time.time() - _ABANDONED:
                     Path(entry.path).unlink()
-    excess = sum(size for _, size, _ in kept) - LIMIT
+    excess = sum(size for _, size, _ in kept) - (LIMIT - LIMIT // 8)
     for _, size, path in sorted(kept):
         if excess <= 0:
             break
