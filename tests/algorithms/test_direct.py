@@ -13,7 +13,7 @@ from striderule.algorithms.direct.routine import CHAIN, Tile, product_routine, t
 from striderule.algorithms.reference import convolution as reference
 from striderule.algorithms.windows import convolution as windows
 from striderule.codegen import jit, target
-from striderule.errors import InvalidArgument
+from striderule.errors import CompilerMissing, InvalidArgument
 from striderule.geometry.problem import Convolution
 
 TARGETS = target.available()
@@ -147,6 +147,30 @@ def test_the_same_bits_for_any_batch_and_memory_order(machine):
     last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     assert (result(last) == together).all()
     assert (result(x[::-1])[::-1] == together).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 5), (2, 0, 5), (2, 2, 5)])
+def test_nothing_to_sum(shape):
+    weight = np.ones((0 if shape == (2, 2, 5) else 3, shape[1], 3))
+    problem = Convolution.from_shapes(shape, weight.shape, dtype="float64")
+    result = direct.convolution(problem, np.ones(shape), weight, 0)
+    assert result.shape == problem.output_shape
+    assert not result.any()
+
+
+def test_without_a_compiler_numpy_computes_with_one_warning(monkeypatch):
+    def fails(*_):
+        raise CompilerMissing("no compiler today")
+
+    monkeypatch.setattr(direct.jit, "compiled", fails)
+    direct._warn_once.cache_clear()
+    rng = np.random.default_rng(11)
+    problem = Convolution.from_shapes((1, 3, 8, 8), (4, 3, 3, 3))
+    x, weight = operands(problem, rng)
+    with pytest.warns(RuntimeWarning, match="no compiler today"):
+        result = direct.convolution(problem, x, weight, 0)
+    assert (result == windows.convolution(problem, x, weight, 0)).all()
+    direct.convolution(problem, x, weight, 0)  # warnings are errors here: there is no second one
 
 
 def test_large_batches_are_cut_to_the_workspace(machine, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -15,6 +17,7 @@ from striderule.algorithms.direct.routine import POINTERS, SIZES, Tile, product_
 from striderule.algorithms.windows import convolution as windows
 from striderule.codegen import jit, workers
 from striderule.codegen.target import Target, current
+from striderule.errors import CompilationFailed
 from striderule.geometry.problem import Convolution
 
 Array = npt.NDArray[Any]
@@ -61,11 +64,6 @@ class Schedule:
             row_blocks = 1
         return cls(tile, row_blocks, tiles, -(-row_tiles // row_blocks), column_tasks)
 
-    def slack(self, span: int, dtype: np.dtype[Any]) -> int:
-        """Return how many elements a tile reads behind the last input: none unless the span is shorter than a tile."""
-        width = self.tile.vectors * current().lanes(dtype.itemsize)
-        return max(0, width - span)
-
     @property
     def tasks(self) -> int:
         """How many tasks one group of one image has."""
@@ -73,22 +71,56 @@ class Schedule:
 
 
 def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) -> Array:
-    """out[n, o, j] = sum over c and t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before]."""
+    """out[n, o, j] = sum over c and t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before].
+
+    Gives way to `windows`, with one warning, where no code can be made.
+    """
     out = np.empty(problem.output_shape, problem.dtype)
+    if out.size == 0 or problem.terms == 0:
+        out[...] = 0
+        return out
     layout = layout_of(problem)
-    rows = problem.out_channels // problem.groups
-    schedule = Schedule.of(rows, problem.terms, layout.span, current(), out.itemsize)
     weights = np.ascontiguousarray(weight, out.dtype)
-    image_bytes = (prod(layout.plane) * len(layout.phases) * problem.in_channels + out[:1].size) * out.itemsize
+    try:
+        plan = _prepared(problem, layout, out.dtype)
+    except CompilationFailed as failure:
+        _warn_once(str(failure))
+        return windows.convolution(problem, x, weight, fill)
+    image_bytes = (layout.pitch * problem.in_channels + out[0].size) * out.itemsize
     step = max(1, WORKSPACE // image_bytes)
     for first in range(0, problem.batch, step):
         images = slice(first, first + step)
-        planes = planes_of(problem, layout, x[images], fill, out.dtype, schedule.slack(layout.span, out.dtype))
-        _product(problem, layout, schedule, planes, weights, out[images])
+        planes = planes_of(problem, layout, x[images], fill, out.dtype, plan.slack)
+        _product(problem, layout, plan, planes, weights, out[images])
     if _pads_zeros(problem, fill) and _has_nan(out) and not np.isfinite(weights).all():
         # An infinite weight on zero padding has made a NaN, where the definition has no term.
         return windows.convolution(problem, x, weight, fill)
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The routine and the schedule of a problem; `slack` elements behind the input may be read."""
+
+    routine: jit.Routine
+    schedule: Schedule
+    slack: int
+
+
+def _prepared(problem: Convolution, layout: Layout, dtype: np.dtype[Any]) -> Prepared:
+    """Return the routine, made and loaded if it is new."""
+    target = current()
+    rows = problem.out_channels // problem.groups
+    schedule = Schedule.of(rows, problem.terms, layout.span, target, dtype.itemsize)
+    tile = schedule.tile
+    name = f"product_{dtype.name}_{tile.rows}x{tile.vectors}"
+    routine = jit.compiled(name, tile, lambda: product_routine(name, target, dtype.name, tile), target)
+    return Prepared(routine, schedule, max(0, tile.vectors * target.lanes(dtype.itemsize) - layout.span))
+
+
+@cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(f"no machine code can be made, so NumPy computes instead: {reason}", RuntimeWarning, stacklevel=6)
 
 
 def _has_nan(out: Array) -> bool:
@@ -103,17 +135,12 @@ def _pads_zeros(problem: Convolution, fill: Any) -> bool:
     return fill == 0 and any(side > 0 and word == "constant" for side, word in pairs)
 
 
-def _product(
-    problem: Convolution, layout: Layout, schedule: Schedule, planes: Array, weights: Array, out: Array
-) -> None:
+def _product(problem: Convolution, layout: Layout, plan: Prepared, planes: Array, weights: Array, out: Array) -> None:
     """Fill the outputs of some images from their planes."""
-    target = current()
-    groups, rows = problem.groups, problem.out_channels // problem.groups
+    groups, rows, schedule = problem.groups, problem.out_channels // problem.groups, plan.schedule
     # Where there are no positions between the rows the result is written in place.
     compact = prod(problem.output_size) == layout.span
     sums = out if compact else np.empty((*out.shape[:2], layout.span), out.dtype)
-    name = f"product_{out.dtype.name}_{schedule.tile.rows}x{schedule.tile.vectors}"
-    routine = jit.compiled(name, schedule.tile, lambda: product_routine(name, target, out.dtype.name, schedule.tile))
     values = {
         "x": planes.ctypes.data,
         "w": weights.ctypes.data,
@@ -132,7 +159,7 @@ def _product(
         "tiles": schedule.tiles,
     }
     arguments = np.array([values[word] for word in (*POINTERS, *SIZES)], np.int64)
-    workers.run(routine.address, arguments.ctypes.data, out.shape[0] * groups * schedule.tasks)
+    workers.run(plan.routine.address, arguments.ctypes.data, out.shape[0] * groups * schedule.tasks)
     if not compact:
         strides = (*sums.strides[:2], *(step * sums.itemsize for step in layout.steps))
         out[...] = as_strided(sums, out.shape, strides, writeable=False)

@@ -51,7 +51,7 @@ def _pitch(size: int) -> int:
     return 16 * (lines + 1 - lines % 2)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def layout_of(problem: Convolution) -> Layout:
     """Return the layout for a problem; the table runs over the channels of one group."""
     stride, dilation = problem.stride, problem.dilation
