@@ -86,7 +86,7 @@ def test_one_task_or_one_thread_stays_on_the_calling_thread(settings):
     assert counted(1) == [1]
     assert settings.pool is None
     assert counted(100, threads=1) == [1] * 100
-    assert settings.pool.helpers == 0
+    assert settings.pool._threads == []
 
 
 def test_the_workers_compute_in_the_caller_s_floating_point_mode():
@@ -152,6 +152,17 @@ def test_callers_share_the_threads():
     assert inside == [threading.get_ident()] * 20
 
 
+def test_idle_workers_spin_only_where_each_has_a_core(settings, monkeypatch):
+    settings.pool = None
+    monkeypatch.setattr(workers, "usable_cores", lambda: 3)
+    for threads, spinning in ((1, True), (3, True), (4, False), (2, True)):
+        counted(8, threads)
+        spins = ctypes.c_int64.from_address(settings.pool._block + region.SPINS).value
+        assert (spins > 0) == spinning
+        assert spins in (0, settings.pool._spins)
+    settings.pool.stop()
+
+
 @linux
 def test_idle_workers_use_no_processor_time():
     assert met(3)
@@ -201,7 +212,7 @@ def check_pool(sleep, system):
     """Use a pool of its own that sleeps in the given way, awake and from sleep, and stop it."""
     on = target.current()
     processor = "arm" if on.name == "neon" else "x86"
-    pool = Pool(Native(processor, sleep, lambda name, text: jit.load(name, text, on).address), system)
+    pool = Pool(Native(processor, sleep, lambda name, text: jit.load(name, text, on).address), system, 2)
     for pause in [0] * 20 + [0.003] * 5:
         time.sleep(pause)
         begun = words(0, 2)

@@ -47,24 +47,30 @@ def _function(addresses: dict[str, int | None], name: str, *kinds: Any) -> Any:
 
 
 class Pool:
-    """The workers of one process, and the block of memory that they share with their callers."""
+    """The workers of one process, and the block of memory that they share with their callers.
 
-    def __init__(self, native: Native, system: dict[str, int]) -> None:
+    `system` holds the addresses of the system's functions (see `system_calls`), `cores` is how many threads can run.
+    """
+
+    def __init__(self, native: Native, system: dict[str, int], cores: int) -> None:
         self._native = native
         self._memory = ctypes.create_string_buffer(region.SIZE + _LINE)
+        # Never given back: a process that is interrupted while it ends may leave a worker behind that still looks here.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
         self._block = -(-ctypes.addressof(self._memory) // _LINE) * _LINE
         self._write(region.REST, system["rest"])
         self._write(region.ROUSE, system["rouse"])
-        self._write(region.SPINS, self._spins())
+        self._cores = cores
+        self._spins = self._measured()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._full = False
-        self.helpers = 0
+        self._wished = -1
 
     def dispatch(self, address: int, args: Any, tasks: int, helpers: int) -> None:
         """Run the tasks on this thread and on up to `helpers` workers; return when all are done."""
-        if helpers > self.helpers and not self._full:
-            self._grow(helpers)
+        if helpers != self._wished:
+            self._prepare(helpers)
         self._native.dispatch(self._block, address, args, tasks, helpers)
 
     def stop(self) -> None:
@@ -77,8 +83,11 @@ class Pool:
                     thread.join()
             self._threads.clear()
 
-    def _grow(self, helpers: int) -> None:
+    def _prepare(self, helpers: int) -> None:
+        """Have as many workers, if they can be had; they stay when fewer are wished for."""
         with self._lock:
+            # Where threads take turns on a core, one that spins keeps another from working.
+            self._write(region.SPINS, self._spins if helpers < self._cores else 0)
             while len(self._threads) < helpers and not self._full:
                 try:
                     name = f"striderule-{len(self._threads) + 1}"
@@ -87,7 +96,7 @@ class Pool:
                     thread.start()
                 except RuntimeError:  # the system has no more threads, or the interpreter is going: make do
                     self._full = True
-            self.helpers = len(self._threads)
+            self._wished = helpers
 
     def _serve(self) -> None:
         if hasattr(signal, "pthread_sigmask"):  # signals are the business of threads that Python can interrupt
@@ -95,7 +104,7 @@ class Pool:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - own)
         self._native.serve(self._block)
 
-    def _spins(self) -> int:
+    def _measured(self) -> int:
         """Return how often a worker may look in SPIN_NANOSECONDS. The length of a pause differs widely by processor."""
         count, best = 500, float("inf")
         for _ in range(5):

@@ -47,7 +47,9 @@ def set_num_threads(n: int) -> None:
 
     Notes
     -----
-    Results do not depend on it, to the last bit. The threads of NumPy's matrix products are NumPy's own business.
+    Results do not depend on it, to the last bit. Calls from several Python threads share: one that begins while n
+    others compute takes n threads fewer, at least its own. Worker processes of joblib and Dask set
+    ``OMP_NUM_THREADS``, which is heeded. The threads of NumPy's matrix products are NumPy's own business.
 
     Examples
     --------
@@ -168,7 +170,7 @@ def _make_pool() -> Pool | None:
             return _state.pool
         try:
             sleep, functions = system_calls()
-            _state.pool = Pool(_native(sleep), functions)
+            _state.pool = Pool(_native(sleep), functions, usable_cores())
         except CompilerMissing:
             _state.without = True  # whoever made a routine without a compiler knows
         except (CompilationFailed, OSError, AttributeError) as error:
