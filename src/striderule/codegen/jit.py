@@ -25,7 +25,7 @@ from striderule.codegen import cache
 from striderule.codegen.target import Target, available, current
 from striderule.errors import CompilationFailed, CompilerMissing
 
-PASSES = ("sroa", "simplify_cfg", "instruction_combine", "new_gvn")
+PASSES = ("sroa", "simplify_cfg", "instruction_combine")
 """The passes before translation, in llvmlite's names. Routines come with their vectors and unrolled loops written out,
 so that the vectorisers and unrollers of LLVM, which take long and undo register tiles, are left out."""
 
