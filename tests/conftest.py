@@ -1,7 +1,22 @@
 """Settings of all tests."""
 
+import os
+
+import pytest
 from hypothesis import settings
 
 # A busy machine is no failure.
 settings.register_profile("striderule", deadline=None)
 settings.load_profile("striderule")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory):
+    """Keep machine code apart from the user's own, also in the processes that tests start."""
+    before = os.environ.get("STRIDERULE_CACHE_DIR")
+    os.environ["STRIDERULE_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache") / "routines")
+    yield
+    if before is None:
+        del os.environ["STRIDERULE_CACHE_DIR"]
+    else:
+        os.environ["STRIDERULE_CACHE_DIR"] = before
