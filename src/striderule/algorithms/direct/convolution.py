@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
+from striderule.algorithms import memory
 from striderule.algorithms.direct.planes import Layout, layout_of, planes_of
 from striderule.algorithms.direct.routine import POINTERS, SIZES, Tile, product_routine, tiles_for
 from striderule.algorithms.windows import convolution as windows
@@ -75,7 +76,7 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
 
     Gives way to `windows`, with one warning, where no code can be made.
     """
-    out = np.empty(problem.output_shape, problem.dtype)
+    out = memory.empty(problem.output_shape, problem.dtype)
     if out.size == 0 or problem.terms == 0:
         out[...] = 0
         return out
@@ -140,7 +141,8 @@ def _product(problem: Convolution, layout: Layout, plan: Prepared, planes: Array
     groups, rows, schedule = problem.groups, problem.out_channels // problem.groups, plan.schedule
     # Where there are no positions between the rows the result is written in place.
     compact = prod(problem.output_size) == layout.span
-    sums = out if compact else np.empty((*out.shape[:2], layout.span), out.dtype)
+    lead = out.shape[:2]
+    sums = out if compact else memory.scratch("sums", prod(lead) * layout.span, out.dtype).reshape(*lead, -1)
     values = {
         "x": planes.ctypes.data,
         "w": weights.ctypes.data,

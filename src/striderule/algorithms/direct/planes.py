@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms import memory
 from striderule.algorithms.windows.extend import extend
 from striderule.geometry.problem import Convolution
 
@@ -87,7 +88,7 @@ def planes_of(
     padded = extend(images, problem.padding, problem.boundary, fill, dtype)
     size = prod(layout.plane)
     count = padded.shape[0] * padded.shape[1] * layout.pitch
-    result = np.empty(count + slack, dtype)[:count].reshape(*padded.shape[:2], layout.pitch)
+    result = memory.scratch("planes", count + slack, dtype)[:count].reshape(*padded.shape[:2], layout.pitch)
     result[..., len(layout.phases) * size :] = 0
     for number, phase in enumerate(layout.phases):
         part = padded[

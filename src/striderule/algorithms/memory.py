@@ -1,0 +1,111 @@
+"""Memory that is used again: a fresh page costs more than many a filter spends on it.
+
+`empty` makes results. When the last view of one is gone its memory waits for the next; what waits is bounded. `scratch`
+lends a thread room for the time of a computation.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+# Smaller arrays come from NumPy, whose own allocator keeps their pages.
+LEAST = 1 << 16
+# Bytes that may wait to be used again, in all and for each thread's room.
+MOST = 1 << 26
+ALIGNMENT = 64
+
+
+class _Waiting:
+    """Pieces of memory that nobody uses, by size."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pieces: dict[int, list[Array]] = {}
+        self._bytes = 0
+
+    def take(self, size: int) -> Array | None:
+        """Return a piece of exactly `size` bytes, or None."""
+        with self._lock:
+            pieces = self._pieces.get(size)
+            if not pieces:
+                return None
+            self._bytes -= size
+            return pieces.pop()
+
+    def give(self, piece: Array) -> None:
+        """Keep a piece for the next taker; drop others, or it, where there is too much."""
+        # Not waiting for the lock: garbage collection may call this while `take` or `give` holds it.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if piece.nbytes > MOST:
+                return
+            while self._bytes + piece.nbytes > MOST:
+                size = next(size for size, pieces in self._pieces.items() if pieces)
+                self._pieces[size].pop()
+                self._bytes -= size
+            self._pieces.setdefault(piece.nbytes, []).append(piece)
+            self._bytes += piece.nbytes
+        finally:
+            self._lock.release()
+
+
+_waiting = _Waiting()
+
+
+def _rounded(size: int) -> int:
+    """Return the size of the piece for `size` bytes: an eighth of a power of two, so that sizes meet again."""
+    step = max(1 << (size.bit_length() - 4), ALIGNMENT)
+    return -(-size // step) * step
+
+
+def empty(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Return an uninitialised array like ``numpy.empty``, aligned to 64 bytes and maybe of memory used before.
+
+    >>> empty((2, 3), "float32").shape
+    (2, 3)
+    """
+    kind = np.dtype(dtype)
+    size = prod(shape) * kind.itemsize
+    if size < LEAST:
+        return np.empty(shape, kind)
+    whole = _rounded(size)
+    piece = _waiting.take(whole)
+    if piece is None:
+        room = np.empty(whole + ALIGNMENT, np.uint8)
+        start = -room.ctypes.data % ALIGNMENT
+        piece = room[start : start + whole]
+    # Views of an array keep the array that owns the memory, not those between; a buffer keeps the very object that gave
+    # it. So all views of the result keep the memory view below it, and that keeps the lease.
+    lease = piece[:size]
+    weakref.finalize(lease, _waiting.give, piece).atexit = False  # type: ignore[misc]  # the stub forgets the setter
+    return np.frombuffer(lease.data, kind).reshape(shape)
+
+
+_rooms = threading.local()
+
+
+def scratch(name: str, count: int, dtype: npt.DTypeLike) -> Array:
+    """Return room for `count` elements, uninitialised, that this thread may use until it asks for `name` again."""
+    kind = np.dtype(dtype)
+    size = count * kind.itemsize
+    if size > MOST:
+        return np.empty(count, kind)
+    room = getattr(_rooms, name, None)
+    if room is None or room.nbytes < size:
+        room = np.empty(_rounded(size) + ALIGNMENT, np.uint8)
+        setattr(_rooms, name, room)
+    start = -room.ctypes.data % ALIGNMENT
+    if room.nbytes - start < size:  # only where alignment took what rounding had left
+        return np.empty(count, kind)
+    part: Array = room[start : start + size].view(kind)
+    return part

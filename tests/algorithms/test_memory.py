@@ -1,0 +1,94 @@
+"""Memory that is used again: never while someone can still see it, and never too much of it."""
+
+import gc
+import threading
+
+import numpy as np
+
+from striderule.algorithms import memory
+
+
+def place(array):
+    return array.ctypes.data
+
+
+def test_memory_of_a_result_that_is_gone_is_used_again():
+    first = memory.empty((300, 1000), np.float32)
+    where = place(first)
+    assert where % 64 == 0
+    del first
+    gc.collect()
+    again = memory.empty((1000, 300), np.float32)
+    assert place(again) == where
+
+
+def test_memory_is_kept_while_any_view_lives():
+    """A view, a view of a view, a reshaped and a transposed one: each keeps the memory by itself."""
+    for view in (
+        lambda x: x[5:],
+        lambda x: x[::2].T[3:],
+        lambda x: x.reshape(-1)[7:9],
+        lambda x: memoryview(x),
+        lambda x: np.asarray(x).view(np.int32),
+    ):
+        whole = memory.empty((333, 1000), np.float32)
+        whole[...] = 7
+        kept, where = view(whole), place(whole)
+        del whole
+        gc.collect()
+        others = [memory.empty((333, 1000), np.float32) for _ in range(3)]
+        for other in others:
+            other[...] = 1
+        assert all(place(other) != where for other in others)
+        assert (np.asarray(kept).view(np.float32) == 7).all()
+        del kept
+
+
+def test_results_are_ordinary_arrays():
+    x = memory.empty((64, 64, 64), np.float64)
+    assert type(x) is np.ndarray
+    assert type(x[1:]) is np.ndarray
+    assert x.flags.writeable
+    assert x.flags.c_contiguous
+    assert type(x + 1) is np.ndarray
+
+
+def test_what_waits_is_bounded(monkeypatch):
+    monkeypatch.setattr(memory, "MOST", 1 << 20)
+    waiting = memory._Waiting()
+    for size in (1 << 19, 1 << 18, 1 << 18, 1 << 20, 1 << 21, 1 << 17):
+        waiting.give(np.empty(size, np.uint8))
+        held = sum(piece.nbytes for pieces in waiting._pieces.values() for piece in pieces)
+        assert held == waiting._bytes <= 1 << 20
+    assert waiting.take(1 << 17) is not None
+    assert waiting.take(1 << 17) is None
+
+
+def test_scratch_is_each_threads_own_and_bounded():
+    mine = memory.scratch("test", 1000, np.float32)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(place(memory.scratch("test", 1000, np.float32))))
+    thread.start()
+    thread.join()
+    assert found[0] != place(mine)
+    assert place(memory.scratch("test", 900, np.float32)) == place(mine)
+    assert memory.scratch("test", memory.MOST, np.float64).size == memory.MOST
+
+
+def test_many_threads_never_share_a_result():
+    """Each writes its number, waits a little, and finds it again."""
+    wrong = []
+
+    def work(number):
+        for turn in range(200):
+            x = memory.empty((100, 500), np.int64)
+            x[...] = number * 1000 + turn
+            if not (x == number * 1000 + turn).all():
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
