@@ -52,6 +52,7 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule.functional.adaptive_pooling import adaptive_max_pool1d as adaptive_max_pool1d
     from striderule.functional.adaptive_pooling import adaptive_max_pool2d as adaptive_max_pool2d
     from striderule.functional.adaptive_pooling import adaptive_max_pool3d as adaptive_max_pool3d
+    from striderule.functional.compiled import compile as compile  # noqa: A004 - the name that users know
     from striderule.functional.convolution import conv as conv
     from striderule.functional.convolution import conv1d as conv1d
     from striderule.functional.convolution import conv2d as conv2d
@@ -76,6 +77,8 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule.functional.normalization import batch_norm as batch_norm
     from striderule.functional.normalization import local_response_norm as local_response_norm
     from striderule.functional.padding import pad as pad
+    from striderule.functional.planned import Array as Array
+    from striderule.functional.planned import explain as explain
     from striderule.functional.pooling import avg_pool1d as avg_pool1d
     from striderule.functional.pooling import avg_pool2d as avg_pool2d
     from striderule.functional.pooling import avg_pool3d as avg_pool3d
@@ -104,6 +107,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softmin", "softplus",
         "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
     ),
+    "functional.compiled": ("compile",),
     "functional.convolution": ("conv", "conv1d", "conv2d", "conv3d"),
     "functional.depthwise": (
         "depthwise_conv1d", "depthwise_conv2d", "depthwise_conv3d", "depthwise_separable_conv2d", "pointwise_conv2d",
@@ -112,6 +116,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "functional.local": ("locally_connected1d", "locally_connected2d", "locally_connected3d", "tiled_conv2d"),
     "functional.normalization": ("batch_norm", "local_response_norm"),
     "functional.padding": ("pad",),
+    "functional.planned": ("Array", "explain"),
     "functional.pooling": ("avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"),
     "functional.adaptive_pooling": (
         "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",

@@ -8,8 +8,8 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 import striderule as sr
+from striderule.algorithms import table
 from striderule.errors import InvalidArgument, InvalidType, StrideruleError
-from striderule.functional import layers
 
 X, W, W_TRANSPOSED = np.ones((1, 4, 5, 5)), np.ones((2, 4, 3, 3)), np.ones((4, 2, 3, 3))
 GIANT = as_strided(np.zeros(1), (1, 1, 2**30, 2**29), (0, 0, 0, 0))
@@ -285,7 +285,7 @@ def test_nothing_is_computed_before_a_refusal(monkeypatch):
             setattr(module, operation, lambda *args: pytest.fail("it was computed"))
         return module
 
-    monkeypatch.setattr(layers.table, "family", family)
+    monkeypatch.setattr(table, "family", family)
     for call, message in ARGUMENTS:
         with pytest.raises(InvalidArgument, match=message):
             call()

@@ -9,6 +9,7 @@ import typer
 from striderule._version import __version__
 from striderule.cli.configuration import config_command
 from striderule.cli.errors import Commands
+from striderule.cli.explaining import explain_command
 from striderule.cli.filtering import filter_command
 from striderule.cli.kernels import kernel_command
 from striderule.cli.shapes import shape_command
@@ -41,5 +42,6 @@ def striderule(
 app.command("filter")(filter_command)
 app.command("shape")(shape_command)
 app.command("kernel")(kernel_command)
+app.command("explain")(explain_command)
 app.command("tour")(tour_command)
 app.command("config")(config_command)

@@ -18,7 +18,18 @@ from striderule.figures.animation import animate
 from striderule.figures.maps import feature_maps
 from striderule.figures.pictures import image, kernel
 from striderule.figures.receptive import receptive_field
+from striderule.figures.roofline import roofline
 from striderule.figures.shapes import geometry
 from striderule.figures.steps import window
 
-__all__ = ["activation", "animate", "feature_maps", "geometry", "image", "kernel", "receptive_field", "window"]
+__all__ = [
+    "activation",
+    "animate",
+    "feature_maps",
+    "geometry",
+    "image",
+    "kernel",
+    "receptive_field",
+    "roofline",
+    "window",
+]

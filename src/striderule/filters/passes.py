@@ -91,7 +91,7 @@ def apply(operator: Operator) -> Array:
     x = working(request)
     if request.missing is None and request.fill is not None:
         return operator(x, request.fill)
-    gaps = np.zeros(x.shape, bool) if request.missing is None else request.missing
+    gaps = np.zeros_like(x, bool) if request.missing is None else request.missing
     outside, outside_gap = (0, 1.0) if request.fill is None else (request.fill, 0.0)
     magnitudes = operator if operator.plain else operator.magnitudes()
     pixels = np.where(gaps, x.dtype.type(0), x)

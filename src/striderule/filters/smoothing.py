@@ -120,7 +120,7 @@ def box(
     request = request.settle(request.image.dtype)
     # Sums first and one division last, so that means of integers are exact until they are rounded.
     sums = apply(Operator.separable(request, [np.ones(length) for length in sizes]))
-    return request.finish(np.asarray(sums / sums.real.dtype.type(math.prod(sizes))))
+    return request.finish(np.asanyarray(sums / sums.real.dtype.type(math.prod(sizes))))
 
 
 def mean(image: Any, size: int | Sequence[int], **keywords: Any) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
+from striderule.functional.standin import StandIn
 
 Array = npt.NDArray[Any]
 Overflow = Literal["saturate", "wrap", "refuse"]
@@ -33,6 +34,7 @@ _WAYS_OUT = {
     "pandas": "pass x.to_numpy()",
     "zarr": "read the part you need: x[...]",
     "h5py": "read the part you need: x[...]",
+    "striderule": "striderule.Array stands for an array only in striderule.explain and striderule.compile",
 }
 
 
@@ -91,7 +93,7 @@ def array(value: Any, argument: str) -> Array:
     """
     _refuse_foreign(value, argument)
     try:
-        result = np.asarray(value)
+        result = value if isinstance(value, StandIn) else np.asarray(value)
     except ValueError:
         raise InvalidArgument(f"{argument} must be rectangular: its nested lists have different lengths") from None
     dtype = result.dtype
@@ -252,7 +254,7 @@ def cast(result: Array, dtype: np.dtype[Any], overflow: Overflow = "saturate") -
         return result
     if result.dtype.kind == "c" and dtype.kind != "c":
         raise InvalidArgument(f"dtype={dtype} would lose the imaginary part; take .real or abs() of the result instead")
-    if dtype.kind not in "biu":
+    if dtype.kind not in "biu" or isinstance(result, StandIn):
         with np.errstate(over="ignore"):
             return result.astype(dtype)
     if result.dtype.kind == "f":

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.functional.door import accepts_input, array, check_out, dtype_word, finish, overflow_word
 from striderule.functional.names import IMAGE_NAMES, answers
@@ -22,6 +21,8 @@ from striderule.functional.pixels import (
     kernel_array,
     mask_array,
 )
+from striderule.functional.planned import perform, plan_for
+from striderule.functional.standin import StandIn, stand_in
 from striderule.geometry.arguments import per_axis
 from striderule.geometry.imaging import (
     axis_number,
@@ -33,7 +34,7 @@ from striderule.geometry.imaging import (
 )
 from striderule.geometry.padding import Sides, Words, parse_boundary
 from striderule.geometry.problem import Convolution
-from striderule.planning import algorithm_word, choose, precision_word
+from striderule.planning import algorithm_word, precision_word
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -292,7 +293,10 @@ class _Slide:
                     self._real(pixels.real, taps.imag, fill.real, work)
                     + self._real(pixels.imag, taps.real, fill.imag, work),
                 )
-        result = np.empty(parts[0].shape, np.result_type(work, np.complex64))
+        dtype = np.result_type(work, np.complex64)
+        if isinstance(parts[0], StandIn):
+            return stand_in(parts[0].shape, dtype)
+        result = np.empty(parts[0].shape, dtype)
         result.real, result.imag = parts
         return result
 
@@ -313,8 +317,10 @@ class _Slide:
             zero_taps="skip",
             dtype=work.name,
         )
-        plan = choose(problem, self.words.precision, self.words.algorithm)
-        result: Array = table.family("stencil", plan.algorithm).stencil(problem, planes, taps, fill)
+        plan = plan_for(problem, self.words.precision, self.words.algorithm)
+        operands = (problem, planes, taps, fill)
+        where = {"shape": (*planes.shape[:-rank], *self.output_size), "dtypes": (work,)}
+        result: Array = perform(plan, "stencil", "stencil", *operands, **where)
         return np.moveaxis(result, last, self.axes)
 
 

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from striderule.algorithms import table
 from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
 from striderule.functional import door
 from striderule.functional.door import Array
-from striderule.planning import Plan, choose
+from striderule.functional.planned import perform, plan_for
+from striderule.functional.standin import StandIn, stand_in
+from striderule.planning import Plan
 
 _LAST = {"NWC": 1, "NHWC": 2, "NDHWC": 3}
 _FIRST = {"NCW": 1, "NCHW": 2, "NCDHW": 3}
@@ -263,8 +264,11 @@ class Prepared:
 
     def compute(self) -> Array:
         """Run the chosen algorithm and apply the epilogue."""
-        algorithm = table.family("convolution", self.plan.algorithm)
-        return self.epilogue.apply(getattr(algorithm, self.operation)(self.problem, *self.operands), self.axes)
+        where = {"shape": self.problem.output_shape, "dtypes": (self.epilogue.types.arithmetic,)}
+        sums = perform(self.plan, "convolution", self.operation, self.problem, *self.operands, **where)
+        if isinstance(sums, StandIn):
+            return stand_in(self.shape, self.epilogue.dtype)
+        return self.epilogue.apply(sums, self.axes)
 
 
 def prepare(
@@ -299,7 +303,7 @@ def prepare(
     problem = kind.problem(image.shape, weight.shape, **words, dtype=str(types.arithmetic))
     inputs = [x, weight] if bias is None else [x, weight, bias]
     bias = bias_of(bias, problem, prefix + "bias")
-    plan = choose(problem, precision, algorithm)
+    plan = plan_for(problem, precision, algorithm)
     words = {"bias": bias, "residual": residual, "activation": activation, "out": out, "prefix": prefix}
     epilogue = Epilogue.of(types, axes, problem.output_shape, inputs, **words)
     if door.is_integer(types.arithmetic):

@@ -55,7 +55,7 @@ def normalized(
     outside = 0 if fill is None else fill
     if missing is None and not outside_missing:
         return slide(image, taps, outside, work)
-    gaps = np.zeros(image.shape, bool) if missing is None else missing
+    gaps = np.zeros_like(image, bool) if missing is None else missing
     pixels = image if missing is None else np.where(missing, image.dtype.type(0), image)
     magnitudes = np.abs(taps)
     plain = taps.dtype.kind != "c" and bool((taps >= 0).all())

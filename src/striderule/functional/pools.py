@@ -6,13 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from striderule.algorithms import table
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional import door
 from striderule.functional.door import Array
 from striderule.functional.layers import Axes, spatial_words
+from striderule.functional.planned import perform, plan_for
 from striderule.geometry.pooling import AdaptivePooling, Pooling, flag
-from striderule.planning import choose
 
 
 class Problem(Protocol):
@@ -40,9 +39,10 @@ def opened(name: str, x: Any, rank: int, *, ordered: bool = False) -> tuple[Arra
     return value, axes.canonical(value), axes
 
 
-def algorithm_of(problem: Problem, algorithm: Any) -> Any:
-    """Return the module of pooling functions of the algorithm planned for the problem."""
-    return table.family("pooling", choose(problem, None, algorithm).algorithm)
+def compute(function: str, problem: Problem, algorithm: Any, image: Array, *rest: Any, dtypes: tuple[Any, ...]) -> Any:
+    """Run a pooling function of the algorithm planned for the problem; `dtypes` are those of its results."""
+    plan = plan_for(problem, None, algorithm, image.dtype)
+    return perform(plan, "pooling", function, problem, image, *rest, shape=problem.output_shape, dtypes=dtypes)
 
 
 def _outs(out: Any, pair: bool) -> tuple[Any, Any]:
@@ -73,7 +73,8 @@ def largest(
     door.check_out(out_indices, shape, np.dtype(np.int64), [x])
     if out_values is not None and out_indices is not None and np.may_share_memory(out_values, out_indices):
         raise InvalidArgument("out holds the same memory for values and indices; pass two arrays")
-    values, indices = getattr(algorithm_of(problem, algorithm), function)(problem, image, *more, pair)
+    dtypes = (x.dtype, np.dtype(np.int64))
+    values, indices = compute(function, problem, algorithm, image, *more, pair, dtypes=dtypes)
     result = door.finish(axes.restore(values), x.dtype, out=out_values)
     return (result, door.finish(axes.restore(indices), indices.dtype, out=out_indices)) if pair else result
 
@@ -95,5 +96,5 @@ def averaged(
         raise InvalidArgument(f"dtype={final} would lose the imaginary part; take .real or abs() of the result instead")
     door.check_out(out, problem.output_shape[axes.missing :], final, [x])
     work = np.dtype(np.float64) if door.is_integer(final) else door.arithmetic_of(final)
-    result = getattr(algorithm_of(problem, algorithm), function)(problem, image, work)
+    result = compute(function, problem, algorithm, image, work, dtypes=(work,))
     return door.finish(axes.restore(result), final, out=out)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.functional import door, layers
 from striderule.functional.door import Array
+from striderule.functional.planned import perform, plan_for
 from striderule.geometry.arguments import is_sequence, per_axis
 from striderule.geometry.problem import Unfold
-from striderule.planning import choose
 
 
 def _spatial_rank(x: Array, kernel_size: Any) -> int:
@@ -89,8 +88,9 @@ def unfold(
     problem = Unfold.from_shape(image.shape, kernel_size, **words)
     shape = problem.columns_shape[axes.missing :]
     door.check_out(out, shape, x.dtype, [x])
-    plan = choose(problem, algorithm=algorithm)
-    columns = table.family("convolution", plan.algorithm).unfold(problem, image, value)
+    plan = plan_for(problem, algorithm=algorithm, dtype=x.dtype)
+    where = {"shape": problem.columns_shape, "dtypes": (x.dtype,)}
+    columns = perform(plan, "convolution", "unfold", problem, image, value, **where)
     return door.finish(columns.reshape(shape), x.dtype, out=out)
 
 
@@ -172,7 +172,8 @@ def fold(
     door.check_out(out, shape, types.result, [x])
     if door.is_integer(types.arithmetic):
         layers.integer_bound(columns, door.array([1] * prod(taps), "taps"), (0,), (), [])
-    plan = choose(problem, algorithm=algorithm)
+    plan = plan_for(problem, algorithm=algorithm, dtype=types.arithmetic)
     wide = columns.astype(types.arithmetic, copy=False)
-    result = table.family("convolution", plan.algorithm).fold(problem, wide)
+    where = {"shape": (problem.batch, channels, *size), "dtypes": (types.arithmetic,)}
+    result = perform(plan, "convolution", "fold", problem, wide, **where)
     return door.finish(result.reshape(shape), types.result, types.overflow, out)

@@ -22,7 +22,8 @@ def _unpool(rank: int, x: Any, indices: Any, geometry: tuple[Any, Any, Any, Any]
     problem = Unpooling.from_shape(image.shape, *geometry)
     _check_places(places, problem)
     door.check_out(out, problem.output_shape[axes.missing :], value.dtype, [value, places])
-    result = pools.algorithm_of(problem, algorithm).unpool(problem, image, axes.canonical(places))
+    operands = (image, axes.canonical(places))
+    result = pools.compute("unpool", problem, algorithm, *operands, dtypes=(value.dtype,))
     return door.finish(axes.restore(result), value.dtype, out=out)
 
 

@@ -1,5 +1,17 @@
 """Which way to compute: pure decisions, no arrays."""
 
-from striderule.planning.choose import PRECISIONS, Plan, algorithm_word, choose, precision_word
+from striderule.planning.choose import Candidate, Plan, Plans, algorithm_word, choose, forget, precision_word
+from striderule.planning.machine import Machine
+from striderule.planning.rules import PRECISIONS
 
-__all__ = ["PRECISIONS", "Plan", "algorithm_word", "choose", "precision_word"]
+__all__ = [
+    "PRECISIONS",
+    "Candidate",
+    "Machine",
+    "Plan",
+    "Plans",
+    "algorithm_word",
+    "choose",
+    "forget",
+    "precision_word",
+]

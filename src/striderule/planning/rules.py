@@ -1,7 +1,6 @@
 """Which algorithm may serve which problem, and why not: stated once.
 
-A rule answers None when the algorithm may be chosen, or the reason, in words for the user, when it may only be forced
-or not be used at all.
+The reasons are what a user reads, in a plan and in the error that answers an algorithm asked for in vain.
 """
 
 from __future__ import annotations
@@ -10,20 +9,78 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from striderule.geometry.problem import Convolution
+from striderule.planning.machine import Machine
+
+PRECISIONS = ("highest", "high", "medium")
+# The promise on the error of float32 sums: of the norm of the exact result for zero-mean random data, and of the norm
+# of |x| correlated with |w| for any finite data.
+PROMISES = {"highest": (1e-6, 1e-5), "high": (1e-5, 5e-5), "medium": (5e-3, 1e-2)}
+# Below so many multiply-adds (of one image) the products are always those of the definition, so that small examples
+# show the digits that people expect.
+SMALL = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an algorithm is, and whether it offers itself for a problem."""
+    """What an algorithm is and what it may serve.
+
+    `cannot` answers why it cannot serve a problem on a machine, or None where it can. `only_asked` is why it never
+    offers itself, or None. `reordered` says that it forms other products than the definition (transforms, splits): it
+    may err more than the definition's sums, and never serves small problems.
+    """
 
     describes: str
-    declines: Callable[[Any], str | None]
+    cannot: Callable[[Any, Machine], str | None]
+    only_asked: str | None = None
+    reordered: bool = False
+
+    def declines(self, problem: Any, machine: Machine) -> str | None:
+        """Return why it is not to be chosen, or None where it may be."""
+        reason = self.cannot(problem, machine) or self.only_asked
+        if reason is None and self.reordered and multiply_adds_of_one(problem) < SMALL:
+            reason = f"problems under {SMALL:,} multiply-adds are computed by the definition's own products"
+        return reason
 
 
-# In order of preference: the first that does not decline is chosen.
+def multiply_adds_of_one(problem: Any) -> int:
+    """Return the multiply-adds of one image: what may decide, since the batch may not."""
+    batch = problem.output_shape[0]
+    return int(problem.multiply_adds) // batch if batch else 0
+
+
+def keeps_promise(precision: str, dtype: str, error: float) -> str | None:
+    """Return why an error bound is too large for the precision asked for, or None."""
+    promise = PROMISES[precision][1]
+    if dtype != "float32" or error <= promise:
+        return None
+    return f"its error may reach {error:.1e} of |x| * |w|, more than the {promise:.0e} that {precision!r} promises"
+
+
+def _anything(_: Any, __: Machine) -> str | None:
+    return None
+
+
+def _direct(problem: Any, machine: Machine) -> str | None:
+    if not machine.generated:
+        return "it is generated machine code, which this installation cannot make (llvmlite is missing or fails)"
+    if not isinstance(problem, Convolution):
+        return "it serves dense convolutions of layers, and this is another operation"
+    if problem.zero_taps == "skip":
+        return "it counts every tap, and in images a tap of zero contributes nothing"
+    if problem.dtype not in ("float32", "float64"):
+        return f"it computes in float32 and float64, and this needs {problem.dtype}"
+    return None
+
+
+DIRECT = Rule("every product of the definition, in generated machine code", _direct)
+
+# In order of preference where predictions are equal.
 RULES: dict[str, Rule] = {
-    "windows": Rule("strided views and tensor products in NumPy", lambda _: None),
+    "windows": Rule("strided views and tensor products in NumPy", _anything),
     "reference": Rule(
         "the definition as plain loops",
-        lambda _: "it is the oracle: thousands of times slower, so it runs only when asked for by name",
+        _anything,
+        only_asked="it is the oracle: thousands of times slower, so it runs only when asked for by name",
     ),
 }

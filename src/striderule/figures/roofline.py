@@ -1,0 +1,89 @@
+"""The roofline of a plan: what bounds a computation, and how near each algorithm is predicted to come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from striderule.errors import InvalidArgument, InvalidType
+from striderule.figures.canvas import BLUE, FAINT, FONT, HERE, INK, PAPER, check_axes, heading, ink
+from striderule.planning import Plan
+
+
+def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw the limit of the machine and where the candidates of a plan lie below it.
+
+    The limit is min(peak, bandwidth * intensity), with the intensity in operations for each byte moved (Williams,
+    Waterman and Patterson, "Roofline", Communications of the ACM, 2009).
+
+    Parameters
+    ----------
+    plan
+        The plan of one pass, from `striderule.explain`; of several, one of ``plan.passes``.
+    ax
+        The Axes to draw into; by default one in a new Figure.
+    title
+        Written above; by default none.
+
+    Returns
+    -------
+    Axes
+        Both axes are logarithmic: operations a byte, and GFLOP/s.
+
+    Raises
+    ------
+    InvalidArgument, InvalidType
+        For anything but a plan of one pass that does arithmetic.
+
+    Examples
+    --------
+    >>> import striderule as sr
+    >>> plan = sr.explain(sr.conv2d, sr.Array((1, 64, 56, 56)), sr.Array((64, 64, 3, 3)))
+    >>> sorted(text.get_text() for text in roofline(plan).texts)[-1]
+    'windows'
+    """
+    check_axes(ax)
+    if not isinstance(plan, Plan):
+        raise InvalidType(f"plan must be the plan of one pass, got {type(plan).__name__}; pass one of its passes")
+    if not plan.work.operations:
+        raise InvalidArgument("plan must do arithmetic, this one has an empty result")
+    machine, flops = plan.machine, plan.work.flops
+    peak, bandwidth = machine.peak(plan.work.dtype) / 1e9, machine.bandwidth / 1e9
+    costs = {found.name: found.cost for found in plan.candidates if found.cost is not None}
+    points = {name: (flops / cost.bytes_moved, flops / cost.seconds / 1e9) for name, cost in costs.items()}
+    if ax is None:
+        figure = Figure(figsize=(4.6, 3.2), facecolor=PAPER)
+        ax = figure.add_axes((0.15, 0.16, 0.8, 0.72), facecolor=PAPER)
+    ridge, left, right = peak / bandwidth, *_span([x for x, _ in points.values()], peak / bandwidth)
+    x = np.array([left, ridge, right])
+    ax.plot(x, np.minimum(peak, bandwidth * x), color=BLUE if ink(ax) == INK else "#6fb3e8", linewidth=2.0)
+    for name, (intensity, rate) in points.items():
+        chosen = name == plan.algorithm
+        ax.plot([intensity], [rate], "o", color=HERE if chosen else FAINT, markersize=8 if chosen else 6)
+        near_right = intensity > (left * right) ** 0.5
+        offset, side = ((-8, 0), "right") if near_right else ((8, 0), "left")
+        style = {"fontsize": 9, "fontfamily": FONT, "color": ink(ax, muted=not chosen), "va": "center", "ha": side}
+        ax.annotate(name, (intensity, rate), xytext=offset, textcoords="offset points", **style)
+    _dress(ax, left, right)
+    if title:
+        heading(ax, title)
+    return ax
+
+
+def _span(intensities: list[float], ridge: float) -> tuple[float, float]:
+    return min(*intensities, ridge) / 4, max(*intensities, ridge) * 4
+
+
+def _dress(ax: Axes, left: float, right: float) -> None:
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(left, right)
+    words: dict[str, Any] = {"fontsize": 9, "fontfamily": FONT, "color": ink(ax)}
+    ax.set_xlabel("operations per byte", **words)
+    ax.set_ylabel("GFLOP/s, predicted", **words)
+    ax.tick_params(labelsize=8, color=FAINT, labelcolor=ink(ax), labelfontfamily=FONT)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)

@@ -1,0 +1,203 @@
+"""What a problem costs by each algorithm: operations, bytes, workspace, predicted time, error bound.
+
+A prediction is made of a few rates, which are round figures measured on present processors (the NumPy ones on one core,
+in seconds). They rank algorithms; they are no promise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
+from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
+from striderule.planning.machine import Machine, itemsize
+
+# Sums are formed in chains of so many terms, which are then added pairwise.
+CHAIN = 128
+# Elements of the blocks of `windows`: the matrix of columns, and a sweep tap by tap.
+COLUMNS, SWEEP = 1 << 19, 1 << 15
+# `windows`: seconds a call, a NumPy operation, an element copied into columns, an element multiplied and added in a
+# sweep, an element of the result; the part of the peak that its matrix product reaches.
+CALL, OPERATION, COPIED, SWEPT, STORED, PRODUCT = 60e-6, 3e-6, 1.5e-9, 0.7e-9, 1e-9, 0.5
+# `reference`: seconds an operation of the definition.
+INTERPRETED = 3e-6
+# `direct`: seconds a call, and the part of the peak that its loop reaches.
+DIRECT_CALL, DIRECT_LOOP = 10e-6, 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the definition asks for: the same for every algorithm. Sizes in elements, of the arithmetic type."""
+
+    kind: str
+    operations: int
+    terms: int
+    inputs: int
+    weights: int
+    outputs: int
+    dtype: str
+
+    @property
+    def operation_name(self) -> str:
+        """What is counted: multiply-adds, or comparisons and additions of windows."""
+        return "multiply-adds" if self.kind in ("convolution", "local", "transposed") else "window elements"
+
+    @property
+    def flops(self) -> int:
+        """Operations of arithmetic: two for each multiply-add."""
+        return (2 if self.operation_name == "multiply-adds" else 1) * self.operations
+
+    @property
+    def least_bytes(self) -> int:
+        """Bytes when everything is read and written once."""
+        return (self.inputs + self.weights + self.outputs) * itemsize(self.dtype)
+
+    def limit(self, machine: Machine) -> float:
+        """Return the seconds below which no machine of that peak and bandwidth can do the definition's operations."""
+        return max(self.flops / machine.peak(self.dtype), self.least_bytes / machine.bandwidth)
+
+    @property
+    def error(self) -> float:
+        """Bound of the error of every sum, as a part of the sum of |x||w|, to first order; exact integers have none.
+
+        A chain of n additions errs by at most n units in the last place's half (Higham, Accuracy and Stability of
+        Numerical Algorithms, section 4.2), and pairwise addition of c chains adds log2(c) more.
+        """
+        unit = {"float32": 2.0**-24, "float64": 2.0**-53}.get(self.dtype, 0.0)
+        chains = max(1, -(-self.terms // CHAIN))
+        return unit * (min(self.terms, CHAIN) + math.ceil(math.log2(chains)))
+
+
+def work_of(problem: Any, dtype: str) -> Work:
+    """Return what the definition of a problem asks for; `dtype` counts where the problem names no type.
+
+    >>> work_of(Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1), "float32").operations
+    115605504
+    """
+    if isinstance(problem, Convolution):
+        return _convolution_work("convolution", problem, 1)
+    if isinstance(problem, LocalConvolution):
+        return _convolution_work("local", problem.plain, prod(problem.tile))
+    if isinstance(problem, TransposedConvolution):
+        inputs = problem.batch * problem.in_channels * prod(problem.size)
+        weights = problem.in_channels * problem.out_channels // problem.groups * prod(problem.kernel)
+        outputs = prod(problem.output_shape)
+        return Work("transposed", problem.multiply_adds, problem.terms, inputs, weights, outputs, problem.dtype)
+    if isinstance(problem, Unfold):
+        inputs = problem.batch * problem.channels * prod(problem.size)
+        outputs = prod(problem.columns_shape)
+        return Work("unfold", outputs, 1, inputs, 0, outputs, dtype)
+    inputs, outputs = problem.batch * problem.channels * prod(problem.size), prod(problem.output_shape)
+    window = 1
+    if isinstance(problem, Pooling | FractionalPooling):
+        window = prod(problem.kernel)
+    elif isinstance(problem, AdaptivePooling):
+        # Windows of adaptive pooling differ by one element; they cover the input about once.
+        window = max(1, round(inputs / max(1, outputs)))
+    return Work("pooling", outputs * window, window, inputs, 0, outputs, dtype)
+
+
+def _convolution_work(kind: str, problem: Convolution, kernels: int) -> Work:
+    inputs = problem.batch * problem.in_channels * prod(problem.size)
+    weights = problem.out_channels * problem.terms * kernels
+    outputs = prod(problem.output_shape)
+    return Work(kind, problem.multiply_adds, problem.terms, inputs, weights, outputs, problem.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an algorithm needs: operations (those that padding its tiles adds, too), bytes, seconds, error, tile."""
+
+    operations: int
+    bytes_moved: int
+    workspace: int
+    seconds: float
+    error: float
+    tile: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain data."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def windows(problem: Any, work: Work, machine: Machine) -> Cost:
+    """NumPy: windows copied into columns and multiplied as matrices, or a sweep for each tap."""
+    size = itemsize(work.dtype)
+    if work.kind in ("pooling", "unfold") or _is_swept(problem):
+        passes = 1 if work.kind in ("pooling", "unfold") else 2 * work.operations // max(1, work.outputs)
+        seconds = CALL + SWEPT * size / 4 * (work.operations + work.outputs) + OPERATION * passes
+        moved = work.least_bytes + 2 * passes * min(SWEEP, work.outputs) * size
+        return Cost(work.operations, moved, min(SWEEP, work.outputs) * size, seconds, work.error)
+    if work.kind == "transposed":
+        copied = work.operations // max(1, problem.in_channels // problem.groups)
+        taps = prod(problem.kernel)
+        workspace = (copied // max(1, taps) + 2 * work.outputs // max(1, problem.batch)) * size
+        calls = 4 * taps * problem.batch
+    else:
+        plain = problem if isinstance(problem, Convolution) else problem.plain
+        copied = plain.batch * prod(plain.output_size) * plain.terms * plain.groups
+        padded = plain.in_channels * prod(plain.padded_size)
+        workspace = (min(COLUMNS, copied // max(1, plain.batch)) + padded) * size
+        blocks = plain.batch + copied // COLUMNS
+        calls = 10 * blocks if work.kind == "convolution" else 10 * plain.batch * prod(problem.tile)
+    product = 2 * work.operations / (PRODUCT * machine.peak(work.dtype))
+    if work.dtype not in ("float32", "float64"):  # integers have no matrix product but NumPy's own loops
+        product = work.operations * SWEPT
+    seconds = CALL + product + (COPIED * copied + STORED * work.outputs) * size / 4 + OPERATION * calls
+    return Cost(work.operations, work.least_bytes + 2 * copied * size, workspace, seconds, work.error)
+
+
+def _is_swept(problem: Any) -> bool:
+    """Tell whether `windows` goes tap by tap: in images, and where sums are short."""
+    if not isinstance(problem, Convolution):
+        return False
+    per_group = problem.in_channels // problem.groups * (problem.out_channels // problem.groups)
+    return problem.zero_taps == "skip" or per_group <= 4
+
+
+def reference(_: Any, work: Work, __: Machine) -> Cost:
+    """Plain loops over Python numbers, which are objects of their own."""
+    held = 32 * (work.inputs + work.weights + work.outputs)
+    # Floats are summed in 64 bits, in the order of the definition, and rounded once.
+    return Cost(work.operations, held, held, CALL + INTERPRETED * (work.operations + work.outputs), work.error)
+
+
+def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
+    """Generated code: a tile of output channels by vectors of output positions stays in registers."""
+    size, lanes = itemsize(work.dtype), machine.lanes(work.dtype)
+    rows = problem.out_channels // problem.groups
+    # Positions between the end of an output row and that of its plane are computed too, and thrown away.
+    plane = [-(-n // s) for n, s in zip(problem.padded_size, problem.stride, strict=True)]
+    span = sum((n - 1) * prod(plane[axis + 1 :]) for axis, n in enumerate(problem.output_size)) + 1
+
+    def computed(tile: tuple[int, int]) -> int:
+        return _up(rows, tile[0]) * _up(span, tile[1] * lanes)
+
+    tile = min(register_tiles(machine.registers), key=computed)
+    operations = problem.batch * problem.groups * computed(tile) * problem.terms
+    planes = problem.in_channels * prod(problem.padded_size)
+    moved = work.least_bytes + 2 * planes * problem.batch * size
+    packed = problem.groups * _up(rows, tile[0]) * problem.terms
+    sums = 2 * operations / (DIRECT_LOOP * machine.peak(work.dtype))
+    seconds = DIRECT_CALL + sums + moved / machine.bandwidth
+    words = f"{tile[0]} output channels x {tile[1]} vectors of {lanes} positions"
+    return Cost(operations, moved, (planes + packed) * size, seconds, work.error, words)
+
+
+def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
+    """Return the (rows, vectors) of sums that leave registers for a row of inputs and a weight."""
+    if registers >= 32:
+        return (8, 3), (6, 4), (12, 2), (24, 1)
+    return (4, 3), (3, 4), (6, 2), (12, 1)
+
+
+def _up(count: int, step: int) -> int:
+    return -(-count // step) * step
+
+
+# algorithm -> what it costs
+COSTS: dict[str, Callable[[Any, Work, Machine], Cost]] = {"windows": windows, "reference": reference, "direct": direct}

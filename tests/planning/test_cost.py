@@ -1,0 +1,106 @@
+"""What is predicted: operations by the definition, and figures that follow from the shapes."""
+
+import itertools
+
+import pytest
+
+from striderule.algorithms.windows import convolution as windows
+from striderule.errors import InvalidArgument
+from striderule.geometry.pooling import AdaptivePooling, Pooling
+from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
+from striderule.planning import Machine, cost
+from striderule.planning.machine import DEFAULTS, itemsize
+from striderule.planning.rules import PROMISES, keeps_promise
+
+LAYER = Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
+PROBLEMS = (
+    LAYER,
+    Convolution.from_shapes((2, 8, 9), (8, 1, 3), groups=8, dtype="float64"),
+    Convolution.from_shapes((1, 1, 20, 20), (1, 1, 5, 5), zero_taps="skip", dtype="int32"),
+    Convolution.from_shapes((0, 4, 8, 8), (4, 4, 3, 3)),
+    LocalConvolution.from_shapes((1, 2, 5), (3, 2, 3, 3), tile="output"),
+    TransposedConvolution.from_shapes((1, 4, 8), (4, 2, 3), stride=2),
+    Unfold.from_shape((1, 2, 9, 9), 3),
+    Pooling.from_shape("max", (1, 4, 8, 8), 2),
+    AdaptivePooling.from_shape("average", (1, 4, 9, 9), (3, 3)),
+)
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_the_machine_of_a_target(name):
+    machine = Machine.of(name, cores=4)
+    assert (machine.name, machine.cores, machine.model.cores) == (name, 4, 1)
+    assert machine.lanes("float32") == 2 * machine.lanes("float64") == machine.vector_bytes // 4
+    assert machine.peak("float32") == 2 * machine.peak("float64") == 4 * machine.model.peak("float32")
+
+
+def test_measured_rates_change_the_prediction_and_not_what_decides():
+    machine = Machine("avx2", 32, 16, cores=2, measured=(("float32", 1e12),))
+    assert machine.peak("float32") == 2e12
+    assert machine.model == Machine.of("avx2")
+    with pytest.raises(InvalidArgument, match="machine must be one of avx512, avx2, sse2, neon, got 'x'"):
+        Machine.of("x")
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("bool", 1), ("uint8", 1), ("float16", 2), ("int64", 8), ("complex64", 8)])
+def test_itemsize(dtype, size):
+    assert itemsize(dtype) == size
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
+def test_work_counts_what_the_definition_says(problem):
+    work = cost.work_of(problem, "float32")
+    if hasattr(problem, "multiply_adds"):
+        assert work.operations == problem.multiply_adds
+        assert work.flops == 2 * work.operations
+    for name, machine in itertools.product(("windows", "reference"), map(Machine.of, DEFAULTS)):
+        found = cost.COSTS[name](problem, work, machine)
+        assert found.operations >= work.operations
+        assert found.seconds >= work.limit(machine)
+        assert found.bytes_moved >= work.least_bytes
+        assert found.workspace >= 0
+
+
+def test_pooling_counts_the_elements_of_its_windows():
+    assert cost.work_of(PROBLEMS[-2], "uint8").operations == 4 * 4 * 4 * 4
+    assert cost.work_of(PROBLEMS[-2], "uint8").least_bytes == 4 * 64 + 4 * 16
+    assert cost.work_of(PROBLEMS[-1], "uint8").operations == 4 * 81
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_direct_computes_the_edges_of_its_tiles_too(name):
+    machine = Machine.of(name)
+    work = cost.work_of(LAYER, "float32")
+    found = cost.direct(LAYER, work, machine)
+    assert work.operations <= found.operations < 1.2 * work.operations
+    assert work.limit(machine) < found.seconds < cost.windows(LAYER, work, machine).seconds
+    assert f"vectors of {machine.lanes('float32')} positions" in found.tile
+    # What stays in registers: the sums and a row of inputs; a weight may be read from memory in the multiply-add.
+    assert all(
+        rows * vectors + vectors <= machine.registers for rows, vectors in cost.register_tiles(machine.registers)
+    )
+
+
+def test_more_work_takes_longer():
+    def seconds(name, channels):
+        problem = Convolution.from_shapes((1, channels, 28, 28), (channels, channels, 3, 3))
+        return cost.COSTS[name](problem, cost.work_of(problem, "float32"), Machine.of("avx2")).seconds
+
+    for name in cost.COSTS:
+        times = [seconds(name, channels) for channels in (16, 32, 64, 128)]
+        assert times == sorted(set(times))
+
+
+def test_the_blocks_are_those_of_windows():
+    assert (cost.CHAIN, cost.COLUMNS, cost.SWEEP) == (windows.CHAIN, windows.COLUMNS, windows.SWEEP)
+
+
+def test_error_bounds_keep_the_promise_for_any_size():
+    for channels in (1, 100, 100_000):
+        problem = Convolution.from_shapes((1, channels, 8, 8), (1, channels, 3, 3))
+        error = cost.work_of(problem, "float32").error
+        assert 0 < error <= PROMISES["highest"][1]
+        assert keeps_promise("highest", "float32", error) is None
+    assert cost.work_of(PROBLEMS[2], "float32").error == 0
+    assert keeps_promise("highest", "float32", 3e-5).startswith("its error may reach 3.0e-05 of |x| * |w|, more than")
+    assert keeps_promise("high", "float32", 3e-5) is None
