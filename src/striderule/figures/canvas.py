@@ -51,7 +51,7 @@ class SheetAxes(Axes):
 
     def _repr_png_(self) -> bytes | None:
         sheet = sheet_of(self)
-        return sheet._repr_png_() if isinstance(sheet, Sheet) else None  # noqa: SLF001 (a class of this module)
+        return sheet._repr_png_() if isinstance(sheet, Sheet) else None
 
 
 def luminance(colour: Any) -> float:
