@@ -62,7 +62,7 @@ for channels, outputs in ((3, 8), (64, 128), (512, 512)):
     print(f"{channels:4} {outputs:4} {dense:10,} {separable:10,} {saved:7.1f}")
 
 # %% figure: Eight maps of the same image: every pointwise row mixes the three filtered channels in its own way.
-# maps: Two rows of four maps, ten by ten cells each, blue and orange in eight different patterns.
+# maps: Two rows of four maps, ten by ten cells each: some mostly orange, some mostly blue.
 tour.show(maps=sr.figures.feature_maps(maps, columns=4, cmap="signed", values=False))
 
 # %% [markdown]
