@@ -2,8 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A stamp for each set of extras, so that nothing is installed twice.
-STAMP = $(VENV)/.installed-$(1)
 
 .PHONY: help tour test coverage conformance check bench bench-smoke names clean
 .DEFAULT_GOAL := help
@@ -25,6 +23,7 @@ $(VENV)/.made:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
+# A stamp for each set of extras, so that nothing is installed twice.
 $(VENV)/.installed-%: $(VENV)/.made pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	touch $@

@@ -59,5 +59,23 @@ def test_json_and_saving(command, refused, tmp_path):
     assert command("kernel", "box:3", "--save", "k.npy", "--overwrite").exit_code == 0
     assert "--save must name a .npy file, got k.txt" in refused("kernel", "box:3", "--save", "k.txt")
     assert "--save writes one kernel and sobel is two" in refused("kernel", "sobel", "--save", "s.npy")
-    assert "cannot be written" in refused("kernel", "box:3", "--save", "no/k.npy")
+    said = refused("kernel", "box:3", "--save", "no/k.npy")
+    assert said == "the folder no does not exist; make it first"
+    (tmp_path / "d.npy").mkdir()
+    assert refused("kernel", "box:3", "--save", "d.npy") == "d.npy is a folder; name a file in it"
     assert "unknown kernel 'boks'" in refused("kernel", "boks")
+
+
+def test_a_kernel_that_cannot_be_saved_whole_leaves_the_old_file(command, refused, tmp_path, monkeypatch):
+    command("kernel", "gaussian:1,size=3", "--save", "k.npy")
+    before = (tmp_path / "k.npy").read_bytes()
+
+    def crash(path, *_, **__):
+        path.write_bytes(b"half a fi")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", crash)
+    said = refused("kernel", "box:3", "--save", "k.npy", "--overwrite")
+    assert said == "k.npy cannot be written: No space left on device"
+    assert [path.name for path in tmp_path.iterdir()] == ["k.npy"]
+    assert (tmp_path / "k.npy").read_bytes() == before

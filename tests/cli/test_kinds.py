@@ -113,6 +113,37 @@ def test_float_and_colour_pictures_of_netpbm(filtered, noise, opened):
     assert np.array_equal(np.asarray(opened("out.ppm")), colours)
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        ("in.ppm", "out.pgm", ".pgm does not hold RGB, uint8 pixels; write .ppm"),
+        ("in.ppm", "out.pfm", ".pfm does not hold RGB, uint8 pixels; write .ppm"),
+        ("in.ppm", "out.pbm", ".pbm does not hold RGB, uint8 pixels; write .ppm"),
+        ("in.pgm", "out.PPM", ".ppm does not hold grey, uint8 pixels; write .pgm"),
+        ("in.pgm", "out.pfm", ".pfm does not hold grey, uint8 pixels; write .pgm, or add --dtype float32"),
+        ("in.pgm", "out.pbm", ".pbm does not hold grey, uint8 pixels; write .pgm"),
+        ("in.pfm", "out.pgm", ".pgm does not hold grey, float32 pixels; write .pfm, or add --dtype uint8"),
+        ("in.pfm", "out.pnm", ".pnm does not hold grey, float32 pixels; write .pfm"),
+    ],
+)
+def test_suffixes_of_netpbm_hold_what_they_promise(refused, noise, tmp_path, source, target, said):
+    for name, pixels in (
+        ("in.ppm", noise((*SHAPE, 3))),
+        ("in.pgm", noise(SHAPE)),
+        ("in.pfm", noise(SHAPE, np.float32)),
+    ):
+        Image.fromarray(pixels).save(tmp_path / name)
+    assert refused("filter", source, target, *IDENTITY) == said
+    assert not (tmp_path / target).exists()
+
+
+def test_any_portable_map_may_be_called_pnm(filtered, noise, tmp_path):
+    for magic, pixels in ((b"P6", noise((*SHAPE, 3))), (b"P5", noise(SHAPE)), (b"P5", noise(SHAPE, np.uint16))):
+        Image.fromarray(pixels).save(tmp_path / "in.png")
+        filtered("in.png", "out.pnm", *IDENTITY, "--overwrite")
+        assert (tmp_path / "out.pnm").read_bytes().startswith(magic)
+
+
 @pytest.mark.parametrize("suffix", ["png", "webp", "gif"])
 def test_animations_with_transparency(filtered, noise, suffix):
     frames = []

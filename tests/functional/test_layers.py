@@ -179,7 +179,7 @@ def test_out_that_overlaps_itself_is_refused():
         (
             np.full((3, 3), 7, np.float32),
             InvalidArgument,
-            "^out must have the type of the result float64, got float32; or pass dtype=float32$",
+            "^out must have the type of the result float64, got float32; pass one of that type or none$",
         ),
         (np.full((3, 3), 7, ">f8"), InvalidArgument, "^out must have the type of the result float64, got >f8"),
         (
@@ -195,3 +195,26 @@ def test_out_that_cannot_hold_the_result_is_refused(out, error, message):
         with pytest.raises(error, match=message):
             sr.conv2d(np.ones((4, 4)), np.ones((2, 2)), out=out, algorithm=algorithm)
     assert (np.asarray(out) == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("mode", "boundary="),
+        ("padding_mode", "boundary="),
+        ("cval", "fill="),
+        ("kernel", "weight="),
+        ("strides", "stride="),
+        ("data_format", "layout="),
+    ],
+)
+def test_names_of_other_libraries_are_answered_with_ours(name, answer):
+    with pytest.raises(InvalidType, match=f"^conv2d has no argument '{name}'; write {answer}"):
+        sr.conv2d(np.ones((5, 5)), np.ones((3, 3)), **{name: "reflect"})
+
+
+def test_a_transposed_convolution_has_no_boundary_to_offer():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'mode'"):
+        sr.conv_transpose2d(np.ones((5, 5)), np.ones((3, 3)), mode="reflect")
+    with pytest.raises(InvalidType, match="write stride="):
+        sr.conv_transpose2d(np.ones((5, 5)), np.ones((3, 3)), strides=2)

@@ -92,18 +92,21 @@ def _summary(function: Any) -> str:
 def _save(kernel: Kernel, path: Path, overwrite: bool) -> None:
     import numpy as np
 
+    from striderule.cli import beside
     from striderule.errors import InvalidArgument
 
     if len(kernel.parts) > 1:
         raise InvalidArgument(f"--save writes one kernel and {kernel.text} is two; add an argument such as :axis=0")
     if path.suffix != ".npy":
         raise InvalidArgument(f"--save must name a .npy file, got {path}")
+    if path.is_dir():
+        raise InvalidArgument(f"{path} is a folder; name a file in it")
     if path.exists() and not overwrite:
         raise InvalidArgument(f"{path} exists; add --overwrite to replace it, or choose another name")
-    try:
-        np.save(path, kernel.parts[0], allow_pickle=False)
-    except OSError as error:
-        raise InvalidArgument(f"{path} cannot be written: {error.strerror}") from error
+    if not path.parent.is_dir():
+        raise InvalidArgument(f"the folder {path.parent} does not exist; make it first")
+    with beside.replacing(path, overwrite=overwrite) as fresh:
+        np.save(fresh, kernel.parts[0], allow_pickle=False)
 
 
 def _plain(kernel: Kernel) -> dict[str, Any]:

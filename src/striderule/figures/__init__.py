@@ -1,7 +1,8 @@
 """Drawings of arrays, windows and layers: functions that take and return matplotlib Axes.
 
 Without `ax=` each makes its own Figure (``ax.figure``) outside pyplot: nothing is shown, and nothing stays registered.
-Pass one of the Axes of your own figure to draw into that.
+A notebook shows what a cell ends with; elsewhere save it with ``ax.figure.savefig("name.png")``. Pass one of the Axes
+of your own figure to draw into that.
 """
 
 from __future__ import annotations

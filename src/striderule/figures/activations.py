@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from striderule.errors import InvalidArgument, InvalidType
-from striderule.figures.canvas import BLUE, FAINT, FONT, INK, PAPER, check_axes, heading, ink
+from striderule.figures.canvas import BLUE, FAINT, FONT, INK, PAPER, Sheet, SheetAxes, check_axes, heading, ink
 
 # Those of one argument; prelu needs its slope, softmax an axis.
 NAMES = (
@@ -66,8 +65,8 @@ def activation(
     if y.shape != x.shape:
         raise InvalidArgument(f"function must keep the shape of its argument, got {y.shape} from {x.shape}")
     if ax is None:
-        figure = Figure(figsize=(3.4, 2.6), facecolor=PAPER)
-        ax = figure.add_axes((0.12, 0.12, 0.83, 0.74), facecolor=PAPER)
+        figure = Sheet(figsize=(3.4, 2.6), facecolor=PAPER)
+        ax = figure.add_axes((0.12, 0.12, 0.83, 0.74), axes_class=SheetAxes, facecolor=PAPER)
     for line in (ax.axhline, ax.axvline):
         line(0, color=FAINT, linewidth=0.9)
     ax.plot(x, y, color=BLUE if ink(ax) == INK else "#6fb3e8", linewidth=2.2)

@@ -1,11 +1,13 @@
 """The board that a picture is drawn on: an Axes whose unit is one cell, and the colours of everything beside cells.
 
 Row r and column c of a drawing lie at y = r and x = c, y pointing down, so a cell is the unit square around (c, r): the
-coordinates of `Axes.imshow`. Figures are made without pyplot, so none stays registered there.
+coordinates of `Axes.imshow`. Figures are made without pyplot, so none stays registered there; notebooks show those that
+are the value of a cell.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import textwrap
 from typing import Any
@@ -33,6 +35,23 @@ FONT = "DejaVu Sans"
 POINTS = 72.0
 # Mean width of a letter of running text, in font sizes.
 LETTER = 0.58
+
+
+class Sheet(Figure):
+    """A figure that notebooks show when it is the value of a cell, as they do with those that pyplot made."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+class SheetAxes(Axes):
+    """Axes on a `Sheet`, shown by notebooks with the whole sheet."""
+
+    def _repr_png_(self) -> bytes | None:
+        sheet = sheet_of(self)
+        return sheet._repr_png_() if isinstance(sheet, Sheet) else None
 
 
 def luminance(colour: Any) -> float:
@@ -106,10 +125,10 @@ def board(
         across, down, margin = side * width, side * height, 0.12
         sheet = max(across + right, narrowest) + 2 * margin
         top = margin + 0.21 * len(wrapped(title, sheet - 2 * margin)) + (0.08 if title else 0.0)
-        figure = Figure(figsize=(sheet, down + top + margin), facecolor=PAPER)
+        figure = Sheet(figsize=(sheet, down + top + margin), facecolor=PAPER)
         left = (sheet - across - right) / 2
         high = down + top + margin
-        ax = figure.add_axes((left / sheet, margin / high, across / sheet, down / high))
+        ax = figure.add_axes((left / sheet, margin / high, across / sheet, down / high), axes_class=SheetAxes)
     ax.set_axis_off()
     ax.set_aspect("equal")
     ax.set_xlim(columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -187,6 +187,7 @@ def gabor(
     return request.finish(apply(Operator.direct(request, kernel)))
 
 
+@door.accepts_input
 def bank(image: Any, kernels: Any, *, out: Array | None = None, **arguments: Any) -> Array:
     """Apply many kernels to one image: `striderule.correlate` with each, stacked along a new first axis.
 
@@ -224,6 +225,8 @@ def bank(image: Any, kernels: Any, *, out: Array | None = None, **arguments: Any
            [5., 3., 5.]])
     """
     x = door.array(image, "image")
+    if hasattr(kernels, "__array__") or not isinstance(kernels, Iterable):
+        kernels = door.array(kernels, "kernels")  # which refuses what is lazy, foreign or no array at all
     if isinstance(kernels, np.ndarray) and kernels.ndim == 0:
         raise InvalidArgument("kernels must be a sequence of kernels, got a single number")
     each = [door.array(kernel, f"kernel {number}") for number, kernel in enumerate(kernels)]

@@ -47,14 +47,19 @@ class Operator:
         return Operator(self.request, tuple((positions, np.abs(kernel)) for positions, kernel in self.stages))
 
     def __call__(self, x: Array, fill: complex) -> Array:
-        """Apply the filter to `x`, in its own type; `fill` stands outside where the boundary is constant."""
+        """Apply the filter to `x`, in the type of the arithmetic; `fill` stands outside of a constant boundary."""
         request = self.request
+        if not self.stages:
+            return x.astype(request.working_type, copy=False)
         for positions, kernel in self.stages:
-            # Weights take the type of the arithmetic, so that they do not widen it.
-            real = x.real.dtype
+            # Weights take the type of the arithmetic, so that they do not widen it; a narrower image becomes wider
+            # piece by piece on the way.
+            real = np.empty(0, request.working_type).real.dtype
+            taps = kernel.astype(np.result_type(real, np.complex64) if kernel.dtype.kind == "c" else real, copy=False)
             x = correlate(
                 x,
-                kernel.astype(np.result_type(real, np.complex64) if kernel.dtype.kind == "c" else real, copy=False),
+                taps,
+                dtype=np.result_type(request.working_type if x is request.image else x.dtype, taps),
                 boundary=tuple(request.boundary[position] for position in positions),
                 fill=fill,
                 axes=tuple(request.axes[position] for position in positions),
@@ -88,9 +93,9 @@ def apply(operator: Operator) -> Array:
     under the same window, weighted by the magnitudes of the weights (see `striderule.functional.normalized`).
     """
     request = operator.request
-    x = working(request)
     if request.missing is None and request.fill is not None:
-        return operator(x, request.fill)
+        return operator(request.image, request.fill)
+    x = working(request)
     gaps = np.zeros_like(x, bool) if request.missing is None else request.missing
     outside, outside_gap = (0, 1.0) if request.fill is None else (request.fill, 0.0)
     magnitudes = operator if operator.plain else operator.magnitudes()

@@ -129,7 +129,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             if name in FOREIGN_ARGUMENTS:
                 raise InvalidType(f"{function.__name__} has no argument {name!r}; write {FOREIGN_ARGUMENTS[name]}")
             raise InvalidType(f"{function.__name__} has no argument {name!r}; it has {', '.join(names)}")
-        return with_input(*args, **kwargs)
+        # Infinities and NaN say it themselves: nothing done with them warns.
+        with np.errstate(all="ignore"):
+            return with_input(*args, **kwargs)
 
     with_input = door.accepts_input(function)
     wrapper.__doc__ = inspect.cleandoc(function.__doc__ or "").replace(MARK, SHARED)
@@ -260,6 +262,8 @@ class Request:
     def finish(self, result: Array) -> Array:
         """Return `result` in the settled type, written into `out` when there is one."""
         assert self.dtype is not None  # settled before anything was computed
+        if self.out is None and np.may_share_memory(result, self.image):
+            result = result.copy()  # a filter that changes nothing still gives an array of its own
         return door.finish(result, self.dtype, self.overflow, self.out)
 
 

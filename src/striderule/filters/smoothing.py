@@ -12,6 +12,7 @@ from striderule import kernels
 from striderule.filters import like as likeness
 from striderule.filters.passes import Operator, apply
 from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional import door
 from striderule.kernels.arguments import sizes_per_axis
 from striderule.kernels.smoothing import gaussian_profiles
 
@@ -123,6 +124,7 @@ def box(
     return request.finish(np.asanyarray(sums / sums.real.dtype.type(math.prod(sizes))))
 
 
+@door.accepts_input
 def mean(image: Any, size: int | Sequence[int], **keywords: Any) -> Array:
     """Return the mean of the window around every element; another name of `box`.
 

@@ -11,6 +11,7 @@ from typing import Any
 from striderule.errors import InvalidArgument
 from striderule.functional import door, layers
 from striderule.functional.door import Array
+from striderule.functional.names import LAYER_NAMES, answers
 from striderule.geometry.arguments import integer
 from striderule.geometry.problem import Convolution
 
@@ -49,6 +50,7 @@ def _dense(
     return layers.run(kind, axes, x, weight, words, **rest)
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def conv1d(
     x: Any,
@@ -107,6 +109,7 @@ def conv1d(
     return _dense("conv1d", 1, **locals())
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def conv2d(
     x: Any,
@@ -208,6 +211,7 @@ def conv2d(
     return _dense("conv2d", 2, **locals())
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def conv3d(
     x: Any,
@@ -267,6 +271,7 @@ def conv3d(
     return _dense("conv3d", 3, **locals())
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def conv(
     x: Any,

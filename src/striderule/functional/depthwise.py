@@ -9,6 +9,7 @@ import numpy as np
 from striderule.errors import InvalidArgument
 from striderule.functional import door, layers
 from striderule.functional.door import Array
+from striderule.functional.names import LAYER_NAMES, answers
 from striderule.geometry.problem import Convolution
 
 Request = tuple[layers.Kind, layers.Axes, Array, Array, dict[str, Any]]
@@ -83,6 +84,7 @@ def _pointwise_request(
     return kind, axes, x, weight, {"stride": stride, "groups": groups}
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_conv1d(
     x: Any,
@@ -138,6 +140,7 @@ def depthwise_conv1d(
     return _depthwise("depthwise_conv1d", 1, **locals())
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_conv2d(
     x: Any,
@@ -198,6 +201,7 @@ def depthwise_conv2d(
     return _depthwise("depthwise_conv2d", 2, **locals())
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_conv3d(
     x: Any,
@@ -253,6 +257,7 @@ def depthwise_conv3d(
     return _depthwise("depthwise_conv3d", 3, **locals())
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def pointwise_conv2d(
     x: Any,
@@ -310,6 +315,7 @@ def pointwise_conv2d(
     return layers.run(*_pointwise_request("pointwise_conv2d", x, weight, stride, groups, layout), **rest)
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_separable_conv2d(
     x: Any,

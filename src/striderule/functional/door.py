@@ -189,7 +189,7 @@ def check_out(
         raise InvalidArgument(f"out must have the shape of the result {tuple(shape)}, got {out.shape}")
     if out.dtype != dtype:
         raise InvalidArgument(
-            f"out must have the type of the result {dtype}, got {out.dtype}; or pass dtype={out.dtype}"
+            f"out must have the type of the result {dtype}, got {out.dtype}; pass one of that type or none"
         )
     if not out.flags.writeable:
         raise InvalidArgument("out is read-only; pass an array that can be written, or leave it away")

@@ -19,6 +19,8 @@ from striderule.planning import Plan
 
 _LAST = {"NWC": 1, "NHWC": 2, "NDHWC": 3}
 _FIRST = {"NCW": 1, "NCHW": 2, "NCDHW": 3}
+# What stands for the fill value of operations that know no boundary.
+NO_BOUNDARY = object()
 _SPATIAL = ("?", "width", "height, width", "depth, height, width")
 
 
@@ -279,7 +281,7 @@ def prepare(
     words: dict[str, Any],
     *,
     bias: Any = None,
-    fill: Any = None,
+    fill: Any = NO_BOUNDARY,
     activation: Any = None,
     residual: Any = None,
     dtype: Any = None,
@@ -291,14 +293,15 @@ def prepare(
 ) -> Prepared:
     """Check everything and plan: all that every convolution of layers does before it computes.
 
-    `weight` has its canonical axes; `words` go to the problem; `fill` is None where the operation knows no boundary.
-    `types` replaces what follows from the operands and `dtype`; `prefix` begins the names of bias and activation.
+    `weight` has its canonical axes; `words` go to the problem; `fill` is left away where there is no
+    boundary. `types` replaces what follows from the operands and `dtype`; `prefix` begins the names of bias and
+    activation.
     """
     bias = None if bias is None else door.array(bias, prefix + "bias")
     residual = None if residual is None else door.array(residual, "residual")
     addends = [operand for operand in (bias, residual) if operand is not None]
     types = types or Types.of([x, weight, *addends], door.dtype_word(dtype))
-    outside = () if fill is None else (integer_fill(fill, types.arithmetic),)
+    outside = () if fill is NO_BOUNDARY else (integer_fill(fill, types.arithmetic),)
     image = axes.canonical(x)
     problem = kind.problem(image.shape, weight.shape, **words, dtype=str(types.arithmetic))
     inputs = [x, weight] if bias is None else [x, weight, bias]

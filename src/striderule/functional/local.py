@@ -8,6 +8,7 @@ from typing import Any
 from striderule.errors import InvalidArgument
 from striderule.functional import door, layers
 from striderule.functional.door import Array
+from striderule.functional.names import LAYER_NAMES, answers
 from striderule.geometry.problem import LocalConvolution
 
 
@@ -44,6 +45,7 @@ def _local(
     return layers.run(kind, axes, x, weight, words, **rest)
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def locally_connected1d(
     x: Any,
@@ -101,6 +103,7 @@ def locally_connected1d(
     return _local("locally_connected1d", 1, "output", **locals())
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def locally_connected2d(
     x: Any,
@@ -159,6 +162,7 @@ def locally_connected2d(
     return _local("locally_connected2d", 2, "output", **locals())
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def locally_connected3d(
     x: Any,
@@ -217,6 +221,7 @@ def locally_connected3d(
     return _local("locally_connected3d", 3, "output", **locals())
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def tiled_conv2d(
     x: Any,

@@ -31,6 +31,24 @@ IMAGE_NAMES = {
     "nan_treatment": "nan= ('propagate' or 'normalize')",
 }
 
+# The same for the layer functions. Transposed convolutions have no boundary and no fill.
+_SHAPE_NAMES = {
+    "kernel": "weight=",
+    "weights": "weight=",
+    "filters": "weight=",
+    "strides": "stride=",
+    "dilations": "dilation=",
+    "dilation_rate": "dilation=",
+    "group": "groups=",
+    "data_format": "layout=",
+}
+_OUTSIDE_NAMES = dict.fromkeys(
+    ("mode", "padding_mode", "border_mode", "pad_mode"),
+    "boundary= (PyTorch's 'zeros' is 'constant', 'reflect' is 'mirror', 'replicate' is 'edge', 'circular' is 'wrap')",
+) | dict.fromkeys(("cval", "value", "fillvalue", "constant_values"), "fill=")
+TRANSPOSED_NAMES = _SHAPE_NAMES
+LAYER_NAMES = _SHAPE_NAMES | _OUTSIDE_NAMES
+
 
 def answers(names: dict[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let a function answer the argument names of other libraries with its own.

@@ -93,7 +93,7 @@ def batch_norm(
     algorithm
         ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
     out
-        Array to write the result to; x itself is fine.
+        Array to write the result to; x itself is fine, the other operands are not.
 
     Returns
     -------
@@ -132,11 +132,13 @@ def batch_norm(
     if learn and count == 1:
         raise InvalidArgument(f"training needs more than one value per channel, got the shape {value.shape}")
     _check_running(running_mean, running_var, learn)
+    given = (running_mean, running_var, weight, bias)
     mean = _per_channel(running_mean, "running_mean", channels, 0.0)
     var = _per_channel(running_var, "running_var", channels, 1.0)
     scale, shift = _per_channel(weight, "weight", channels, 1.0), _per_channel(bias, "bias", channels, 0.0)
     dtype = door.float_of(value.dtype)
     door.check_out(out, value.shape, dtype, [value], same=True)
+    door.check_out(out, value.shape, dtype, [a for a in given if isinstance(a, np.ndarray)])
     compute = table.family("normalization", algorithm)
     if value.size == 0:
         return door.finish(np.empty(value.shape, dtype), dtype, out=out)

@@ -7,6 +7,7 @@ from typing import Any
 from striderule.errors import InvalidArgument
 from striderule.functional import door, layers
 from striderule.functional.door import Array
+from striderule.functional.names import TRANSPOSED_NAMES, answers
 from striderule.geometry.problem import TransposedConvolution
 
 
@@ -40,6 +41,7 @@ def _transposed(
     return layers.run(kind, axes, x, weight, words, **rest)
 
 
+@answers(TRANSPOSED_NAMES)
 @door.accepts_input
 def conv_transpose1d(
     x: Any,
@@ -95,6 +97,7 @@ def conv_transpose1d(
     return _transposed("conv_transpose1d", 1, **locals())
 
 
+@answers(TRANSPOSED_NAMES)
 @door.accepts_input
 def conv_transpose2d(
     x: Any,
@@ -162,6 +165,7 @@ def conv_transpose2d(
     return _transposed("conv_transpose2d", 2, **locals())
 
 
+@answers(TRANSPOSED_NAMES)
 @door.accepts_input
 def conv_transpose3d(
     x: Any,

@@ -8,6 +8,7 @@ from typing import Any
 from striderule.errors import InvalidArgument
 from striderule.functional import door, layers
 from striderule.functional.door import Array
+from striderule.functional.names import LAYER_NAMES, answers
 from striderule.functional.planned import perform, plan_for
 from striderule.geometry.arguments import is_sequence, per_axis
 from striderule.geometry.problem import Unfold
@@ -22,6 +23,7 @@ def _spatial_rank(x: Array, kernel_size: Any) -> int:
     return 2 if x.ndim == 3 else max(x.ndim - 2, 1)
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def unfold(
     x: Any,
@@ -94,6 +96,7 @@ def unfold(
     return door.finish(columns.reshape(shape), x.dtype, out=out)
 
 
+@answers(LAYER_NAMES)
 @door.accepts_input
 def fold(
     x: Any,

@@ -10,6 +10,7 @@ Two ways, by what the problem looks like:
 Every tap counts here, zero or not: images, whose zero taps contribute nothing, have `stencil`.
 
 Blocks are cut by the problem of one image, so that results never depend on the batch size, and bound the workspace.
+Images so small that one block holds several are taken together: each has its own matrix, or its own elements.
 Float sums are formed in chains of at most `CHAIN` terms, which are then added pairwise.
 """
 
@@ -48,8 +49,13 @@ def arithmetic(dtype: str, bound: int | None) -> np.dtype[Any]:
     return np.dtype(dtype)
 
 
+def holding(dtype: str, bound: int | None) -> np.dtype[Any]:
+    """Return the type to keep sums in: half the room where integers are proved to fit it."""
+    return np.dtype(np.int32 if np.dtype(dtype).kind in "iu" and bound is not None and bound < 2**31 else dtype)
+
+
 def windows_of(padded: Array, problem: Convolution | Unfold) -> Array:
-    """Return the view (channels, *output, *kernel) of one padded image (channels, *padded size)."""
+    """Return the view (..., *output, *kernel) of padded images (..., *padded size)."""
     rank = len(problem.size)
     steps = padded.strides[-rank:]
     shape = (*padded.shape[:-rank], *problem.output_size, *problem.kernel)
@@ -73,6 +79,13 @@ def blocks(size: Ints, elements: int, budget: int) -> Iterator[Index]:
         left = max(1, left // n)
     for corner in product(*(range(0, n, step) for n, step in zip(size, steps, strict=True))):
         yield tuple(slice(c, min(c + s, n)) for c, s, n in zip(corner, steps, size, strict=True))
+
+
+def batches(batch: int, elements: int, budget: int) -> Iterator[slice]:
+    """Cut a batch of images of `elements` each into pieces of about `budget` in all."""
+    step = max(1, budget // max(1, elements))
+    for first in range(0, batch, step):
+        yield slice(first, min(first + step, batch))
 
 
 def meeting(windows: Index, stride: Ints, shift: Ints, size: Ints) -> tuple[Index, Index] | None:
@@ -129,7 +142,7 @@ def chained_matmul(a: Array, b: Array) -> Array:
 def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) -> Array:
     """out[n, o, j] = sum over c and t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before]."""
     dtype = arithmetic(problem.dtype, problem.bound)
-    out = np.empty(problem.output_shape, problem.dtype)
+    out = np.empty(problem.output_shape, holding(problem.dtype, problem.bound))
     if out.size == 0 or problem.terms == 0:
         out[...] = 0
         return out
@@ -153,15 +166,19 @@ def _columns(problem: Convolution, x: Array, weight: Array, fill: Any, dtype: np
     """Block by block: out = weights (out, in * taps) @ columns (in * taps, outputs), for all groups at once."""
     groups, rank = problem.groups, problem.rank
     matrix = weight.reshape(groups, problem.out_channels // groups, problem.terms)
-    for n in range(problem.batch):
-        padded = extend(x[n], problem.padding, problem.boundary, fill, dtype)
+    terms = problem.terms * groups
+    for part in batches(problem.batch, terms * prod(problem.output_size), COLUMNS):
+        # Data becomes wider block by block; before that only where a fill value need not fit its type.
+        padded = extend(x[part], problem.padding, problem.boundary, fill, dtype if fill else x.dtype)
         view = windows_of(padded, problem)
-        # (channels, *output, *kernel) -> (channels, *kernel, *output): a sum's terms come first, as in the weights
-        view = view.transpose(0, *range(1 + rank, 1 + 2 * rank), *range(1, 1 + rank))
-        for block in blocks(problem.output_size, problem.terms * groups, COLUMNS):
-            cut = view[(slice(None),) * (1 + rank) + block]
-            sums = chained_matmul(matrix, cut.reshape(groups, problem.terms, -1))
-            out[(n, slice(None), *block)] = sums.reshape(problem.out_channels, *cut.shape[1 + rank :])
+        # (n, channels, *output, *kernel) -> (n, channels, *kernel, *output): a sum's terms first, as in the weights
+        view = view.transpose(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
+        for block in blocks(problem.output_size, terms, COLUMNS):
+            cut = view[(slice(None),) * (2 + rank) + block]
+            columns = cut.reshape(len(cut), groups, problem.terms, -1).astype(dtype, copy=False)
+            sums = chained_matmul(matrix, columns)
+            shape = (len(cut), problem.out_channels, *cut.shape[2 + rank :])
+            out[(part, slice(None), *block)] = sums.reshape(shape)
 
 
 def _taps(problem: Convolution, x: Array, weight: Array, fill: Any, dtype: np.dtype[Any], out: Array) -> None:
@@ -179,34 +196,35 @@ def _taps(problem: Convolution, x: Array, weight: Array, fill: Any, dtype: np.dt
         for pair, zeros in zip(problem.padding, implicit, strict=True)
     )
     before = tuple(pair[0] if zeros[0] else 0 for pair, zeros in zip(problem.padding, implicit, strict=True))
-    for n in range(problem.batch):
+    for part in batches(problem.batch, prod(problem.output_shape[1:]), SWEEP):
         # A fill value need not fit the type of the data: then the data is made wider first.
-        source = extend(x[n], explicit, problem.boundary, fill, dtype if fill else x.dtype)  # type: ignore[arg-type]
-        source = source.reshape(groups, per_in, *source.shape[1:])
-        target = out[n].reshape(groups, per_out, *problem.output_size)
+        wide = dtype if fill else x.dtype
+        source = extend(x[part], explicit, problem.boundary, fill, wide)  # type: ignore[arg-type]
+        source = source.reshape(len(source), groups, per_in, *source.shape[2:])
+        target = out[part].reshape(len(source), groups, per_out, *problem.output_size)
         for block in blocks(problem.output_size, problem.out_channels, SWEEP):
-            target[(slice(None), slice(None), *block)] = _sweep(problem, source, weights, before, block, dtype)
+            target[(..., *block)] = _sweep(problem, source, weights, before, block, dtype)
 
 
 def _sweep(
     problem: Convolution, source: Array, weights: Array, before: Ints, block: Index, dtype: np.dtype[Any]
 ) -> Array:
-    """Return the sums of one block of outputs, (groups, out, *block)."""
+    """Return the sums of one block of outputs, (n, groups, out, *block), from images (n, groups, in, *size)."""
     groups, per_out, per_in = weights.shape[:3]
-    shape = (groups, per_out, *(part.stop - part.start for part in block))
+    shape = (len(source), groups, per_out, *(part.stop - part.start for part in block))
     scratch = np.empty(shape, dtype)
 
     def add(total: Array, term: tuple[Index, int]) -> None:
         tap, c = term
-        region = _region(problem, tap, source.shape[2:], before, block)
+        region = _region(problem, tap, source.shape[3:], before, block)
         if region is None:
             return
         inside, shifted = region
         scale = weights[(slice(None), slice(None), c, *tap)].reshape(groups, per_out, *(1,) * problem.rank)
-        part = scratch[(slice(None), slice(None), *inside)]
-        values = source[(slice(None), c, *shifted)][:, None]
+        part = scratch[(..., *inside)]
+        values = source[(slice(None), slice(None), c, *shifted)][:, :, None]
         np.multiply(values, scale, out=part, dtype=dtype, casting="unsafe")
-        total[(slice(None), slice(None), *inside)] += part
+        total[(..., *inside)] += part
 
     terms = list(product(np.ndindex(*problem.kernel), range(per_in)))
     return in_chains(lambda: np.zeros(shape, dtype), add, terms)
@@ -226,7 +244,7 @@ def local_convolution(problem: LocalConvolution, x: Array, weight: Array, fill: 
     """As `convolution`, with the weights of the output position modulo the tile."""
     plain, tile = problem.plain, problem.tile
     dtype = arithmetic(plain.dtype, plain.bound)
-    out = np.empty(plain.output_shape, plain.dtype)
+    out = np.empty(plain.output_shape, holding(plain.dtype, plain.bound))
     if out.size == 0 or plain.terms == 0:
         out[...] = 0
         return out
@@ -271,33 +289,60 @@ def _shared(problem: Convolution, view: Array, weights: Array, inside: Array | N
 
 
 def transposed_convolution(problem: TransposedConvolution, x: Array, weight: Array) -> Array:
-    """out[n, o, i * stride + t * dilation - before] += x[n, c, i] * weight[c, o, t], one tap at a time."""
+    """out[n, o, i * stride + t * dilation - before] += x[n, c, i] * weight[c, o, t].
+
+    One matrix product makes what several taps spread; then it is added up tap by tap.
+    """
     dtype = arithmetic(problem.dtype, problem.bound)
-    out = np.zeros(problem.output_shape, problem.dtype)
+    out = np.zeros(problem.output_shape, holding(problem.dtype, problem.bound))
     if out.size == 0 or x.size == 0:
         return out
-    groups, rank = problem.groups, problem.rank
+    groups = problem.groups
     per_in, per_out = problem.in_channels // groups, problem.out_channels // groups
-    weights = weight.astype(dtype, copy=False).reshape(groups, per_in, per_out, *problem.kernel)
-    inputs = tuple(slice(0, n) for n in problem.size)
-    shape = (groups, per_out, *problem.output_size)
+    weights = weight.astype(dtype, copy=False).reshape(groups, per_in, per_out, -1).transpose(0, 3, 2, 1)
     taps = list(np.ndindex(*problem.kernel))
+    products = problem.out_channels * prod(problem.size)
+    together = min(len(taps), max(1, COLUMNS // products))
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for n in range(problem.batch):
-            source = x[n].astype(dtype, copy=False).reshape(groups, per_in, *problem.size)
-
-            def add(target: Array, tap: Index, source: Array = source) -> None:
-                met = meeting(inputs, problem.stride, _shifts(problem, tap), problem.output_size)
-                if met is None:
-                    return
-                used, reached = met
-                part = source[(slice(None), slice(None), *used)]
-                matrix = weights[(..., *tap)].transpose(0, 2, 1)
-                sums = chained_matmul(matrix, part.reshape(groups, per_in, -1))
-                target[(slice(None), slice(None), *reached)] += sums.reshape(groups, per_out, *part.shape[-rank:])
-
-            out[n] = in_chains(lambda: np.zeros(shape, dtype), add, taps).reshape(out.shape[1:])
+        for part in batches(problem.batch, products * together, COLUMNS):
+            source = x[part].reshape(-1, groups, per_in, prod(problem.size))
+            target = out[part].reshape(len(source), groups, per_out, *problem.output_size)
+            for some in batches(groups, len(source) * together * products // groups, COLUMNS):
+                spread = _Spread(problem, source[:, some].astype(dtype, copy=False), weights[some], together)
+                target[:, some] = in_chains(spread.zeros, spread.add, list(enumerate(taps)))
     return out
+
+
+class _Spread:
+    """What the taps of a transposed convolution spread, made for `together` successive ones at a time."""
+
+    def __init__(self, problem: TransposedConvolution, source: Array, weights: Array, together: int) -> None:
+        self.problem, self.source, self.weights, self.together = problem, source, weights, together
+        self.inputs = tuple(slice(0, n) for n in problem.size)
+        self.first, self.products = -1, source
+
+    def zeros(self) -> Array:
+        """Return outputs (n, groups, out, *output size) on which nothing is spread yet."""
+        groups, _, per_out, _ = self.weights.shape
+        return np.zeros((len(self.source), groups, per_out, *self.problem.output_size), self.source.dtype)
+
+    def add(self, target: Array, term: tuple[int, Index]) -> None:
+        """Add what one tap spreads (its number, the tap) to `target`."""
+        number, tap = term
+        met = meeting(self.inputs, self.problem.stride, _shifts(self.problem, tap), self.problem.output_size)
+        if met is not None:
+            used, reached = met
+            target[(..., *reached)] += self._of(number)[(..., *used)]
+
+    def _of(self, number: int) -> Array:
+        first = number - number % self.together
+        if first != self.first:
+            groups, _, per_out, per_in = self.weights.shape
+            matrix = self.weights[:, first : first + self.together].reshape(groups, -1, per_in)
+            products = chained_matmul(matrix, self.source)
+            shape = (len(self.source), groups, -1, per_out, *self.problem.size)
+            self.first, self.products = first, products.reshape(shape)
+        return self.products[:, :, number - first]
 
 
 def unfold(problem: Unfold, x: Array, fill: Any = 0) -> Array:

@@ -78,6 +78,8 @@ def _fill_border(
             result[tuple(border)] = fill
             continue
         indices = _axis_indices(size, sides, words)[start:stop]
+        # Only the stretch that is read: numpy.take copies all of what it takes from.
+        first, last = int(indices.min()), int(indices.max())
         source = list(inner)
-        source[axis] = slice(before, before + size)
-        result[tuple(border)] = np.take(result[tuple(source)], indices, axis=axis)
+        source[axis] = slice(before + first, before + last + 1)
+        result[tuple(border)] = np.take(result[tuple(source)], indices - first, axis=axis)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from striderule.algorithms.windows.blocks import BLOCK_ELEMENTS, planes
 
 Array = npt.NDArray[Any]
+# Elements whose softmax is taken at a time.
+_PIECE = 1 << 18
 
 
 def softmax(x: Array, axis: int, logarithm: bool) -> Array:
@@ -20,6 +22,18 @@ def softmax(x: Array, axis: int, logarithm: bool) -> Array:
     """
     if x.size == 0:
         return x.copy()
+    across = next((other for other in range(x.ndim) if other != axis and x.shape[other] > 1), None)
+    if across is None or x.size <= _PIECE:
+        return _softmax(x, axis, logarithm)
+    result = np.empty_like(x, subok=False)
+    step = max(1, _PIECE * x.shape[across] // x.size)
+    for first in range(0, x.shape[across], step):
+        piece = (slice(None),) * across + (slice(first, first + step),)
+        result[piece] = _softmax(x[piece], axis, logarithm)
+    return result
+
+
+def _softmax(x: Array, axis: int, logarithm: bool) -> Array:
     with np.errstate(all="ignore"):
         shifted: Array = x - x.max(axis=axis, keepdims=True)
         powers = np.exp(shifted) if logarithm else np.exp(shifted, out=shifted)

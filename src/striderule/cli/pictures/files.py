@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from striderule.cli import beside
 from striderule.cli.pictures import exif
 from striderule.cli.pictures.model import Picture, PictureError
 from striderule.errors import MissingExtra
@@ -103,7 +100,7 @@ def write(path: Path, picture: Picture, *, overwrite: bool = False, quality: int
         height, width = picture.frames[0].size
         metadata = replace(picture.metadata, exif=exif.for_upright(picture.metadata.exif, width, height))
         picture = replace(picture, metadata=metadata)
-    with _beside(path, overwrite) as fresh:
+    with beside.replacing(path, overwrite=overwrite) as fresh:
         if form == "TIFF":
             from striderule.cli.pictures import tiff
 
@@ -112,38 +109,6 @@ def write(path: Path, picture: Picture, *, overwrite: bool = False, quality: int
             from striderule.cli.pictures import raster
 
             raster.write(fresh, picture.unstacked(), form, quality)
-
-
-@contextlib.contextmanager
-def _beside(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a new file in the folder of `path`; it takes the name at the end, or is gone after any failure."""
-    # A link stays a link: the file that it points to is the one replaced.
-    target = path.resolve()
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
-    except OSError as error:
-        raise PictureError(f"cannot write into {target.parent}: {error.strerror}") from error
-    os.close(handle)
-    fresh = Path(name)
-    try:
-        yield fresh
-        if target.exists() and not overwrite:
-            raise PictureError(f"{path} has appeared meanwhile; add --overwrite to replace it")
-        fresh.chmod(_permissions(target))
-        fresh.replace(target)
-    except OSError as error:
-        raise PictureError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _permissions(target: Path) -> int:
-    """Return the mode of the file to be replaced, or what the user's umask gives to a new one."""
-    if target.exists():
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def single_page(picture: Picture, number: int) -> Picture:

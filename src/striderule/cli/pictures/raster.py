@@ -34,6 +34,15 @@ MODES = {
     "PPM": ("L", "RGB", "I;16", "F"),
 }
 
+# The suffixes of one format that stand for a kind of pixels each: Pillow writes any kind under any of them.
+NETPBM = {
+    ".pbm": (),
+    ".pgm": ("L", "I;16"),
+    ".ppm": ("RGB",),
+    ".pfm": ("F",),
+    ".pnm": ("L", "RGB", "I;16"),
+}
+
 # Pillow resizes, without a word, what is not of a size that icons have: heights and widths by format.
 ICONS = {
     "ICO": frozenset(itertools.product(range(1, 257), repeat=2)),
@@ -230,6 +239,7 @@ def check(picture: Picture, form: str, suffix: str) -> None:
         if len(picture.frames) > 1 and frame.pixels.dtype != np.uint8:
             raise PictureError(f"several pages of {frame.pixels.dtype} fit only TIFF; write .tif, or add --dtype uint8")
         if _mode(frame) in accepted:
+            _check_netpbm(frame, suffix.lower())
             continue
         if frame.alpha is not None and _mode(frame.without_alpha()) in accepted:
             raise PictureError(f"{form} holds no transparency; write .png or .tif, or add --alpha drop")
@@ -241,6 +251,17 @@ def check(picture: Picture, form: str, suffix: str) -> None:
             )
         ways = ".tif or .jpg" if frame.colour == "cmyk" else ".tif"
         raise PictureError(f"{form} ({suffix}) does not hold {frame.kind} pixels; write {ways}")
+
+
+def _check_netpbm(frame: Frame, suffix: str) -> None:
+    """Refuse a suffix of Netpbm that promises another kind of pixels."""
+    mode = _mode(frame)
+    if mode in NETPBM.get(suffix, (mode,)):
+        return
+    fitting = next(name for name, modes in NETPBM.items() if mode in modes)
+    other = {".pgm": "uint8", ".pfm": "float32"}.get(suffix) if frame.colour == "grey" else None
+    way = f", or add --dtype {other}" if other is not None else ""
+    raise PictureError(f"{suffix} does not hold {frame.kind} pixels; write {fitting}{way}")
 
 
 def write(path: Path, picture: Picture, form: str, quality: int | None) -> None:

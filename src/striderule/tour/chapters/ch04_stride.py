@@ -38,9 +38,9 @@ tour.show(
 # %% [markdown]
 # ## On the photograph
 #
-# Blurring and skipping is how pictures are made smaller. Skipping alone would drop pixels by chance of their
-# place and leave jagged lines; a blur first lets each pixel that is kept speak for its neighbours. With a stride
-# both are one call.
+# Blurring and skipping is how pictures are made smaller. Skipping alone keeps whatever stands at every
+# fourth place and leaves jagged lines; a blur first lets each pixel that is kept speak for its neighbours. With a
+# stride both are one call.
 
 # %%
 grey = tour.photograph().mean(axis=2)

@@ -67,7 +67,8 @@ print(tour.shape_formula(image.shape[:2], 3))
 # ## On the photograph
 #
 # A kernel with different layers can ask about colours. This one averages nine pixels and takes red *minus* the
-# mean of green and blue: it answers where something is red, whatever its brightness.
+# mean of green and blue: it answers where something is red, and gives zero for grey,
+# be it dark or bright.
 
 # %%
 photo = tour.photograph().transpose(2, 0, 1)

@@ -44,6 +44,9 @@ print(f"maps = number of kernels = {len(kernels)}")
 
 # %% [markdown]
 # ## On the photograph
+#
+# The same three kernels ask a photograph: where are its edges, how would it look sharper, and how softer? With the
+# default `mode="same"` the maps keep its size.
 
 # %%
 grey = tour.photograph().mean(axis=2)

@@ -77,6 +77,9 @@ print(tour.shape_formula(image.shape, 3, padding=1))
 
 # %% [markdown]
 # ## On the photograph
+#
+# Real edges run in every direction. The first kernel answers to those that run across, the second to those that
+# run up and down; the magnitude shows them all.
 
 # %%
 grey = tour.photograph().mean(axis=2)

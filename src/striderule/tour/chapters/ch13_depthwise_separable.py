@@ -48,7 +48,7 @@ print(tour.shape_formula(x.shape[1:], 3, padding=1))
 #
 # A real layer mixes the channels into many maps: the pointwise step then has a row of weights for each of them.
 # Counted in multiplications for each pixel, with *c* channels in and *o* out, a dense 3 × 3 layer needs 9 · *c* ·
-# *o*; the two steps need 9 · *c* + *c* · *o*. The larger the layer, the closer the saving comes to nine.
+# *o*; the two steps need 9 · *c* + *c* · *o*. The more maps, the closer the saving comes to nine.
 
 # %%
 pointwise_weight = random.standard_normal((8, 3))
@@ -61,14 +61,18 @@ for channels, outputs in ((3, 8), (64, 128), (512, 512)):
     saved = dense / separable
     print(f"{channels:4} {outputs:4} {dense:10,} {separable:10,} {saved:7.1f}")
 
+# %% figure: Eight maps of the same image: every pointwise row mixes the three filtered channels in its own way.
+# maps: Two rows of four maps, ten by ten cells each: some mostly orange, some mostly blue.
+tour.show(maps=sr.figures.feature_maps(maps, columns=4, cmap="signed", values=False))
+
 # %% [markdown]
 # The price: a separable layer can only do what factors into the two steps. Every dense kernel that it stands for
 # is a multiple of the one kernel of its channel.
 #
 # ## On the photograph
 #
-# Each colour gets a blur, an edge kernel for each direction, and three pointwise rows mix what they found: this
-# is `depthwise_conv2d` with three kernels for each channel.
+# Each colour gets a blur and an edge kernel for each direction: this is `depthwise_conv2d` with three kernels for
+# each channel. Three pointwise rows mix what they found.
 
 # %%
 photo = tour.photograph().transpose(2, 0, 1)

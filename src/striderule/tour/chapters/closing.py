@@ -27,7 +27,8 @@ Good places to go on from here.
 #
 # ## Documentation
 #
-# - PyTorch: [torch.nn](https://pytorch.org/docs/stable/nn.html). The layers of this library bear the same names.
+# - PyTorch: [torch.nn.functional](https://pytorch.org/docs/stable/nn.functional.html). The functions of this library
+#   bear the same names.
 # - TensorFlow: [tf.nn](https://www.tensorflow.org/api_docs/python/tf/nn), the other common framework.
 # - SciPy: [scipy.ndimage](https://docs.scipy.org/doc/scipy/reference/ndimage.html), filters for images of any
 #   rank.
