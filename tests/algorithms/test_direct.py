@@ -9,14 +9,19 @@ pytest.importorskip("llvmlite")
 
 from striderule.algorithms.direct import convolution as direct
 from striderule.algorithms.direct.planes import layout_of
-from striderule.algorithms.direct.routine import CHAIN, Tile, product_routine, tiles_for
+from striderule.algorithms.direct.routine import CHAIN, Tile, product_routine
 from striderule.algorithms.reference import convolution as reference
 from striderule.algorithms.windows import convolution as windows
 from striderule.codegen import jit, target
 from striderule.errors import CompilerMissing, InvalidArgument
 from striderule.geometry.problem import Convolution
+from striderule.planning.cost import register_tiles
 
 TARGETS = target.available()
+
+
+def tiles_for(machine):
+    return tuple(Tile(*tile) for tile in register_tiles(machine.registers))
 
 
 @pytest.fixture(params=TARGETS, ids=lambda machine: machine.name)
@@ -89,7 +94,7 @@ def test_every_tile_at_every_edge(machine, monkeypatch, tile):
     """Rows and columns one less than, equal to and one more than whole tiles, with one, two and many chains."""
     if tile not in tiles_for(machine):
         pytest.skip("a tile of another target")
-    monkeypatch.setattr(direct, "tiles_for", lambda _: (tile,))
+    monkeypatch.setattr(direct, "register_tile", lambda *_: (tile.rows, tile.vectors))
     rng = np.random.default_rng(3)
     width = tile.vectors * machine.lanes(4)
     for rows in {1, tile.rows - 1, tile.rows, tile.rows + 1} - {0}:

@@ -74,7 +74,11 @@ def test_unknown_names_are_pythons_error():
         ({"nan": "omit"}, InvalidArgument, "nan must be 'propagate' or 'normalize', got 'omit'"),
         ({"overflow": "clip"}, InvalidArgument, "overflow must be 'saturate' or 'wrap', got 'clip'"),
         ({"precision": "low"}, InvalidArgument, "precision must be one of highest, high, medium, got 'low'"),
-        ({"algorithm": "fft"}, InvalidArgument, "algorithm must be None or one of reference, windows.*got 'fft'"),
+        (
+            {"algorithm": "fft"},
+            InvalidArgument,
+            "algorithm must be None or one of direct, reference, windows.*got 'fft'",
+        ),
         ({"dtype": "words"}, InvalidType, "dtype must be a NumPy type, got 'words'"),
         ({"dtype": object}, InvalidType, "dtype must be bool, an integer, float16 to float64 or a complex type"),
         ({"dilation": 2**60, "mode": "full"}, InvalidArgument, "than can be addressed"),

@@ -9,7 +9,7 @@ from striderule.errors import InvalidArgument
 from striderule.geometry.problem import Convolution, Unfold
 from striderule.planning import PRECISIONS, Machine, Plan, algorithm_word, choose, forget, precision_word
 from striderule.planning.cost import COSTS, Cost
-from striderule.planning.rules import DIRECT, RULES, Rule
+from striderule.planning.rules import RULES, Rule
 
 PROBLEM = Convolution.from_shapes((1, 3, 8), (4, 3, 3))
 
@@ -47,7 +47,7 @@ def test_precision_words(word):
 
 @pytest.mark.parametrize("word", ["window", "", 3, ["windows"], "Windows"])
 def test_a_wrong_algorithm_is_answered_with_the_right_ones(word):
-    with pytest.raises(InvalidArgument, match=r"^algorithm must be None or one of reference, windows, got "):
+    with pytest.raises(InvalidArgument, match=r"^algorithm must be None or one of direct, reference, windows, got "):
         choose(PROBLEM, algorithm=word)
 
 
@@ -64,22 +64,22 @@ def test_the_table_finds_every_algorithm():
     for name in RULES:
         module = table.family("convolution", name)
         assert module.__name__ == f"striderule.algorithms.{name}.convolution"
-        for operation in ("convolution", "local_convolution", "transposed_convolution", "unfold", "fold"):
-            assert callable(getattr(module, operation))
-    with pytest.raises(InvalidArgument, match="algorithm must be None or one of reference, windows, got 'winograd'"):
+        assert callable(module.convolution)
+    for operation in ("local_convolution", "transposed_convolution", "unfold", "fold"):
+        assert all(callable(getattr(table.family("convolution", name), operation)) for name in ("reference", "windows"))
+    with pytest.raises(
+        InvalidArgument, match="algorithm='direct' does not compute this operation; None, reference, windows do"
+    ):
+        table.family("pooling", "direct")
+    with pytest.raises(
+        InvalidArgument, match="algorithm must be None or one of direct, reference, windows, got 'winograd'"
+    ):
         table.family("convolution", "winograd")
-
-
-@pytest.fixture
-def with_direct(monkeypatch):
-    """Let generated code be considered."""
-    monkeypatch.setitem(RULES, "direct", DIRECT)
 
 
 LAYER = Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
 
 
-@pytest.mark.usefixtures("with_direct")
 def test_the_cheapest_that_may_serve_is_chosen():
     plan = choose(LAYER, machine=Machine.of("avx2"))
     assert plan.algorithm == "direct"
@@ -88,7 +88,6 @@ def test_the_cheapest_that_may_serve_is_chosen():
     assert 0 < plan.share < 1
 
 
-@pytest.mark.usefixtures("with_direct")
 def test_neither_batch_nor_threads_nor_measurements_change_the_choice():
     for channels in (1, 3, 64):
         problems = [Convolution.from_shapes((n, channels, 12, 12), (8, channels, 3, 3)) for n in (0, 1, 7, 1000)]
@@ -97,7 +96,6 @@ def test_neither_batch_nor_threads_nor_measurements_change_the_choice():
         assert len({choose(problem, machine=machine).algorithm for problem in problems for machine in machines}) == 1
 
 
-@pytest.mark.usefixtures("with_direct")
 @pytest.mark.parametrize(
     ("problem", "machine", "reason"),
     [

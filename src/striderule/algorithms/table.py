@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from functools import cache
 from types import ModuleType
 
+from striderule.errors import InvalidArgument
 from striderule.planning import algorithm_word
 
-PACKAGES = {"reference": "striderule.algorithms.reference", "windows": "striderule.algorithms.windows"}
+PACKAGES = {
+    "direct": "striderule.algorithms.direct",
+    "reference": "striderule.algorithms.reference",
+    "windows": "striderule.algorithms.windows",
+}
 DEFAULT = "windows"
 
 
@@ -15,6 +22,19 @@ def family(name: str, algorithm: str | None = None) -> ModuleType:
     """Return the module that computes a family of operations ("convolution", "pooling", ...) by an algorithm.
 
     None takes the default. Operations that are planned pass ``plan.algorithm``; the others pass the user's word.
+
+    Raises
+    ------
+    InvalidArgument
+        If the algorithm does not compute that family.
     """
     word = algorithm_word(algorithm) or DEFAULT
+    if not _has(word, name):
+        others = ", ".join(other for other in PACKAGES if _has(other, name))
+        raise InvalidArgument(f"algorithm={word!r} does not compute this operation; None, {others} do")
     return importlib.import_module(f"{PACKAGES[word]}.{name}")
+
+
+@cache
+def _has(algorithm: str, name: str) -> bool:
+    return importlib.util.find_spec(f"{PACKAGES[algorithm]}.{name}") is not None

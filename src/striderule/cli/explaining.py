@@ -6,6 +6,7 @@ import inspect
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -72,7 +73,8 @@ def _operation(name: str) -> Callable[..., Any]:
     known = [word for word in dir(sr) if _has_input(getattr(sr, word)) and without_choice(getattr(sr, word)) is None]
     if not callable(op) or not (name in known or hasattr(sr.filters, name) or without_choice(op)):
         raise InvalidArgument(f"operation must be one of {', '.join(known)}, or a filter, got {name!r}")
-    return op
+    found: Callable[..., Any] = op
+    return found
 
 
 def _has_input(value: Any) -> bool:
@@ -135,7 +137,7 @@ def _measured(op: Callable[..., Any], operands: dict[str, Any], given: dict[str,
     for name in names:
         costs = [one.cost for step in plan.passes for one in step.candidates if one.name == name]
         if all(cost is not None for cost in costs) and sum(cost.seconds for cost in costs) <= LONGEST:
-            found[name] = _best(lambda name=name: op(**arrays, **words, algorithm=name))
+            found[name] = _best(partial(op, **arrays, **words, algorithm=name))
     return found
 
 

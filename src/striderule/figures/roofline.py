@@ -65,7 +65,13 @@ def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) ->
         ax.plot([intensity], [rate], "o", color=HERE if chosen else FAINT, markersize=8 if chosen else 6)
         near_right = intensity > (left * right) ** 0.5
         offset, side = ((-8, 0), "right") if near_right else ((8, 0), "left")
-        style = {"fontsize": 9, "fontfamily": FONT, "color": ink(ax, muted=not chosen), "va": "center", "ha": side}
+        style: dict[str, Any] = {
+            "fontsize": 9,
+            "fontfamily": FONT,
+            "color": ink(ax, muted=not chosen),
+            "va": "center",
+            "ha": side,
+        }
         ax.annotate(name, (intensity, rate), xytext=offset, textcoords="offset points", **style)
     _dress(ax, left, right)
     if title:

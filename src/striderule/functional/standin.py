@@ -54,16 +54,16 @@ class StandIn(np.ndarray[Any, np.dtype[Any]]):
         """The number."""
         return _sample(self).reshape(-1)[0]
 
-    def astype(self, dtype: Any, *_: Any, **__: Any) -> StandIn:  # type: ignore[override]
+    def astype(self, dtype: Any, *_: Any, **__: Any) -> StandIn:
         """Return a stand-in of another type."""
         with np.errstate(all="ignore"):
             return stand_in(self.shape, np.dtype(dtype), self.value.astype(dtype))
 
-    def copy(self, *_: Any) -> StandIn:  # type: ignore[override]
+    def copy(self, *_: Any) -> StandIn:
         """Return itself: there is nothing to copy."""
         return self
 
-    def reshape(self, *shape: Any, **_: Any) -> StandIn:  # type: ignore[override]
+    def reshape(self, *shape: Any, **_: Any) -> StandIn:
         """Return a stand-in of another shape."""
         wanted = tuple(shape[0]) if len(shape) == 1 and is_sequence(shape[0]) else shape
         known = prod(size for size in wanted if size != -1)

@@ -25,8 +25,8 @@ COLUMNS, SWEEP = 1 << 19, 1 << 15
 CALL, OPERATION, COPIED, SWEPT, STORED, PRODUCT = 60e-6, 3e-6, 1.5e-9, 0.7e-9, 1e-9, 0.5
 # `reference`: seconds an operation of the definition.
 INTERPRETED = 3e-6
-# `direct`: seconds a call, and the part of the peak that its loop reaches.
-DIRECT_CALL, DIRECT_LOOP = 10e-6, 0.8
+# `direct`: seconds a call, an element laid out in planes or taken from them, and the part of the peak of its loop.
+DIRECT_CALL, LAID_OUT, DIRECT_LOOP = 100e-6, 0.5e-9, 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,25 +174,40 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     plane = [-(-n // s) for n, s in zip(problem.padded_size, problem.stride, strict=True)]
     span = sum((n - 1) * prod(plane[axis + 1 :]) for axis, n in enumerate(problem.output_size)) + 1
 
-    def computed(tile: tuple[int, int]) -> int:
-        return _up(rows, tile[0]) * _up(span, tile[1] * lanes)
-
-    tile = min(register_tiles(machine.registers), key=computed)
-    operations = problem.batch * problem.groups * computed(tile) * problem.terms
+    tile = register_tile(rows, span, machine.registers, lanes)
+    computed = _up(rows, tile[0]) * _up(span, tile[1] * lanes)
+    operations = problem.batch * problem.groups * computed * problem.terms
     planes = problem.in_channels * prod(problem.padded_size)
+    laid_out = problem.batch * planes + work.outputs
     moved = work.least_bytes + 2 * planes * problem.batch * size
-    packed = problem.groups * _up(rows, tile[0]) * problem.terms
     sums = 2 * operations / (DIRECT_LOOP * machine.peak(work.dtype))
-    seconds = DIRECT_CALL + sums + moved / machine.bandwidth
+    seconds = DIRECT_CALL + sums + LAID_OUT * laid_out * size / 4
     words = f"{tile[0]} output channels x {tile[1]} vectors of {lanes} positions"
-    return Cost(operations, moved, (planes + packed) * size, seconds, work.error, words)
+    workspace = (planes + problem.out_channels * span) * size
+    return Cost(operations, moved, workspace, seconds, work.error, words)
 
 
 def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
     """Return the (rows, vectors) of sums that leave registers for a row of inputs and a weight."""
     if registers >= 32:
-        return (8, 3), (6, 4), (12, 2), (24, 1)
-    return (4, 3), (3, 4), (6, 2), (12, 1)
+        return (8, 3), (6, 4), (12, 2), (24, 1), (4, 5), (2, 8), (1, 8)
+    return (4, 3), (3, 3), (6, 2), (12, 1), (2, 4), (1, 6)
+
+
+def register_tile(rows: int, span: int, registers: int, lanes: int) -> tuple[int, int]:
+    """Return the tile with the least predicted time for `rows` channels by `span` positions; of equals the first.
+
+    >>> register_tile(64, 3136, 32, 16), register_tile(1, 3136, 32, 16)
+    ((8, 3), (1, 8))
+    """
+
+    def time(tile: tuple[int, int]) -> float:
+        count, vectors = tile
+        tiles = -(-rows // count) * -(-span // (vectors * lanes))
+        # Each cycle takes one multiply-add of vectors, and beside it one vector of inputs or two weights.
+        return tiles * max(count * vectors, vectors + count / 2 + 1)
+
+    return min(register_tiles(registers), key=time)
 
 
 def _up(count: int, step: int) -> int:

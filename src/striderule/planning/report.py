@@ -12,7 +12,7 @@ from striderule.planning.rules import PROMISES
 if TYPE_CHECKING:
     from striderule.planning.choose import Candidate, Plan, Plans
 
-_PLAIN_WORDS = {"stride": 1, "dilation": 1, "padding": 0, "groups": 1, "output_padding": 0}
+_PLAIN_WORDS: dict[str, Any] = {"stride": 1, "dilation": 1, "padding": 0, "groups": 1, "output_padding": 0}
 
 
 def describe(problem: Any) -> str:

@@ -73,10 +73,9 @@ def _direct(problem: Any, machine: Machine) -> str | None:
     return None
 
 
-DIRECT = Rule("every product of the definition, in generated machine code", _direct)
-
 # In order of preference where predictions are equal.
 RULES: dict[str, Rule] = {
+    "direct": Rule("every product of the definition, in generated machine code", _direct),
     "windows": Rule("strided views and tensor products in NumPy", _anything),
     "reference": Rule(
         "the definition as plain loops",

@@ -14,12 +14,13 @@ from numpy.lib.stride_tricks import as_strided
 
 from striderule.algorithms import memory
 from striderule.algorithms.direct.planes import Layout, layout_of, planes_of
-from striderule.algorithms.direct.routine import POINTERS, SIZES, Tile, product_routine, tiles_for
+from striderule.algorithms.direct.routine import POINTERS, SIZES, Tile, product_routine
 from striderule.algorithms.windows import convolution as windows
 from striderule.codegen import jit, workers
 from striderule.codegen.target import Target, current
 from striderule.errors import CompilationFailed
 from striderule.geometry.problem import Convolution
+from striderule.planning.cost import register_tile
 
 Array = npt.NDArray[Any]
 
@@ -45,18 +46,10 @@ class Schedule:
 
     @classmethod
     def of(cls, rows: int, terms: int, span: int, target: Target, itemsize: int) -> Schedule:
-        """Return the schedule with the least predicted time for one term of all sums; of equals the first tile."""
+        """Return the schedule of the sums of one group."""
         lanes = target.lanes(itemsize)
-
-        def tiles_of(tile: Tile) -> tuple[int, int]:
-            return -(-rows // tile.rows), -(-span // (tile.vectors * lanes))
-
-        def time(tile: Tile) -> float:
-            # A multiply-add port takes one vector a cycle; so does the load port, or two weights.
-            return prod(tiles_of(tile)) * max(tile.rows * tile.vectors, tile.vectors + tile.rows / 2 + 1)
-
-        tile = min(tiles_for(target), key=time)
-        row_tiles, column_tiles = tiles_of(tile)
+        tile = Tile(*register_tile(rows, span, target.registers, lanes))
+        row_tiles, column_tiles = -(-rows // tile.rows), -(-span // (tile.vectors * lanes))
         tiles = min(column_tiles, max(1, SWEEP // (tile.vectors * lanes)))
         column_tasks = -(-column_tiles // tiles)
         row_blocks = -(-row_tiles // min(row_tiles, max(1, TASKS // column_tasks)))

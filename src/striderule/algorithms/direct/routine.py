@@ -32,13 +32,6 @@ class Tile:
     vectors: int
 
 
-def tiles_for(target: Target) -> tuple[Tile, ...]:
-    """Return the tiles that fit the registers: the sums, one row of inputs, and a weight."""
-    if target.registers >= 32:
-        return Tile(8, 3), Tile(6, 4), Tile(12, 2), Tile(24, 1), Tile(4, 5), Tile(2, 8), Tile(1, 8)
-    return Tile(4, 3), Tile(3, 3), Tile(6, 2), Tile(12, 1), Tile(2, 4), Tile(1, 6)
-
-
 def product_routine(name: str, target: Target, dtype: str, tile: Tile) -> str:
     """Return the routine as LLVM IR: the product above for every image and group.
 
