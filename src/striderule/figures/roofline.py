@@ -6,10 +6,21 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from striderule.errors import InvalidArgument, InvalidType
-from striderule.figures.canvas import BLUE, FAINT, FONT, HERE, INK, PAPER, check_axes, heading, ink
+from striderule.figures.canvas import (
+    BLUE,
+    FAINT,
+    FONT,
+    HERE,
+    INK,
+    PAPER,
+    Sheet,
+    SheetAxes,
+    check_axes,
+    heading,
+    ink,
+)
 from striderule.planning import Plan
 
 
@@ -55,8 +66,8 @@ def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) ->
     costs = {found.name: found.cost for found in plan.candidates if found.cost is not None}
     points = {name: (flops / cost.bytes_moved, flops / cost.seconds / 1e9) for name, cost in costs.items()}
     if ax is None:
-        figure = Figure(figsize=(4.6, 3.2), facecolor=PAPER)
-        ax = figure.add_axes((0.15, 0.16, 0.8, 0.72), facecolor=PAPER)
+        sheet = Sheet(figsize=(4.6, 3.2), facecolor=PAPER)
+        ax = sheet.add_axes((0.15, 0.16, 0.8, 0.72), axes_class=SheetAxes, facecolor=PAPER)
     ridge, left, right = peak / bandwidth, *_span([x for x, _ in points.values()], peak / bandwidth)
     x = np.array([left, ridge, right])
     ax.plot(x, np.minimum(peak, bandwidth * x), color=BLUE if ink(ax) == INK else "#6fb3e8", linewidth=2.0)
