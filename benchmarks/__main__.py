@@ -25,7 +25,7 @@ from striderule.config import config
 # A peer that is further than this from the exact result computes something else.
 SAME = 1e-3
 # Of the table, where the output goes to a file.
-WIDTH = 110
+WIDTH = 140
 
 
 @dataclass(frozen=True)
