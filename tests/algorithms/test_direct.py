@@ -15,6 +15,7 @@ from striderule.algorithms.windows import convolution as windows
 from striderule.codegen import jit, target
 from striderule.errors import CompilerMissing, InvalidArgument
 from striderule.geometry.problem import Convolution
+from striderule.planning import cost
 from striderule.planning.cost import register_tiles
 
 TARGETS = target.available()
@@ -106,6 +107,24 @@ def test_every_tile_at_every_edge(machine, monkeypatch, tile):
                 check(problem, x, weight, wide, direct.convolution(problem, x, weight, 0))
 
 
+@pytest.mark.parametrize("length", [0, 1])
+def test_rows_one_by_one_or_together_give_the_same_bits(machine, monkeypatch, length):
+    """Whether a row of outputs is swept by itself is a matter of speed: each sum is formed in the same order."""
+    results = []
+    for long in (1, 10**6):
+        monkeypatch.setattr(cost, "LONG", long)
+        results.append([])
+        for shape, kernel in (((2, 3, 5, 70), (3, 3)), ((1, 2, 4, 5, 67), (2, 3, 1)), ((1, 2, 9, 200), (1, 5))):
+            problem = Convolution.from_shapes(
+                shape, (9, shape[1], *kernel), padding=1, stride=1 + length, dilation=1 + length
+            )
+            x, weight = operands(problem, np.random.default_rng(6))
+            results[-1].append(direct.convolution(problem, x, weight, 0))
+            wide = windows.convolution(problem, x.astype(float), weight.astype(float), 0)
+            check(problem, x, weight, wide, results[-1][-1])
+    assert all((one == other).all() for one, other in zip(*results, strict=True))
+
+
 def guarded(values):
     """Return a copy whose last element is the last before a page that cannot be read, and the map that holds it."""
     pages = -(-values.nbytes // mmap.PAGESIZE) + 1
@@ -123,12 +142,15 @@ def guarded(values):
 
 
 @pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="guard pages need mprotect")
-@pytest.mark.parametrize("shape", [(5, 49), (3, 7), (130, 63), (2, 200)])
+@pytest.mark.parametrize(
+    ("shape", "kernel"),
+    [((5, 49), (1,)), ((3, 7), (1,)), ((130, 63), (1,)), ((2, 200), (5,)), ((3, 6, 110), (3, 3)), ((2, 5, 40), (3, 2))],
+)
 @pytest.mark.parametrize("rows", [1, 5, 13])
-def test_nothing_is_read_beyond_the_operands(machine, shape, rows):
-    """A pointwise layer reads its input in place; a page that cannot be read follows both operands."""
+def test_nothing_is_read_beyond_the_operands(machine, shape, kernel, rows):
+    """Without padding the input is read in place; a page that cannot be read follows both operands."""
     rng = np.random.default_rng(5)
-    problem = Convolution.from_shapes((1, *shape), (rows, shape[0], 1))
+    problem = Convolution.from_shapes((1, *shape), (rows, shape[0], *kernel))
     x, weight = operands(problem, rng)
     near_x, keep_x = guarded(x)
     near_weight, keep_weight = guarded(weight)

@@ -25,6 +25,8 @@ COLUMNS, SWEEP = 1 << 19, 1 << 15
 CALL, OPERATION, COPIED, SWEPT, STORED, PRODUCT = 60e-6, 3e-6, 1.5e-9, 0.7e-9, 1e-9, 0.5
 # `reference`: seconds an operation of the definition.
 INTERPRETED = 3e-6
+# Vectors in a row of outputs from which `direct` sweeps it by itself.
+LONG = 6
 # `direct`: seconds a call, an element laid out in planes or taken from them, and the part of the peak of its loop.
 DIRECT_CALL, LAID_OUT, DIRECT_LOOP = 100e-6, 0.5e-9, 0.7
 
@@ -170,12 +172,10 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     """Generated code: a tile of output channels by vectors of output positions stays in registers."""
     size, lanes = itemsize(work.dtype), machine.lanes(work.dtype)
     rows = problem.out_channels // problem.groups
-    # Positions between the end of an output row and that of its plane are computed too, and thrown away.
-    plane = [-(-n // s) for n, s in zip(problem.padded_size, problem.stride, strict=True)]
-    span = sum((n - 1) * prod(plane[axis + 1 :]) for axis, n in enumerate(problem.output_size)) + 1
+    lines, length = sweep_of(problem, lanes)
 
-    tile = register_tile(rows, span, machine.registers, lanes)
-    computed = _up(rows, tile[0]) * _up(span, tile[1] * lanes)
+    tile = register_tile(rows, length, machine.registers, lanes)
+    computed = _up(rows, tile[0]) * lines * _up(length, tile[1] * lanes)
     operations = problem.batch * problem.groups * computed * problem.terms
     planes = problem.in_channels * prod(problem.padded_size)
     laid_out = problem.batch * planes + work.outputs
@@ -183,8 +183,25 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     sums = 2 * operations / (DIRECT_LOOP * machine.peak(work.dtype))
     seconds = DIRECT_CALL + sums + LAID_OUT * laid_out * size / 4
     words = f"{tile[0]} output channels x {tile[1]} vectors of {lanes} positions"
-    workspace = (planes + problem.out_channels * span) * size
+    workspace = (planes + problem.out_channels * lines * length) * size
     return Cost(operations, moved, workspace, seconds, work.error, words)
+
+
+def sweep_of(problem: Convolution, lanes: int) -> tuple[int, int]:
+    """Return (lines, length): `direct` sweeps the output positions as so many lines of that length.
+
+    Long rows are swept one by one. Short ones are swept as one line together with the positions between the end of an
+    output row and that of its plane, which are computed too and thrown away.
+
+    >>> sweep_of(Convolution.from_shapes((1, 3, 224, 224), (64, 3, 3, 3), padding=1), 16)
+    (224, 224)
+    >>> sweep_of(Convolution.from_shapes((1, 3, 14, 14), (64, 3, 3, 3), padding=1), 16)
+    (1, 222)
+    """
+    plane = [-(-n // s) for n, s in zip(problem.padded_size, problem.stride, strict=True)]
+    span = sum((n - 1) * prod(plane[axis + 1 :]) for axis, n in enumerate(problem.output_size)) + 1
+    row, outputs = problem.output_size[-1], prod(problem.output_size)
+    return (outputs // row, row) if span != outputs and row >= LONG * lanes else (1, span)
 
 
 def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:

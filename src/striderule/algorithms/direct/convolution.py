@@ -20,7 +20,7 @@ from striderule.codegen import jit, workers
 from striderule.codegen.target import Target, current
 from striderule.errors import CompilationFailed
 from striderule.geometry.problem import Convolution
-from striderule.planning.cost import register_tile
+from striderule.planning.cost import register_tile, sweep_of
 
 Array = npt.NDArray[Any]
 
@@ -39,29 +39,38 @@ class Schedule:
     """How the work is cut: decided by the problem of one group of one image and the target alone."""
 
     tile: Tile
+    lines: int
+    length: int
     row_blocks: int
-    tiles: int
     row_tasks: int
-    column_tasks: int
+    task_lines: int
+    line_tasks: int
+    tiles: int
+    tile_tasks: int
 
     @classmethod
-    def of(cls, rows: int, terms: int, span: int, target: Target, itemsize: int) -> Schedule:
+    def of(cls, problem: Convolution, target: Target, itemsize: int) -> Schedule:
         """Return the schedule of the sums of one group."""
         lanes = target.lanes(itemsize)
-        tile = Tile(*register_tile(rows, span, target.registers, lanes))
-        row_tiles, column_tiles = -(-rows // tile.rows), -(-span // (tile.vectors * lanes))
-        tiles = min(column_tiles, max(1, SWEEP // (tile.vectors * lanes)))
-        column_tasks = -(-column_tiles // tiles)
-        row_blocks = -(-row_tiles // min(row_tiles, max(1, TASKS // column_tasks)))
-        if terms * tiles * tile.vectors * target.vector_bytes <= NEAR:
-            # All inputs of a column block stay near, so rows are finished one after the other and weights streamed.
+        rows = problem.out_channels // problem.groups
+        lines, length = sweep_of(problem, lanes)
+        tile = Tile(*register_tile(rows, length, target.registers, lanes))
+        width = tile.vectors * lanes
+        row_tiles, column_tiles = -(-rows // tile.rows), -(-length // width)
+        tiles = min(column_tiles, max(1, SWEEP // width))
+        task_lines = min(lines, max(1, SWEEP // (tiles * width)))
+        tile_tasks, line_tasks = -(-column_tiles // tiles), -(-lines // task_lines)
+        row_blocks = -(-row_tiles // min(row_tiles, max(1, TASKS // (tile_tasks * line_tasks))))
+        if problem.terms * task_lines * tiles * width * itemsize <= NEAR:
+            # All inputs of a task stay near, so rows are finished one after the other and weights streamed.
             row_blocks = 1
-        return cls(tile, row_blocks, tiles, -(-row_tiles // row_blocks), column_tasks)
+        row_tasks = -(-row_tiles // row_blocks)
+        return cls(tile, lines, length, row_blocks, row_tasks, task_lines, line_tasks, tiles, tile_tasks)
 
     @property
     def tasks(self) -> int:
         """How many tasks one group of one image has."""
-        return self.row_tasks * self.column_tasks
+        return self.row_tasks * self.line_tasks * self.tile_tasks
 
 
 def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) -> Array:
@@ -76,7 +85,7 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
     layout = layout_of(problem)
     weights = np.ascontiguousarray(weight, out.dtype)
     try:
-        plan = _prepared(problem, layout, out.dtype)
+        plan = _prepared(problem, out.dtype)
     except CompilationFailed as failure:
         _warn_once(str(failure))
         return windows.convolution(problem, x, weight, fill)
@@ -101,15 +110,14 @@ class Prepared:
     slack: int
 
 
-def _prepared(problem: Convolution, layout: Layout, dtype: np.dtype[Any]) -> Prepared:
+def _prepared(problem: Convolution, dtype: np.dtype[Any]) -> Prepared:
     """Return the routine, made and loaded if it is new."""
     target = current()
-    rows = problem.out_channels // problem.groups
-    schedule = Schedule.of(rows, problem.terms, layout.span, target, dtype.itemsize)
+    schedule = Schedule.of(problem, target, dtype.itemsize)
     tile = schedule.tile
     name = f"product_{dtype.name}_{tile.rows}x{tile.vectors}"
     routine = jit.compiled(name, tile, lambda: product_routine(name, target, dtype.name, tile), target)
-    return Prepared(routine, schedule, max(0, tile.vectors * target.lanes(dtype.itemsize) - layout.span))
+    return Prepared(routine, schedule, max(0, tile.vectors * target.lanes(dtype.itemsize) - schedule.length))
 
 
 @cache
@@ -133,25 +141,31 @@ def _product(problem: Convolution, layout: Layout, plan: Prepared, planes: Array
     """Fill the outputs of some images from their planes."""
     groups, rows, schedule = problem.groups, problem.out_channels // problem.groups, plan.schedule
     # Where there are no positions between the rows the result is written in place.
-    compact = prod(problem.output_size) == layout.span
+    positions = schedule.lines * schedule.length
+    compact = prod(problem.output_size) == positions
     lead = out.shape[:2]
-    sums = out if compact else memory.scratch("sums", prod(lead) * layout.span, out.dtype).reshape(*lead, -1)
+    sums = out if compact else memory.scratch("sums", prod(lead) * positions, out.dtype).reshape(*lead, -1)
     values = {
         "x": planes.ctypes.data,
         "w": weights.ctypes.data,
         "y": sums.ctypes.data,
         "table": layout.table.ctypes.data,
+        "starts": layout.starts.ctypes.data,
         "rows": rows,
         "terms": problem.terms,
-        "span": layout.span,
+        "lines": schedule.lines,
+        "length": schedule.length,
         "groups": groups,
         "x_group": planes[0].size // groups,
         "w_group": rows * problem.terms,
-        "y_group": rows * layout.span,
+        "y_group": rows * positions,
+        "y_row": positions,
         "row_blocks": schedule.row_blocks,
         "row_tasks": schedule.row_tasks,
-        "column_tasks": schedule.column_tasks,
+        "task_lines": schedule.task_lines,
+        "line_tasks": schedule.line_tasks,
         "tiles": schedule.tiles,
+        "tile_tasks": schedule.tile_tasks,
     }
     arguments = np.array([values[word] for word in (*POINTERS, *SIZES)], np.int64)
     workers.run(plan.routine.address, arguments.ctypes.data, out.shape[0] * groups * schedule.tasks)

@@ -39,6 +39,8 @@ class Layout:
     span: int
     # Distance of every term (channel of a group, tap) from the output position.
     table: npt.NDArray[np.int64]
+    # Where every row of outputs begins, in positions of a plane.
+    starts: npt.NDArray[np.int64]
     # Whether the planes are the input itself.
     in_place: bool
 
@@ -71,9 +73,12 @@ def layout_of(problem: Convolution) -> Layout:
     ]
     channels = np.arange(problem.in_channels // problem.groups, dtype=np.int64) * pitch
     table = (channels[:, None] + np.array(distances, np.int64)).reshape(-1)
-    table.setflags(write=False)
+    rows = product(*map(range, problem.output_size[:-1]))
+    starts = np.array([sum(i * step for i, step in zip(row, steps, strict=False)) for row in rows], np.int64)
+    for values in (table, starts):
+        values.setflags(write=False)
     span = sum((n - 1) * step for n, step in zip(problem.output_size, steps, strict=True)) + 1
-    return Layout(tuple(phases), plane, steps, pitch, span, table, in_place)
+    return Layout(tuple(phases), plane, steps, pitch, span, table, starts, in_place)
 
 
 def planes_of(

@@ -7,7 +7,7 @@ Algorithm: every product of the definition. Schedule: `Tile`, and the blocks of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, Mask, Pointer, Register, Routine, Size
@@ -17,10 +17,10 @@ CHAIN = 128
 # Distance between two rows of the weights of a chain: no power of two, so that they do not share sets of the cache.
 PANEL = CHAIN + 16
 
-POINTERS = ("x", "w", "y", "table")
+POINTERS = ("x", "w", "y", "table", "starts")
 SIZES = (
-    "rows", "terms", "span", "groups",
-    "x_group", "w_group", "y_group", "row_blocks", "row_tasks", "column_tasks", "tiles",
+    "rows", "terms", "lines", "length", "groups", "x_group", "w_group", "y_group", "y_row",
+    "row_blocks", "row_tasks", "task_lines", "line_tasks", "tiles", "tile_tasks",
 )  # fmt: skip
 
 
@@ -35,16 +35,18 @@ class Tile:
 def product_routine(name: str, target: Target, dtype: str, tile: Tile) -> str:
     """Return the routine as LLVM IR: the product above for every image and group.
 
-    `x`, `w` (rows, terms) and `y` (rows, span) are in `dtype`, `x_group`, `w_group` and `y_group` elements apart from
-    one group to the next (images follow on groups; their weights are the same); `table` holds one distance for each
-    term. A task is `row_blocks` tiles' rows by `tiles` tiles' columns of one group. Where `span` is shorter than a
-    tile, `x` must be readable for a tile behind the last input.
+    `x`, `w` (rows, terms) and `y` (rows, lines, length) are in `dtype`, `x_group`, `w_group` and `y_group` elements apart
+    from one group to the next (images follow on groups; their weights are the same), and rows of `y` `y_row` apart.
+    `table` holds one distance for each term, `starts` the place in `x` of the first position of each line. A task is
+    `row_blocks` tiles' rows of `task_lines` lines by `tiles` tiles' columns of one group. Where `length` is shorter
+    than a tile, `x` must be readable for a tile behind the last input.
     """
     r = Routine(name, target, ELEMENTS[dtype], pointers=POINTERS, sizes=SIZES)
     width = tile.vectors * r.lanes
     panel = r.scratch(tile.rows * PANEL)
     with r.tasks() as task:
-        column_task, rest = task % r.size("column_tasks"), task // r.size("column_tasks")
+        tile_task, rest = task % r.size("tile_tasks"), task // r.size("tile_tasks")
+        line_task, rest = rest % r.size("line_tasks"), rest // r.size("line_tasks")
         row_task, group = rest % r.size("row_tasks"), rest // r.size("row_tasks")
         place = Place(
             r.pointer("x") + group * r.size("x_group"),
@@ -53,19 +55,22 @@ def product_routine(name: str, target: Target, dtype: str, tile: Tile) -> str:
             panel,
         )
         first_row = row_task * r.size("row_blocks") * tile.rows
-        first_column = column_task * r.size("tiles") * width
+        first_line = line_task * r.size("task_lines")
+        first_column = tile_task * r.size("tiles") * width
         blocks = ((r.size("rows") - first_row + (tile.rows - 1)) // tile.rows).smaller(r.size("row_blocks"))
-        tiles = ((r.size("span") - first_column + (width - 1)) // width).smaller(r.size("tiles"))
+        lines = (r.size("lines") - first_line).smaller(r.size("task_lines"))
+        tiles = ((r.size("length") - first_column + (width - 1)) // width).smaller(r.size("tiles"))
         with r.loop((r.size("terms") + (CHAIN - 1)) // CHAIN) as chain, r.loop(blocks) as block:
             row = first_row + block * tile.rows
             _gather_weights(r, tile, place, chain, row)
-            with r.loop(tiles) as number:
+            with r.loop(lines) as turn, r.loop(tiles) as number:
                 column = first_column + number * width
-                with r.either((column + (width - 1)).below(r.size("span"))) as (inside, edge):
+                here = place.on_line(first_line + turn)
+                with r.either((column + (width - 1)).below(r.size("length"))) as (inside, edge):
                     with inside:
-                        _tile(r, tile, place, chain, row, column, None)
+                        _tile(r, tile, here, chain, row, column, None)
                     with edge:
-                        _tile(r, tile, place, chain, row, (r.size("span") - width).larger(0), column)
+                        _tile(r, tile, here, chain, row, (r.size("length") - width).larger(0), column)
     return r.finish()
 
 
@@ -77,6 +82,11 @@ class Place:
     w: Pointer
     y: Pointer
     panel: Pointer
+
+    def on_line(self, line: Size) -> Place:
+        """Return the place of one line of positions."""
+        r = self.x.routine
+        return replace(self, x=self.x + r.entry(r.table("starts"), line), y=self.y + line * r.size("length"))
 
 
 def _gather_weights(r: Routine, tile: Tile, place: Place, chain: Size, row: Size) -> None:
@@ -110,12 +120,12 @@ def _tile(r: Routine, tile: Tile, place: Place, chain: Size, row: Size, column: 
     masks = [None if first is None else _counting(r, column + v * r.lanes, first) for v in range(tile.vectors)]
     for m in range(tile.rows):
         with r.when((row + m).below(r.size("rows"))):
-            _store_row(r, sums[m], place.y + (row + m) * r.size("span") + column, chain, masks)
+            _store_row(r, sums[m], place.y + (row + m) * r.size("y_row") + column, chain, masks)
 
 
 def _counting(r: Routine, column: Size, first: Size) -> Mask:
     """Return the lanes from `column` on that stand at `first` or later, and before the end."""
-    return r.both(r.lanes_from(first - column), r.first_lanes(r.size("span") - column))
+    return r.both(r.lanes_from(first - column), r.first_lanes(r.size("length") - column))
 
 
 def _store_row(r: Routine, sums: list[Register], where: Pointer, chain: Size, masks: list[Mask | None]) -> None:
