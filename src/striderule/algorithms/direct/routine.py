@@ -35,7 +35,7 @@ class Tile:
 def product_routine(name: str, target: Target, dtype: str, tile: Tile) -> str:
     """Return the routine as LLVM IR: the product above for every image and group.
 
-    `x`, `w` (rows, terms) and `y` (rows, lines, length) are in `dtype`, `x_group`, `w_group` and `y_group` elements apart
+    `x`, `w` (rows, terms), `y` (rows, lines, length) are in `dtype`, `x_group`, `w_group` and `y_group` elements apart
     from one group to the next (images follow on groups; their weights are the same), and rows of `y` `y_row` apart.
     `table` holds one distance for each term, `starts` the place in `x` of the first position of each line. A task is
     `row_blocks` tiles' rows of `task_lines` lines by `tiles` tiles' columns of one group. Where `length` is shorter
