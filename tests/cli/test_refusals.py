@@ -183,7 +183,8 @@ def test_permissions_follow_the_user(filtered, tmp_path):
 def test_signals_leave_nothing(tmp_path, number, code):
     """A process that is stopped in the middle of writing takes its half file away."""
     program = (
-        "import time\n"
+        "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run in the background
         "from striderule.cli.pictures import raster\n"
         "def write(path, *_):\n"
         "    path.write_bytes(b'half')\n"

@@ -423,6 +423,8 @@ def test_children_of_multiprocessing(method):
 @forks
 def test_control_c_is_answered_after_the_call():
     code = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 counted(2, 2)
 try:
     print("call", flush=True)
