@@ -100,6 +100,11 @@ def test_neither_batch_nor_threads_nor_measurements_change_the_choice():
     ("problem", "machine", "reason"),
     [
         (LAYER, Machine.of("avx2", generated=False), "it is generated machine code, which this installation cannot"),
+        (
+            Convolution.from_shapes((1, 1024, 8, 8), (8, 1024, 3, 3)),
+            Machine.of("avx2"),
+            "it adds chains in their order, which may err too much for sums of more than 4,992 terms",
+        ),
         (LAYER, Machine.of("neon"), "its code for neon has not been run by the tests yet"),
         (Unfold.from_shape((1, 2, 5, 5), 3), Machine.of("avx2"), "it serves dense convolutions of layers, and this"),
         (replace(LAYER, zero_taps="skip"), Machine.of("avx2"), "it counts every tap"),

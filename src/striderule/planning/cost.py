@@ -16,9 +16,10 @@ from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pool
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
 from striderule.planning.machine import Machine, itemsize
 
-# Sums are formed in chains of so many terms, which are then added pairwise.
+# Sums are formed in chains of so many terms. `windows` adds the chains pairwise, `direct` in their order.
 CHAIN = 128
-# Elements of the blocks of `windows`: the matrix of columns, and a sweep tap by tap.
+# Elements of the blocks of `windows`: the matrix of columns, 2 MiB of float32 for the second-level cache, and a sweep
+# tap by tap, which stays in the first or second between taps.
 COLUMNS, SWEEP = 1 << 19, 1 << 15
 # `windows`: seconds a call, a NumPy operation, an element copied into columns, an element multiplied and added in a
 # sweep, an element of the result; the part of the peak that its matrix product reaches.
@@ -63,15 +64,19 @@ class Work:
         return max(self.flops / machine.peak(self.dtype), self.least_bytes / machine.bandwidth)
 
     @property
+    def unit(self) -> float:
+        """Half a unit in the last place of the arithmetic; exact integers have none."""
+        return {"float32": 2.0**-24, "float64": 2.0**-53}.get(self.dtype, 0.0)
+
+    @property
     def error(self) -> float:
         """Bound of the error of every sum, as a part of the sum of |x||w|, to first order; exact integers have none.
 
         A chain of n additions errs by at most n units in the last place's half (Higham, Accuracy and Stability of
         Numerical Algorithms, section 4.2), and pairwise addition of c chains adds log2(c) more.
         """
-        unit = {"float32": 2.0**-24, "float64": 2.0**-53}.get(self.dtype, 0.0)
         chains = max(1, -(-self.terms // CHAIN))
-        return unit * (min(self.terms, CHAIN) + math.ceil(math.log2(chains)))
+        return self.unit * (min(self.terms, CHAIN) + math.ceil(math.log2(chains)))
 
 
 def work_of(problem: Any, dtype: str) -> Work:
@@ -184,7 +189,9 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     seconds = DIRECT_CALL + sums + LAID_OUT * laid_out * size / 4
     words = f"{tile[0]} output channels x {tile[1]} vectors of {lanes} positions"
     workspace = (planes + problem.out_channels * lines * length) * size
-    return Cost(operations, moved, workspace, seconds, work.error, words)
+    # The chains are added to the result one after the other.
+    error = work.unit * (min(work.terms, CHAIN) + max(0, -(-work.terms // CHAIN) - 1))
+    return Cost(operations, moved, workspace, seconds, error, words)
 
 
 def sweep_of(problem: Convolution, lanes: int) -> tuple[int, int]:

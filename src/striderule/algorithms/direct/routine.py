@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, Mask, Pointer, Register, Routine, Size
+from striderule.planning.cost import CHAIN
 
-# Longest chain of additions; longer sums are chains that are added up, so that rounding errors stay small.
-CHAIN = 128
 # Distance between two rows of the weights of a chain: no power of two, so that they do not share sets of the cache.
 PANEL = CHAIN + 16
 

@@ -27,17 +27,13 @@ from numpy.lib.stride_tricks import as_strided
 
 from striderule.algorithms.windows.extend import extend
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
+from striderule.planning.cost import CHAIN, COLUMNS, SWEEP
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 # What an array is indexed with: integers and slices mixed, which numpy's annotations do not follow.
 Index = tuple[Any, ...]
 
-CHAIN = 128
-# Elements of a column matrix or block: 2 MiB of float32, within the second-level cache of most processors.
-COLUMNS = 1 << 19
-# Outputs of a block that is swept tap by tap: it stays in the first- or second-level cache between taps.
-SWEEP = 1 << 15
 # float64 holds every integer up to here, so BLAS can form exact integer sums.
 EXACT = 2**53
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from striderule.geometry.padding import source_index
 from striderule.geometry.problem import Convolution
+from striderule.planning.cost import CHAIN
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -24,8 +25,6 @@ Box = tuple[slice, ...]
 
 # Outputs in a block. With what it reads and one temporary, a block of float32 takes about 1 MiB: a common L2 cache.
 BLOCK = 64 * 1024
-# Longest chain of float additions; longer sums are combined pairwise, so that rounding errors stay small.
-CHAIN = 128
 
 
 @dataclass(frozen=True, slots=True)
