@@ -127,6 +127,16 @@ def assembly(text: str, target: Target) -> str:
             raise CompilationFailed(f"assembly for {target.name}: {error}") from error
 
 
+def object_code(text: str, target: Target) -> bytes:
+    """Return the object file that the IR `text` becomes, for any target: for linkers of other machines."""
+    llvm = _llvm()
+    with _lock:
+        try:
+            return _emitted(llvm, text, target)
+        except RuntimeError as error:
+            raise CompilationFailed(f"object code for {target.name}: {error}") from error
+
+
 @functools.cache
 def processor() -> tuple[str, frozenset[str]]:
     """Return the triple of this process, and the features that the processor has and the system has enabled."""

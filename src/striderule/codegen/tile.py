@@ -2,179 +2,87 @@
 
 A routine is written as its mathematics, in Python, and comes out as LLVM IR::
 
-    r = Routine("scale", target, FLOAT32, pointers=("x", "y"), sizes=("blocks", "length"))
-    x, y = r.pointer("x"), r.pointer("y")
+    r = Routine("scale", target, FLOAT32, pointers=("x", "y"), sizes=("length",), numbers=("factor",))
+    x, y, length = r.pointer("x"), r.pointer("y"), r.size("length")
+    factor = r.number("factor")
     with r.tasks() as task:
-        with r.loop(r.size("length"), step=r.lanes) as i:
-            value = r.load(x + task * r.size("length") + i)
-            r.store(value * r.constant(2.0), y + task * r.size("length") + i)
+        with r.loop(length, step=r.lanes) as i:
+            here = r.first_lanes(length - i)
+            value = r.load(x + task * length + i, here)
+            r.store(value * factor + 1.0, y + task * length + i, here)
     text = r.finish()
 
 Python ``for`` loops unroll; `Routine.loop` makes a loop of the machine. `Routine.register` holds a vector from one turn
 of a loop to the next. Every routine is ``void name(i64* args, i64 first, i64 last)``: it runs the tasks from `first` up
-to, but not including, `last`, and finds its pointers and sizes in `args`, pointers first, in the order of their names.
+to, but not including, `last`, and finds its words in `args`: pointers, sizes, then numbers (the bits of a float64, or an
+integer), in the order of their names.
+
+A vector has `Routine.lanes` lanes unless told otherwise, whatever its element: as many as a register of the machine
+holds of the routine's own element. So bytes are read with a narrow load, and `Routine.convert` widens them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
+from striderule.codegen import storage
 from striderule.codegen.target import Target
+from striderule.codegen.values import (
+    BFLOAT16,
+    BOOL,
+    ELEMENTS,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    I32,
+    I64,
+    INT8,
+    INT16,
+    INT32,
+    INT64,
+    UINT8,
+    UINT16,
+    UINT32,
+    UINT64,
+    Condition,
+    Count,
+    Element,
+    Mask,
+    Pointer,
+    Register,
+    Size,
+    Vector,
+)
 
-_I64, _I32, _I1 = ir.IntType(64), ir.IntType(32), ir.IntType(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Element:
-    """The type of one number in memory and in a lane."""
-
-    name: str
-    itemsize: int
-    # What LLVM calls it in the names of its intrinsics.
-    code: str
-
-    @property
-    def type(self) -> Any:
-        """The type in LLVM's terms."""
-        return ir.FloatType() if self.code == "f32" else ir.DoubleType()
-
-
-FLOAT32 = Element("float32", 4, "f32")
-FLOAT64 = Element("float64", 8, "f64")
-ELEMENTS = {element.name: element for element in (FLOAT32, FLOAT64)}
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """An integer of the machine: a size, an index, a distance counted in elements."""
-
-    routine: Routine
-    value: Any
-
-    def _other(self, other: Size | int) -> Any:
-        return other.value if isinstance(other, Size) else ir.Constant(_I64, other)
-
-    def __add__(self, other: Size | int) -> Size:
-        return Size(self.routine, self.routine.build.add(self.value, self._other(other)))
-
-    def __sub__(self, other: Size | int) -> Size:
-        return Size(self.routine, self.routine.build.sub(self.value, self._other(other)))
-
-    def __mul__(self, other: Size | int) -> Size:
-        return Size(self.routine, self.routine.build.mul(self.value, self._other(other)))
-
-    def __floordiv__(self, other: Size | int) -> Size:
-        """Divide numbers that are not negative."""
-        return Size(self.routine, self.routine.build.udiv(self.value, self._other(other)))
-
-    def __mod__(self, other: Size | int) -> Size:
-        """Take the rest of numbers that are not negative."""
-        return Size(self.routine, self.routine.build.urem(self.value, self._other(other)))
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-
-    def smaller(self, other: Size | int) -> Size:
-        """Return the smaller of two numbers."""
-        test = self.routine.build.icmp_signed("<", self.value, self._other(other))
-        return Size(self.routine, self.routine.build.select(test, self.value, self._other(other)))
-
-    def larger(self, other: Size | int) -> Size:
-        """Return the larger of two numbers."""
-        test = self.routine.build.icmp_signed(">", self.value, self._other(other))
-        return Size(self.routine, self.routine.build.select(test, self.value, self._other(other)))
-
-    def below(self, other: Size | int) -> Condition:
-        """Return the condition self < other."""
-        return Condition(self.routine.build.icmp_signed("<", self.value, self._other(other)))
-
-    def equals(self, other: Size | int) -> Condition:
-        """Return the condition self == other."""
-        return Condition(self.routine.build.icmp_signed("==", self.value, self._other(other)))
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A truth of the machine, for `Routine.when`."""
-
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """Which lanes of a vector count, for `Routine.load` and `Routine.store`."""
-
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """The address of an element; adding moves it by elements."""
-
-    routine: Routine
-    element: Element | None
-    value: Any
-
-    def __add__(self, distance: Size | int) -> Pointer:
-        step = distance.value if isinstance(distance, Size) else ir.Constant(_I64, distance)
-        return Pointer(self.routine, self.element, self.routine.build.gep(self.value, [step], inbounds=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Vector:
-    """Lanes of numbers of the routine's element type."""
-
-    routine: Routine
-    value: Any
-
-    def __add__(self, other: Vector) -> Vector:
-        return Vector(self.routine, self.routine.build.fadd(self.value, other.value))
-
-    def __sub__(self, other: Vector) -> Vector:
-        return Vector(self.routine, self.routine.build.fsub(self.value, other.value))
-
-    def __mul__(self, other: Vector) -> Vector:
-        return Vector(self.routine, self.routine.build.fmul(self.value, other.value))
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """A vector that changes from one turn of a loop to the next."""
-
-    routine: Routine
-    place: Any
-
-    @property
-    def value(self) -> Vector:
-        """The vector that it holds now."""
-        return Vector(self.routine, self.routine.build.load(self.place))
-
-    def set(self, vector: Vector) -> None:
-        """Hold another vector."""
-        self.routine.build.store(vector.value, self.place)
-
-    def add_product(self, a: Vector, b: Vector) -> None:
-        """Add a * b, rounded once where the target can."""
-        self.set(self.routine.multiply_add(a, b, self.value))
+__all__ = [
+    "BFLOAT16", "BOOL", "ELEMENTS", "FLOAT16", "FLOAT32", "FLOAT64", "INT8", "INT16", "INT32", "INT64", "UINT8",
+    "UINT16", "UINT32", "UINT64", "Condition", "Count", "Element", "Mask", "Pointer", "Register", "Routine", "Size",
+    "Vector",
+]  # fmt: skip
 
 
 class Routine:
     """One routine while it is written."""
 
     def __init__(
-        self, name: str, target: Target, element: Element, *, pointers: Sequence[str], sizes: Sequence[str]
+        self,
+        name: str,
+        target: Target,
+        element: Element,
+        *,
+        pointers: Sequence[str],
+        sizes: Sequence[str],
+        numbers: Sequence[str] = (),
     ) -> None:
         self.name, self.target, self.element = name, target, element
         self.lanes = target.lanes(element.itemsize)
-        self.vector_type = ir.VectorType(element.type, self.lanes)
         self._module = ir.Module(name)
         self._module.triple = target.triple
-        signature = ir.FunctionType(ir.VoidType(), [_I64.as_pointer(), _I64, _I64])
+        signature = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64, I64])
         self._function = ir.Function(self._module, signature, name)
         # Registers are made in the first block, so that one inside a loop takes no more room with every turn.
         self._first_block = self._function.append_basic_block("registers")
@@ -182,10 +90,9 @@ class Routine:
         self._registers = ir.IRBuilder(self._first_block)
         self.build = ir.IRBuilder(self._body)
         self._arguments = {
-            word: self.build.load(self.build.gep(self._function.args[0], [ir.Constant(_I64, i)]))
-            for i, word in enumerate((*pointers, *sizes))
+            word: self.build.load(self.build.gep(self._function.args[0], [ir.Constant(I64, i)]))
+            for i, word in enumerate((*pointers, *sizes, *numbers))
         }
-        self._pointers = frozenset(pointers)
 
     # Arguments ------------------------------------------------------------------------------------------------------
 
@@ -196,11 +103,21 @@ class Routine:
 
     def table(self, word: str) -> Pointer:
         """Return the pointer argument `word` to a table of 64-bit integers."""
-        return Pointer(self, None, self.build.inttoptr(self._arguments[word], _I64.as_pointer()))
+        return Pointer(self, None, self.build.inttoptr(self._arguments[word], I64.as_pointer()))
 
     def size(self, word: str) -> Size:
         """Return the size argument `word`."""
         return Size(self, self._arguments[word])
+
+    def number(self, word: str, element: Element | None = None) -> Vector:
+        """Return the number argument `word` in every lane: the bits of a float64, or an integer for integer elements."""
+        kind, bits = element or self.element, self._arguments[word]
+        if kind.kind == "f":
+            number = self.build.bitcast(bits, ir.DoubleType())
+            number = self.build.fptrunc(number, kind.type) if kind.itemsize < 8 else number
+        else:
+            number = self.build.trunc(bits, kind.type) if kind.itemsize < 8 else bits
+        return Vector(self, self._spread(number, ir.VectorType(kind.type, self.lanes)), kind)
 
     # Control --------------------------------------------------------------------------------------------------------
 
@@ -214,15 +131,15 @@ class Routine:
     @contextmanager
     def loop(self, count: Size | int, step: int = 1) -> Iterator[Size]:
         """Run the body for 0, step, 2 step ... below count; not at all where count is zero or less."""
-        end = count.value if isinstance(count, Size) else ir.Constant(_I64, count)
+        end = count.value if isinstance(count, Size) else ir.Constant(I64, count)
         before = self.build.block
         turn, after = self._function.append_basic_block("turn"), self._function.append_basic_block("after")
-        self.build.cbranch(self.build.icmp_signed(">", end, ir.Constant(_I64, 0)), turn, after)
+        self.build.cbranch(self.build.icmp_signed(">", end, ir.Constant(I64, 0)), turn, after)
         self.build.position_at_end(turn)
-        index = self.build.phi(_I64)
-        index.add_incoming(ir.Constant(_I64, 0), before)
+        index = self.build.phi(I64)
+        index.add_incoming(ir.Constant(I64, 0), before)
         yield Size(self, index)
-        following = self.build.add(index, ir.Constant(_I64, step), flags=["nsw"])
+        following = self.build.add(index, ir.Constant(I64, step), flags=["nsw"])
         index.add_incoming(following, self.build.block)
         self.build.cbranch(self.build.icmp_signed("<", following, end), turn, after)
         self.build.position_at_end(after)
@@ -239,89 +156,257 @@ class Routine:
         with self.build.if_else(condition.value) as bodies:
             yield bodies
 
-    # Vectors --------------------------------------------------------------------------------------------------------
+    def choose(self, condition: Condition, a: Size | int, b: Size | int) -> Size:
+        """Return the size a where the condition holds, else b."""
+        pair = (one.value if isinstance(one, Size) else ir.Constant(I64, one) for one in (a, b))
+        return Size(self, self.build.select(condition.value, *pair))
 
-    def constant(self, number: float) -> Vector:
+    # Lanes ----------------------------------------------------------------------------------------------------------
+
+    def constant(self, number: float, element: Element | None = None, lanes: int | None = None) -> Vector:
         """Return a vector with the same number in every lane."""
-        return Vector(self, ir.Constant(self.vector_type, [number] * self.lanes))
+        kind = element or self.element
+        value = float(number) if kind.kind == "f" else int(number)
+        vector = ir.VectorType(kind.type, lanes or self.lanes)
+        return Vector(self, ir.Constant(vector, [value] * vector.count), kind)
 
-    def first_lanes(self, count: Size) -> Mask:
+    def numbered(self, element: Element = INT64, lanes: int | None = None) -> Vector:
+        """Return the vector 0, 1, 2 ... of integers."""
+        vector = ir.VectorType(element.type, lanes or self.lanes)
+        return Vector(self, ir.Constant(vector, list(range(vector.count))), element)
+
+    def spread(self, size: Size, element: Element = INT64, lanes: int | None = None) -> Vector:
+        """Return a size in every lane, as an integer or a float."""
+        build = self.build
+        if element.kind == "f":
+            number = build.sitofp(size.value, element.type)
+        else:
+            number = size.value if element.itemsize == 8 else build.trunc(size.value, element.type)
+        return Vector(self, self._spread(number, ir.VectorType(element.type, lanes or self.lanes)), element)
+
+    def first_lanes(self, count: Size | int, lanes: int | None = None) -> Mask:
         """Return the mask of the first `count` lanes: all of them for a large count, none for zero and less."""
-        kind = ir.VectorType(_I64, self.lanes)
-        numbers = ir.Constant(kind, list(range(self.lanes)))
-        return Mask(self.build.icmp_signed("<", numbers, self._spread(count.value, kind)))
+        size = count if isinstance(count, Size) else Size(self, ir.Constant(I64, count))
+        return self.numbered(lanes=lanes).less(self.spread(size, lanes=lanes))
 
-    def lanes_from(self, start: Size) -> Mask:
+    def lanes_from(self, start: Size, lanes: int | None = None) -> Mask:
         """Return the mask of all lanes but the first `start`."""
-        kind = ir.VectorType(_I64, self.lanes)
-        numbers = ir.Constant(kind, list(range(self.lanes)))
-        return Mask(self.build.icmp_signed(">=", numbers, self._spread(start.value, kind)))
+        return self.numbered(lanes=lanes).greater_equal(self.spread(start, lanes=lanes))
 
     def both(self, a: Mask, b: Mask) -> Mask:
         """Return the lanes that both masks have."""
-        return Mask(self.build.and_(a.value, b.value))
+        return a & b
 
-    def load(self, where: Pointer, mask: Mask | None = None) -> Vector:
+    # Memory ---------------------------------------------------------------------------------------------------------
+
+    def load(self, where: Pointer, mask: Mask | None = None, lanes: int | None = None) -> Vector:
         """Return the lanes at `where`, at any alignment; with a mask the others are zero, and are not read."""
-        place = self.build.bitcast(where.value, self.vector_type.as_pointer())
+        kind = where.element or INT64
+        vector = ir.VectorType(kind.type, lanes or self.lanes)
+        place = self.build.bitcast(where.value, vector.as_pointer())
         if mask is None:
-            return Vector(self, self.build.load(place, align=self.element.itemsize))
-        zeros = self.constant(0.0).value
-        arguments = [place, ir.Constant(_I32, self.element.itemsize), mask.value, zeros]
-        masked = self._intrinsic(
-            f"llvm.masked.load.v{self.lanes}{self.element.code}.p0", self.vector_type, [a.type for a in arguments]
-        )
-        return Vector(self, self.build.call(masked, arguments))
+            return Vector(self, self.build.load(place, align=kind.itemsize), kind)
+        zeros = ir.Constant(vector, [0] * vector.count)
+        arguments = [place, ir.Constant(I32, kind.itemsize), mask.value, zeros]
+        name = f"llvm.masked.load.v{vector.count}{kind.code}.p0"
+        return Vector(self, self._call(name, vector, arguments), kind)
 
     def store(self, vector: Vector, where: Pointer, mask: Mask | None = None) -> None:
         """Write the lanes to `where`, at any alignment; with a mask the others are not touched."""
-        place = self.build.bitcast(where.value, self.vector_type.as_pointer())
+        kind = vector.element
+        place = self.build.bitcast(where.value, vector.value.type.as_pointer())
         if mask is None:
-            self.build.store(vector.value, place, align=self.element.itemsize)
+            self.build.store(vector.value, place, align=kind.itemsize)
             return
-        arguments = [vector.value, place, ir.Constant(_I32, self.element.itemsize), mask.value]
-        masked = self._intrinsic(
-            f"llvm.masked.store.v{self.lanes}{self.element.code}.p0", ir.VoidType(), [a.type for a in arguments]
-        )
-        self.build.call(masked, arguments)
+        arguments = [vector.value, place, ir.Constant(I32, kind.itemsize), mask.value]
+        self._call(f"llvm.masked.store.v{vector.lanes}{kind.code}.p0", ir.VoidType(), arguments)
 
-    def broadcast(self, where: Pointer) -> Vector:
+    def gather(self, where: Pointer, step: Size, count: Size, lanes: int | None = None) -> Vector:
+        """Return `count` numbers (at most all lanes) that stand `step` elements apart; the other lanes are zero."""
+        kind = where.element or INT64
+        vector = ir.VectorType(kind.type, lanes or self.lanes)
+        room = self._room(vector)
+        self.build.store(ir.Constant(vector, [0] * vector.count), room)
+        first = Pointer(self, kind, self.build.bitcast(room, kind.type.as_pointer()))
+        with self.loop(count.smaller(vector.count)) as i:
+            self.build.store(self.build.load((where + i * step).value), (first + i).value)
+        return Vector(self, self.build.load(room), kind)
+
+    def scatter(self, vector: Vector, where: Pointer, step: Size, count: Size) -> None:
+        """Write the first `count` lanes to places `step` elements apart."""
+        room = self._room(vector.value.type)
+        self.build.store(vector.value, room)
+        first = Pointer(self, vector.element, self.build.bitcast(room, vector.element.type.as_pointer()))
+        with self.loop(count.smaller(vector.lanes)) as i:
+            self.build.store(self.build.load((first + i).value), (where + i * step).value)
+
+    def load_even(self, where: Pointer, lanes: int | None = None) -> Vector:
+        """Return the numbers at where, where + 2, where + 4 ...; nothing behind the last of them is read."""
+        count = lanes or self.lanes
+        low, high = self.load(where, lanes=count), self.load(where + (count - 1), lanes=count)
+        # The second vector begins one early: its odd lanes go on where the even ones of the first end.
+        return self.shuffle(low, high, [*range(0, count, 2), *range(count + 1, 2 * count, 2)])
+
+    def broadcast(self, where: Pointer, lanes: int | None = None) -> Vector:
         """Return the one number that stands at `where`, in every lane."""
-        return Vector(self, self._spread(self.build.load(where.value), self.vector_type))
+        kind = where.element or INT64
+        number = self.build.load(where.value)
+        return Vector(self, self._spread(number, ir.VectorType(kind.type, lanes or self.lanes)), kind)
+
+    def store_first(self, vector: Vector, where: Pointer) -> None:
+        """Write the first lane alone."""
+        self.build.store(self.build.extract_element(vector.value, ir.Constant(I32, 0)), where.value)
 
     def entry(self, table: Pointer, index: Size | int) -> Size:
         """Return an entry of a table of integers."""
         return Size(self, self.build.load((table + index).value))
 
+    def prefetch(self, where: Pointer) -> None:
+        """Ask for the cache line of `where`, which need not exist."""
+        place = self.build.bitcast(where.value, ir.IntType(8).as_pointer())
+        arguments = [place, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)]
+        self._call("llvm.prefetch.p0", ir.VoidType(), arguments)
+
+    # Arithmetic -----------------------------------------------------------------------------------------------------
+
     def multiply_add(self, a: Vector, b: Vector, c: Vector) -> Vector:
-        """Return a * b + c: rounded once where the target has a fused instruction, else twice."""
-        if not self.target.fma:
+        """Return a * b + c: floats are rounded once where the target has a fused instruction, else twice."""
+        if a.element.kind != "f" or not self.target.fma:
             return a * b + c
-        fused = self._intrinsic(f"llvm.fma.v{self.lanes}{self.element.code}", self.vector_type, [self.vector_type] * 3)
-        return Vector(self, self.build.call(fused, [a.value, b.value, c.value]))
+        return self._of("llvm.fma", a, b, c)
 
     def maximum(self, a: Vector, b: Vector) -> Vector:
         """Return the larger number in every lane; NaN where either is NaN."""
-        kind = f"llvm.maximum.v{self.lanes}{self.element.code}"
-        function = self._intrinsic(kind, self.vector_type, [self.vector_type] * 2)
-        return Vector(self, self.build.call(function, [a.value, b.value]))
+        if a.element.kind != "f":
+            return self.select(a.greater(b), a, b)
+        return self.select(a.greater(b) | a.is_nan(), a, b)
+
+    def minimum(self, a: Vector, b: Vector) -> Vector:
+        """Return the smaller number in every lane; NaN where either is NaN."""
+        if a.element.kind != "f":
+            return self.select(a.less(b), a, b)
+        return self.select(a.less(b) | a.is_nan(), a, b)
+
+    def at_least(self, a: Vector, low: Vector | float) -> Vector:
+        """Return a, or `low` where a is less. One instruction, which keeps NaN of a."""
+        limit = low if isinstance(low, Vector) else a.like(low)
+        return self.select(limit.greater(a), limit, a)
+
+    def at_most(self, a: Vector, high: Vector | float) -> Vector:
+        """Return a, or `high` where a is greater. One instruction, which keeps NaN of a."""
+        limit = high if isinstance(high, Vector) else a.like(high)
+        return self.select(limit.less(a), limit, a)
+
+    def select(self, mask: Mask, a: Vector, b: Vector) -> Vector:
+        """Return a where the mask holds, else b."""
+        return Vector(self, self.build.select(mask.value, a.value, b.value), a.element)
+
+    def absolute(self, a: Vector) -> Vector:
+        """Return a without its sign."""
+        if a.element.kind != "f":
+            return self.select(a.less(0), -a, a)
+        return self._of("llvm.fabs", a)
+
+    def copy_sign(self, size: Vector, sign: Vector) -> Vector:
+        """Return `size` with the sign of `sign`."""
+        return self._of("llvm.copysign", size, sign)
+
+    def square_root(self, a: Vector) -> Vector:
+        """Return the square root of floats."""
+        return self._of("llvm.sqrt", a)
+
+    def bits(self, a: Vector, element: Element) -> Vector:
+        """Return the same bits as lanes of another element of the same size."""
+        return Vector(self, self.build.bitcast(a.value, ir.VectorType(element.type, a.lanes)), element)
+
+    def nearest(self, a: Vector) -> Vector:
+        """Return floats rounded to whole numbers, half to even; those that are whole already stay, as NaN does."""
+        # Above 2**23 (2**52) all floats are whole; adding and taking that much away rounds the others.
+        large = 2.0 ** (23 if a.element.itemsize == 4 else 52)
+        size = self.absolute(a)
+        return self.select(size.less(large), self.copy_sign(size + large - large, a), a)
+
+    def convert(self, a: Vector, element: Element) -> Vector:
+        """Return the numbers in another element.
+
+        Integers become narrower by losing their upper bits; floats must fit the integer, and lose what is behind the
+        point. float16 and bfloat16 come from and go to float32, rounded half to even.
+        """
+        build, before = self.build, a.element
+        vector = ir.VectorType(element.type, a.lanes)
+        if before == element or (before.kind in "iu" and element.kind in "iu" and before.itemsize == element.itemsize):
+            return Vector(self, a.value, element)
+        if "s" in (before.kind, element.kind):
+            return storage.converted(self, a, element)
+        if before.kind == "f" and element.kind == "f":
+            change = build.fpext if element.itemsize > before.itemsize else build.fptrunc
+        elif before.kind == "f":
+            change = build.fptosi if element.kind == "i" else build.fptoui
+        elif element.kind == "f":
+            change = build.sitofp if before.kind == "i" else build.uitofp
+        elif element.itemsize < before.itemsize:
+            change = build.trunc
+        else:
+            change = build.sext if before.kind == "i" else build.zext
+        return Vector(self, change(a.value, vector), element)
+
+    # Across lanes ---------------------------------------------------------------------------------------------------
+
+    def shuffle(self, a: Vector, b: Vector, pattern: Sequence[int]) -> Vector:
+        """Return the lanes that `pattern` names, those of b counted on behind those of a."""
+        wanted = ir.Constant(ir.VectorType(I32, len(pattern)), list(pattern))
+        return Vector(self, self.build.shuffle_vector(a.value, b.value, wanted), a.element)
+
+    def folded(self, a: Vector, combine: Any) -> Vector:
+        """Return what `combine` makes of all lanes, in every lane: halves with halves, so the order is always the same."""
+        half = a.lanes // 2
+        while half:
+            a = combine(a, self.shuffle(a, a, [i ^ half for i in range(a.lanes)]))
+            half //= 2
+        return a
+
+    def sum(self, a: Vector) -> Vector:
+        """Return the sum of all lanes, in every lane."""
+        return self.folded(a, lambda one, other: one + other)
+
+    def transpose(self, rows: Sequence[Vector]) -> list[Vector]:
+        """Return the columns of a square of as many vectors as each has lanes."""
+        square, half = list(rows), len(rows) // 2
+        lanes = len(rows)
+        while half:
+            # Swap the off-diagonal blocks of `half` x `half` within blocks of twice that.
+            for i in (i for i in range(lanes) if not i & half):
+                a, b = square[i], square[i + half]
+                square[i] = self.shuffle(a, b, [j if not j & half else lanes + j - half for j in range(lanes)])
+                square[i + half] = self.shuffle(a, b, [j + half if not j & half else lanes + j for j in range(lanes)])
+            half //= 2
+        return square
+
+    # Registers and room ---------------------------------------------------------------------------------------------
 
     def register(self, start: Vector) -> Register:
         """Return a register that holds `start`."""
-        place = self._registers.alloca(self.vector_type)
+        place = self._registers.alloca(start.value.type)
         self.build.store(start.value, place)
-        return Register(self, place)
+        return Register(self, place, start.element)
 
-    def tile(self, rows: int, columns: int) -> list[list[Register]]:
+    def count(self, start: Size | int) -> Count:
+        """Return a size that may change, and is `start` now."""
+        counter = Count(self, self._registers.alloca(I64))
+        counter.set(start)
+        return counter
+
+    def tile(self, rows: int, columns: int, element: Element | None = None) -> list[list[Register]]:
         """Return rows x columns registers of zeros."""
-        zero = self.constant(0.0)
+        zero = self.constant(0, element)
         return [[self.register(zero) for _ in range(columns)] for _ in range(rows)]
 
-    def scratch(self, count: int) -> Pointer:
+    def scratch(self, count: int, element: Element | None = None) -> Pointer:
         """Return room for `count` elements on the stack, aligned to a cache line; its contents are undefined."""
-        room = self._registers.alloca(ir.ArrayType(self.element.type, count))
+        kind = element or self.element
+        room = self._registers.alloca(ir.ArrayType(kind.type, count))
         room.align = 64
-        return Pointer(self, self.element, self.build.bitcast(room, self.element.type.as_pointer()))
+        return Pointer(self, kind, self.build.bitcast(room, kind.type.as_pointer()))
 
     # The end --------------------------------------------------------------------------------------------------------
 
@@ -331,11 +416,24 @@ class Routine:
         self._registers.branch(self._body)
         return str(self._module)
 
-    def _intrinsic(self, name: str, result: Any, arguments: Sequence[Any]) -> Any:
+    def _room(self, vector: Any) -> Any:
+        place = self._registers.alloca(vector)
+        place.align = 64
+        return place
+
+    def _of(self, intrinsic: str, *vectors: Vector) -> Vector:
+        """Call an intrinsic whose arguments and result are of one type."""
+        first = vectors[0]
+        name = f"{intrinsic}.v{first.lanes}{first.element.code}"
+        return Vector(self, self._call(name, first.value.type, [one.value for one in vectors]), first.element)
+
+    def _call(self, name: str, result: Any, arguments: Sequence[Any]) -> Any:
         known = self._module.globals.get(name)
-        return known if known is not None else ir.Function(self._module, ir.FunctionType(result, arguments), name)
+        if known is None:
+            known = ir.Function(self._module, ir.FunctionType(result, [one.type for one in arguments]), name)
+        return self.build.call(known, arguments)
 
     def _spread(self, number: Any, kind: Any) -> Any:
-        one = self.build.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(_I32, 0))
-        pattern = ir.Constant(ir.VectorType(_I32, kind.count), [0] * kind.count)
+        one = self.build.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(I32, 0))
+        pattern = ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count)
         return self.build.shuffle_vector(one, ir.Constant(kind, ir.Undefined), pattern)
