@@ -92,3 +92,12 @@ def test_many_threads_never_share_a_result():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_the_address_is_that_of_the_first_element():
+    whole = np.arange(24.0).reshape(2, 3, 4)
+    views = [whole, whole[1], whole[:, ::-1], whole.T, whole[..., 2:], whole[:0], whole[0, 0, 0:1].reshape(())]
+    views += [np.broadcast_to(np.float32(1), (3, 3)), np.frombuffer(bytes(9), np.uint8)[1:], whole.view(np.recarray)]
+    for view in views:
+        assert memory.address(view) == memory._asked(view) == view.__array_interface__["data"][0]
+    assert memory._reads_heads()

@@ -6,9 +6,11 @@ lends a thread room for the time of a computation.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -89,6 +91,32 @@ def empty(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     lease = piece[:size]
     weakref.finalize(lease, _waiting.give, piece).atexit = False  # type: ignore[misc]  # the stub forgets the setter
     return np.frombuffer(lease.data, kind).reshape(shape)
+
+
+# Where the head of an object ends an array holds the address of its first element (`PyArrayObject_fields` in NumPy's C
+# interface, which promises that place). Reading it there costs a fifth of asking for `array.ctypes.data`.
+_HEAD = object.__basicsize__
+_word_at = ctypes.c_void_p.from_address
+
+
+def _reads_heads() -> bool:
+    """Tell whether arrays are laid out as said: not in interpreters whose `id` is no address."""
+    if sys.implementation.name != "cpython":
+        return False
+    whole = np.empty(4)
+    return all(_word_at(id(part) + _HEAD).value == part.ctypes.data for part in (whole, whole[1:], whole[::-1]))
+
+
+def _asked(array: Array) -> int:
+    return int(array.ctypes.data)
+
+
+def _read(array: Array) -> int:
+    return _word_at(id(array) + _HEAD).value  # type: ignore[return-value]  # no array begins at 0
+
+
+address: Callable[[Array], int] = _read if _reads_heads() else _asked
+"""Return the address of the first element of an array, quickly. The array must outlive the use of it."""
 
 
 _rooms = threading.local()
