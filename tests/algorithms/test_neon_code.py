@@ -1,0 +1,82 @@
+"""The code that is made for AArch64, read: `make conformance` runs it, where an emulator is at hand."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from functional.operations import CALLS
+from oracles.assembly import calls, inner_loops, spills
+from oracles.emulation import Recorder
+from striderule.algorithms import memory
+from striderule.algorithms.direct.routine import Tile, product_routine
+from striderule.codegen import jit, target
+from striderule.errors import InvalidArgument
+from striderule.planning.cost import register_tiles
+
+NEON = target.named("neon")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("tile", register_tiles(NEON.registers), ids=str)
+def test_the_sums_of_a_convolution_stay_in_registers(dtype, tile):
+    rows, vectors = tile
+    text = jit.assembly(product_routine("product", NEON, dtype, Tile(*tile)), NEON)
+    lanes = {"float32": "4s", "float64": "2d"}[dtype]
+    sums = [loop for loop in inner_loops(text) if sum(f".{lanes}" in line and "fmla" in line for line in loop) > 1]
+    assert len(sums) == 2  # within, and at the edge
+    for loop in sums:
+        assert sum("\tfmla\t" in line for line in loop) == rows * vectors
+        assert spills(loop) == []
+        # Loads of inputs and weights, multiply-adds, and the few instructions that count: nothing is moved about.
+        assert len(loop) <= rows * vectors + vectors + 2 * rows + 8
+    assert calls(text) == set()
+
+
+def by(call, operands):
+    try:
+        return call(operands, algorithm="direct")
+    except (InvalidArgument, TypeError):
+        return call(operands)
+
+
+@pytest.fixture(scope="module")
+def routines():
+    """Name and IR of every routine that the public operations ask for, in both types."""
+    recorder = Recorder()
+    with pytest.MonkeyPatch.context() as changed, recorder.in_place(changed):
+        # Nothing is computed, so results must at least be numbers.
+        changed.setattr(memory, "empty", np.zeros)
+        changed.setattr(memory, "scratch", lambda _, count, dtype: np.zeros(count, dtype))
+        for call in CALLS:
+            for dtype in (np.float32, np.float64):
+                by(call, {name: _as(value, dtype) for name, value in call.operands.items()})
+    return list(recorder.texts)
+
+
+def _as(value, dtype):
+    return value.astype(dtype) if value.dtype.kind == "f" else value
+
+
+def test_no_routine_calls_or_spills_in_an_inner_loop(routines):
+    assert routines
+    for name, text in routines:
+        assembly = jit.assembly(text, NEON)
+        assert calls(assembly) == set(), name
+        assert [line for loop in inner_loops(assembly) for line in spills(loop)] == [], name
+
+
+def test_the_reading_of_assembly_finds_what_it_looks_for():
+    wide = jit.assembly(product_routine("product", NEON, "float32", Tile(12, 4)), NEON)
+    assert any(spills(loop) for loop in inner_loops(wide))
+    calling = """
+declare <4 x float> @llvm.exp.v4f32(<4 x float>)
+define void @grow(i64* %args, i64 %first, i64 %last) {
+  %x = bitcast i64* %args to <4 x float>*
+  %old = load <4 x float>, <4 x float>* %x
+  %new = call <4 x float> @llvm.exp.v4f32(<4 x float> %old)
+  store <4 x float> %new, <4 x float>* %x
+  ret void
+}
+"""
+    assert calls(jit.assembly(calling, NEON)) == {"expf"}

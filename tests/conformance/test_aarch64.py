@@ -1,0 +1,180 @@
+"""Routines for AArch64, run under emulation: single constructs, then the operations that stand on them."""
+
+import inspect
+import pkgutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from functional.operations import CALLS
+from oracles import emulation
+from striderule.algorithms import direct as direct_family
+from striderule.algorithms import table
+from striderule.algorithms import windows as windows_family
+from striderule.algorithms.direct import convolution as direct
+from striderule.algorithms.windows import convolution as windows
+from striderule.codegen import jit, target, workers
+from striderule.codegen.tile import ELEMENTS, Routine
+from striderule.errors import InvalidArgument
+from striderule.geometry.problem import Convolution
+
+pytestmark = [pytest.mark.conformance, pytest.mark.skipif(bool(emulation.missing()), reason=str(emulation.missing()))]
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    found = emulation.Emulator(tmp_path_factory.mktemp("aarch64"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def arm(machine, monkeypatch):
+    """Let everything that a test calls run as on AArch64."""
+    with machine.in_place(monkeypatch):
+        machine.ran.clear()
+        yield machine
+
+
+def run(name, text, arrays, sizes, tasks):
+    routine = jit.load(name, text, target.current())
+    words = np.array([a.ctypes.data for a in arrays] + list(sizes), np.int64)
+    workers.run(routine.address, words.ctypes.data, tasks)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_over_loops_with_masked_ends(arm, dtype):
+    """y[t, i] = sum over k of a[t, k] * x[k, i]: bit for bit fused multiply-adds in the order of k."""
+    r = Routine("sums", target.current(), ELEMENTS[dtype], pointers=("a", "x", "y"), sizes=("terms", "length"))
+    terms, length = r.size("terms"), r.size("length")
+    with r.tasks() as task, r.loop(length, step=r.lanes) as i:
+        mask = r.first_lanes(length - i)
+        total = r.register(r.constant(0.0))
+        with r.loop(terms) as k:
+            a = r.broadcast(r.pointer("a") + task * terms + k)
+            total.add_product(a, r.load(r.pointer("x") + k * length + i, mask))
+        r.store(total.value, r.pointer("y") + task * length + i, mask)
+    text = r.finish()
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31):
+        # Small integers: exact, whatever the rounding.
+        a, x = (rng.integers(-9, 10, size).astype(dtype) for size in ((3, 7), (7, n)))
+        y = np.full((5, n), 99, dtype)
+        run("sums", text, (a, x, y[1:]), (7, n), 3)
+        assert (y[[0, 4]] == 99).all()
+        assert (y[1:4] == a @ x).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_multiply_add_rounds_once(arm, dtype):
+    r = Routine("fused", target.current(), ELEMENTS[dtype], pointers=("a", "y"), sizes=())
+    with r.tasks():
+        a = r.broadcast(r.pointer("a"))
+        r.store(r.multiply_add(a, a, r.broadcast(r.pointer("a") + 1)), r.pointer("y"))
+    half = 12 if dtype == "float32" else 27
+    a, y = np.array([1 + 2.0**-half, -(1 + 2.0 ** (1 - half))], dtype), np.zeros(r.lanes, dtype)
+    run("fused", r.finish(), (a, y), (), 1)
+    assert (y == 2.0 ** (-2 * half)).all()
+
+
+def test_maximum_spreads_nan_and_scratch_keeps(arm):
+    r = Routine("larger", target.current(), ELEMENTS["float32"], pointers=("x", "y", "z"), sizes=("end",))
+    room = r.scratch(r.lanes)
+    with r.tasks():
+        r.store(r.maximum(r.load(r.pointer("x")), r.load(r.pointer("y"))), room)
+        r.store(r.load(room), r.pointer("z"), r.both(r.lanes_from(r.size("end") - 3), r.first_lanes(r.size("end"))))
+    x, y = (np.array(numbers, np.float32) for numbers in ([5, np.nan, 1, -0.0], [9, 2, np.inf, 0.0]))
+    z = np.full(4, -1, np.float32)
+    run("larger", r.finish(), (x, y, z), (4,), 1)
+    assert z[0] == -1
+    assert np.isnan(z[1])
+    assert (z[2:] == [np.inf, 0]).all()
+    assert not np.signbit(z[3])
+
+
+def test_what_lies_beyond_is_not_touched(arm):
+    """The emulation itself: reading what this process has not is noticed, and told of."""
+    r = Routine("far", target.current(), ELEMENTS["float32"], pointers=("x",), sizes=("distance",))
+    with r.tasks():
+        r.store(r.load(r.pointer("x") + r.size("distance")), r.pointer("x"))
+    with pytest.raises(AssertionError, match="touched foreign memory"):
+        run("far", r.finish(), (np.zeros(4, np.float32),), (1 << 40,), 1)
+
+
+def drawn(rng):
+    """Draw a convolution that has an output."""
+    while True:
+        rank, groups = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+        size = {1: 90, 2: 24, 3: 11}[rank]
+        x = (int(rng.integers(1, 3)), groups * int(rng.integers(1, 30)), *rng.integers(1, size, rank).tolist())
+        weight = (groups * int(rng.integers(1, 30)), x[1] // groups, *rng.integers(1, 6, rank).tolist())
+        words = {
+            "stride": rng.integers(1, 4, rank).tolist(),
+            "dilation": rng.integers(1, 3, rank).tolist(),
+            "padding": [tuple(pair) for pair in rng.integers(-1, 4, (rank, 2)).tolist()],
+            "boundary": str(rng.choice(["constant", "edge", "mirror", "symmetric", "wrap"])),
+            "dtype": str(rng.choice(["float32", "float64"])),
+        }
+        try:
+            return Convolution.from_shapes(x, weight, groups=groups, **words)
+        except InvalidArgument:
+            continue
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_convolution(arm, seed):
+    """Within rounding of NumPy's for any data, and equal for small integers."""
+    rng = np.random.default_rng(seed)
+    problem = drawn(rng)
+    per_group = problem.in_channels // problem.groups
+    shapes = ((problem.batch, problem.in_channels, *problem.size), (problem.out_channels, per_group, *problem.kernel))
+    for exact in (False, True):
+        x, weight = (rng.integers(-9, 10, shape) if exact else rng.standard_normal(shape) for shape in shapes)
+        x, weight = x.astype(problem.dtype), weight.astype(problem.dtype)
+        got = direct.convolution(problem, x, weight, 0.5)
+        wide = windows.convolution(problem, x.astype(float), weight.astype(float), 0.5)
+        scale = windows.convolution(problem, np.abs(x), np.abs(weight), 0.5)
+        # Chains of 128 terms, and as many again to add them.
+        bound = 0 if exact else 2 * (min(problem.terms, 128) + problem.terms // 128 + 2) * np.finfo(problem.dtype).eps
+        assert (np.abs(got.astype(float) - wide) <= bound * scale).all()
+    assert arm.ran
+
+
+def by(call, algorithm):
+    """Return what a call gives by an algorithm; by its own choice where it leaves none, or where that cannot serve."""
+    if "algorithm" not in inspect.signature(call.function).parameters:
+        return call()
+    try:
+        return call(algorithm=algorithm)
+    except InvalidArgument:
+        return call()
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_every_operation(machine, monkeypatch, call):
+    """What is computed on AArch64, by generated code where there is any, is what NumPy computes here."""
+    expected = by(call, "windows")
+    with machine.in_place(monkeypatch):
+        got = by(call, "direct")
+    assert type(got) is type(expected)
+    for one, other in zip(*((each if isinstance(each, tuple) else (each,)) for each in (got, expected)), strict=True):
+        assert one.dtype == other.dtype
+        small = 1e-6 if one.dtype in (np.float32, np.complex64) else 1e-14
+        largest = np.abs(other[np.isfinite(other)]).max(initial=1)
+        np.testing.assert_allclose(one, other, rtol=8 * small, atol=8 * small * largest)
+
+
+def test_generated_code_of_every_family_ran(arm, monkeypatch):
+    """The sweep above would prove nothing where it fell back to NumPy: each family of operations has run routines."""
+    asked, ran = set(), set()
+    family = table.family
+    monkeypatch.setattr(table, "family", lambda name, *words: (asked.add(name), family(name, *words))[1])
+    for call in CALLS:
+        asked.clear()
+        arm.ran.clear()
+        by(call, "direct")
+        ran |= asked if arm.ran else set()
+    twins = {module.name for module in pkgutil.iter_modules(windows_family.__path__)}
+    assert {module.name for module in pkgutil.iter_modules(direct_family.__path__)} & twins <= ran

@@ -1,0 +1,35 @@
+"""What the tests ask of AArch64 assembly."""
+
+import re
+
+_LABEL = re.compile(r"(\.L\w+):")
+_BRANCH = re.compile(r"\t(?:b|b\.\w+|cbz|cbnz|tbz|tbnz)\t(?:.*\s)?(\.L\w+)$")
+# LLVM's own words for copying and filling; they are in every C library.
+_GRANTED = {"memcpy", "memset", "memmove"}
+
+
+def calls(text):
+    """Return the functions that the code calls, but those that copy and fill memory."""
+    return {name for name in re.findall(r"\tbl?\t([A-Za-z_]\w*)", text) if name not in _GRANTED} | set(
+        re.findall(r"\tblr\t(\w+)", text)
+    )
+
+
+def inner_loops(text):
+    """Return the lines of every loop that is one block: run from its label to the branch back, and nothing else."""
+    found, label, block = [], None, []
+    for line in text.splitlines():
+        if start := _LABEL.match(line):
+            label, block = start[1], []
+            continue
+        block.append(line)
+        if branch := _BRANCH.match(line):
+            if branch[1] == label:
+                found.append(block)
+            label = None
+    return found
+
+
+def spills(loop):
+    """Return the lines of a loop that reach for the stack by the stack pointer, as spilled registers are."""
+    return [line for line in loop if re.search(r"\t(?:ld|st)\w+\t.*\[sp\b", line)]
