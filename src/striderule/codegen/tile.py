@@ -14,8 +14,8 @@ A routine is written as its mathematics, in Python, and comes out as LLVM IR::
 
 Python ``for`` loops unroll; `Routine.loop` makes a loop of the machine. `Routine.register` holds a vector from one turn
 of a loop to the next. Every routine is ``void name(i64* args, i64 first, i64 last)``: it runs the tasks from `first` up
-to, but not including, `last`, and finds its words in `args`: pointers, sizes, then numbers (the bits of a float64, or an
-integer), in the order of their names.
+to, but not including, `last`, and finds its words in `args`: pointers, sizes, then numbers (the bits of a float64, or
+an integer), in the order of their names.
 
 A vector has `Routine.lanes` lanes unless told otherwise, whatever its element: as many as a register of the machine
 holds of the routine's own element. So bytes are read with a narrow load, and `Routine.convert` widens them.
@@ -110,7 +110,7 @@ class Routine:
         return Size(self, self._arguments[word])
 
     def number(self, word: str, element: Element | None = None) -> Vector:
-        """Return the number argument `word` in every lane: the bits of a float64, or an integer for integer elements."""
+        """Return the number argument `word` in every lane: a float64's bits, or an integer for integer elements."""
         kind, bits = element or self.element, self._arguments[word]
         if kind.kind == "f":
             number = self.build.bitcast(bits, ir.DoubleType())
@@ -358,7 +358,7 @@ class Routine:
         return Vector(self, self.build.shuffle_vector(a.value, b.value, wanted), a.element)
 
     def folded(self, a: Vector, combine: Any) -> Vector:
-        """Return what `combine` makes of all lanes, in every lane: halves with halves, so the order is always the same."""
+        """Return what `combine` makes of all lanes, in every lane: halves with halves, always in the same order."""
         half = a.lanes // 2
         while half:
             a = combine(a, self.shuffle(a, a, [i ^ half for i in range(a.lanes)]))
