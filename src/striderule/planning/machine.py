@@ -32,8 +32,8 @@ class Machine:
     `vector_bytes` and `registers` are those of the vector unit; `l1`, `l2` (of one core) and `l3` are bytes;
     `multiply_adds_per_cycle` counts vector instructions of one core; `hertz` is the clock under vector load;
     `bandwidth` is in bytes a second, for all cores; `generated` tells whether machine code can be generated here.
-    `measured` holds pairs of a type and its measured peak in operations a second of one core, which replace the
-    computed ones.
+    `call` is the seconds of handing a routine to all cores, from Python. `measured` holds pairs of a type and its
+    measured peak in operations a second of one core, which replace the computed ones.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Machine:
     multiply_adds_per_cycle: float = 2.0
     hertz: float = 2.5e9
     bandwidth: float = 16e9
+    call: float = 5e-6
     generated: bool = True
     measured: tuple[tuple[str, float], ...] = ()
 
