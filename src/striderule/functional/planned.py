@@ -12,14 +12,14 @@ import platform
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from striderule.algorithms import table
-from striderule.codegen import target, workers
+from striderule.codegen import rates, target, workers
 from striderule.errors import CompilationFailed, InvalidArgument, InvalidType
 from striderule.functional import door
 from striderule.functional.standin import StandIn, stand_in
@@ -59,7 +59,18 @@ def machine() -> Machine:
 
 @lru_cache(maxsize=16)
 def _machine(name: str, cores: int, generated: bool) -> Machine:
-    return Machine.of(name, cores=cores, generated=generated)
+    """Return the machine with the rates that were measured for it, if any: they change what is predicted alone."""
+    usual = Machine.of(name, cores=cores, generated=generated)
+    found = rates.kept(name) if generated else None
+    if found is None:
+        return usual
+    return replace(usual, measured=found.peaks, bandwidth=found.bandwidth(cores), call=found.call)
+
+
+def look_again() -> None:
+    """Read measured rates anew at the next plan."""
+    rates.kept.cache_clear()
+    _machine.cache_clear()
 
 
 @lru_cache(maxsize=16)
