@@ -187,11 +187,14 @@ class Routine:
     def first_lanes(self, count: Size | int, lanes: int | None = None) -> Mask:
         """Return the mask of the first `count` lanes: all of them for a large count, none for zero and less."""
         size = count if isinstance(count, Size) else Size(self, ir.Constant(I64, count))
-        return self.numbered(lanes=lanes).less(self.spread(size, lanes=lanes))
+        # Lanes are compared as 32-bit numbers, which takes half as many instructions as with those of a size.
+        few = size.larger(0).smaller(lanes or self.lanes)
+        return self.numbered(INT32, lanes).less(self.spread(few, INT32, lanes))
 
     def lanes_from(self, start: Size, lanes: int | None = None) -> Mask:
         """Return the mask of all lanes but the first `start`."""
-        return self.numbered(lanes=lanes).greater_equal(self.spread(start, lanes=lanes))
+        few = start.larger(0).smaller(lanes or self.lanes)
+        return self.numbered(INT32, lanes).greater_equal(self.spread(few, INT32, lanes))
 
     def both(self, a: Mask, b: Mask) -> Mask:
         """Return the lanes that both masks have."""
@@ -350,6 +353,11 @@ class Routine:
             change = build.sext if before.kind == "i" else build.zext
         return Vector(self, change(a.value, vector), element)
 
+    def any(self, mask: Mask) -> Condition:
+        """Return whether the mask holds in some lane."""
+        bits = self.build.bitcast(mask.value, ir.IntType(mask.value.type.count))
+        return Condition(self, self.build.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0)))
+
     # Across lanes ---------------------------------------------------------------------------------------------------
 
     def shuffle(self, a: Vector, b: Vector, pattern: Sequence[int]) -> Vector:
@@ -381,6 +389,31 @@ class Routine:
                 square[i + half] = self.shuffle(a, b, [j + half if not j & half else lanes + j for j in range(lanes)])
             half //= 2
         return square
+
+    # Room that threads share ------------------------------------------------------------------------------------------
+
+    def claim(self, flags: Pointer, count: Size) -> Size:
+        """Return the number of one of `count` flags that this thread alone holds, until it is given back.
+
+        There must be as many as threads: it looks again and again until one is free.
+        """
+        before = self.build.block
+        look, found = self._function.append_basic_block("look"), self._function.append_basic_block("found")
+        self.build.branch(look)
+        self.build.position_at_end(look)
+        index = self.build.phi(I64)
+        index.add_incoming(ir.Constant(I64, 0), before)
+        here = self.build.gep(flags.value, [index])
+        held = self.build.atomic_rmw("xchg", here, ir.Constant(I64, 1), "acquire")
+        following = Size(self, self.build.add(index, ir.Constant(I64, 1)))
+        index.add_incoming((following % count).value, look)
+        self.build.cbranch(self.build.icmp_unsigned("==", held, ir.Constant(I64, 0)), found, look)
+        self.build.position_at_end(found)
+        return Size(self, index)
+
+    def give_back(self, flags: Pointer, number: Size) -> None:
+        """Give a claimed flag back."""
+        self.build.store_atomic(ir.Constant(I64, 0), (flags + number).value, "release", 8)
 
     # Registers and room ---------------------------------------------------------------------------------------------
 
