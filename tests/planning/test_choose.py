@@ -105,7 +105,6 @@ def test_neither_batch_nor_threads_nor_measurements_change_the_choice():
             Machine.of("avx2"),
             "it adds chains in their order, which may err too much for sums of more than 4,992 terms",
         ),
-        (LAYER, replace(Machine.of("neon"), name="sve"), "its code for sve has not been run by the tests yet"),
         (Unfold.from_shape((1, 2, 5, 5), 3), Machine.of("avx2"), "it serves dense convolutions of layers, and this"),
         (replace(LAYER, zero_taps="skip"), Machine.of("avx2"), "it counts every tap"),
         (replace(LAYER, dtype="int64"), Machine.of("avx2"), "it computes in float32 and float64, and this needs int64"),

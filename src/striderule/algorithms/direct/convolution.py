@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from striderule.algorithms import memory
+from striderule.algorithms.direct import proof
 from striderule.algorithms.direct.planes import Layout, layout_of, planes_of
 from striderule.algorithms.direct.routine import POINTERS, SIZES, Tile, product_routine
 from striderule.algorithms.windows import convolution as windows
@@ -32,6 +33,8 @@ NEAR = 1 << 19
 TASKS = 32
 # Bytes of planes and sums that are held at a time; a single image may need more.
 WORKSPACE = 1 << 26
+# Positions an axis that are enough to try a routine on.
+CORNER = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +119,19 @@ def _prepared(problem: Convolution, dtype: np.dtype[Any]) -> Prepared:
     schedule = Schedule.of(problem, target, dtype.itemsize)
     tile = schedule.tile
     name = f"product_{dtype.name}_{tile.rows}x{tile.vectors}"
-    routine = jit.compiled(name, tile, lambda: product_routine(name, target, dtype.name, tile), target)
+    build = lambda: product_routine(name, target, dtype.name, tile)  # noqa: E731 - short, and used at once
+    routine = proof.compiled(name, tile, build, target, lambda: _agrees(problem, dtype, tile))
     return Prepared(routine, schedule, max(0, tile.vectors * target.lanes(dtype.itemsize) - schedule.length))
+
+
+def _agrees(problem: Convolution, dtype: np.dtype[Any], tile: Tile) -> bool:
+    """Compare a routine with NumPy, on a corner of one image where that has the same tile, or else on all of it."""
+    one = replace(problem, batch=1)
+    corner = replace(one, size=tuple(min(n, CORNER + e) for n, e in zip(one.size, one.extent, strict=True)))
+    tried = corner if Schedule.of(corner, current(), dtype.itemsize).tile == tile else one
+    x = np.empty((1, tried.in_channels, *tried.size), dtype)
+    weight = np.empty((tried.out_channels, tried.in_channels // tried.groups, *tried.kernel), dtype)
+    return proof.agree(convolution, windows.convolution, tried, x, weight)
 
 
 @cache
