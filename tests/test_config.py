@@ -5,9 +5,14 @@ import os
 import platform
 
 import numpy as np
+import pytest
 
 import striderule
 from striderule import config
+from striderule.codegen import probe, rates
+from striderule.codegen.rates import Rates
+from striderule.errors import CompilationFailed
+from striderule.functional import planned
 
 
 def test_config_is_plain_data():
@@ -81,3 +86,61 @@ def test_other_systems_answer_too(monkeypatch):
     found = config.config()
     assert found["processor"]["name"] == (platform.processor() or platform.machine())
     assert found["threads"]["usable"] == found["threads"]["cores"]
+
+
+@pytest.fixture
+def own_rates(tmp_path, monkeypatch):
+    """A folder without rates, and bursts that take no time."""
+    monkeypatch.setenv("STRIDERULE_CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setattr(probe, "BURSTS", 1)
+    monkeypatch.setattr(probe, "BURST", 1e-4)
+    monkeypatch.setattr(probe, "FAR", 1 << 20)
+    planned.look_again()
+    yield
+    monkeypatch.undo()
+    planned.look_again()
+
+
+@pytest.mark.usefixtures("own_rates")
+def test_calibration_is_shown_and_forgotten():
+    assert config.config()["code"]["rates"] is None
+    assert "--calibrate" in dict(config.lines(config.config()))["measured"]
+    found = config.calibrate()
+    assert json.loads(json.dumps(found)) == found
+    assert found["code"]["rates"]["peaks"].keys() == {"float32", "float64"}
+    assert "GFLOP/s in float32" in dict(config.lines(found))["measured"]
+    assert config.config() == found
+    assert config.forget() == 1
+    assert config.config()["code"]["rates"] is None
+
+
+@pytest.mark.usefixtures("own_rates")
+def test_calibration_changes_predictions_and_never_the_choice():
+    call = (striderule.conv2d, striderule.Array((1, 16, 24, 24)), striderule.Array((16, 16, 3, 3)))
+    usual = striderule.explain(*call)
+    # A machine on which generated code would be the worst of choices, if rates decided.
+    slow = Rates(usual.machine.name, 1, (("float32", 1e3), ("float64", 1e3)), ((1, 1e3),), 1.0)
+    rates.keep(slow)
+    planned.look_again()
+    slower = striderule.explain(*call)
+    assert slower.machine.peak("float32") == 1e3 * slower.machine.cores
+    assert (slower.machine.bandwidth, slower.machine.call) == (1e3, 1.0)
+    assert slower.cost.seconds > 1e3 * usual.cost.seconds
+    assert slower.algorithm == usual.algorithm
+    assert slower.machine.model == usual.machine.model
+
+
+@pytest.mark.usefixtures("own_rates")
+def test_a_call_measures_nothing(monkeypatch):
+    monkeypatch.setattr(probe, "measure", lambda *_: pytest.fail("measured during a call"))
+    striderule.conv2d(np.ones((1, 4, 8, 8), np.float32), np.ones((4, 4, 3, 3), np.float32))
+
+
+def test_config_without_machine_code(monkeypatch):
+    def none():
+        raise CompilationFailed("no routines are made for this")
+
+    monkeypatch.setattr(config, "current", none)
+    found = config.config()
+    assert found["code"] == {"target": None, "reason": "no routines are made for this", "rates": None}
+    assert dict(config.lines(found))["code for"] == "nothing: no routines are made for this"

@@ -1,4 +1,4 @@
-"""What striderule finds on this machine: versions, processor, threads."""
+"""What striderule finds on this machine: versions, processor, threads, and the rates measured if asked for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 
 from striderule._version import __version__
+from striderule.codegen import rates
+from striderule.codegen.target import current
 from striderule.codegen.workers import get_num_threads, said_by, usable_cores
+from striderule.errors import CompilationFailed
+from striderule.functional.planned import look_again
 
 # Optional packages, by the extra that brings them.
 EXTRAS = {
@@ -44,7 +48,9 @@ def config() -> dict[str, Any]:
         may use: `striderule.get_num_threads`), ``said_by`` (what says so: an environment variable, "set_num_threads"
         or None), ``products`` (how many threads a matrix product of NumPy may use; everything else runs in one),
         ``library`` (NumPy's linear algebra library, which has them), ``limit`` (the environment variable that says so,
-        or None).
+        or None). ``code``: ``target`` (what machine code is made for, or None), ``reason`` (why none is made, or None),
+        ``rates`` (what `calibrate` measured for it, or None): ``threads``, ``peaks`` (type -> operations a second on
+        one core), ``bandwidths`` (number of threads -> bytes a second), ``call`` (seconds).
 
     Raises
     ------
@@ -70,7 +76,37 @@ def config() -> dict[str, Any]:
             "said_by": said_by(),
             **_products(),
         },
+        "code": _code(),
     }
+
+
+def calibrate() -> dict[str, Any]:
+    """Measure the machine's peak, bandwidth and cost of a call, keep them for later processes, and return `config`.
+
+    It takes a second or two, and nothing else should run meanwhile. What is measured changes what
+    `striderule.explain` predicts and shows, never the choice of an algorithm: results stay the same to the last bit.
+    The rates are kept in the folder of the cache (``STRIDERULE_CACHE_DIR``), for processors with these features and so
+    many cores; `forget` removes them.
+
+    Raises
+    ------
+    CompilationFailed
+        If no machine code can be made here.
+    OSError
+        If the folder of the cache cannot be used.
+    """
+    from striderule.codegen import probe  # noqa: PLC0415 - it loads llvmlite's builder
+
+    rates.keep(probe.measure())
+    look_again()
+    return config()
+
+
+def forget() -> int:
+    """Remove the rates that `calibrate` has measured, for all targets; return how many there were."""
+    gone = rates.forget()
+    look_again()
+    return len(gone)
 
 
 def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -90,6 +126,8 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("features", " ".join(processor["features"]) or "unknown"),
         ("cores", f"{threads['cores']}, {threads['usable']} of them usable here"),
         ("threads", _threads(threads)),
+        ("code for", found["code"]["target"] or f"nothing: {found['code']['reason']}"),
+        ("measured", _measured(found["code"]["rates"])),
     ]
 
 
@@ -146,6 +184,31 @@ def _features() -> list[str]:
     found: Any = np.show_config(mode="dicts")
     extensions = (found or {}).get("SIMD Extensions", {})
     return [*extensions.get("baseline", []), *extensions.get("found", [])]
+
+
+def _code() -> dict[str, Any]:
+    """Return what machine code is made for, and what was measured of it."""
+    try:
+        target = current().name
+    except CompilationFailed as error:
+        return {"target": None, "reason": str(error), "rates": None}
+    kept = rates.kept(target)
+    if kept is None:
+        return {"target": target, "reason": None, "rates": None}
+    widths = {str(threads): rate for threads, rate in kept.bandwidths}
+    known = {"threads": kept.threads, "peaks": dict(kept.peaks), "bandwidths": widths, "call": kept.call}
+    return {"target": target, "reason": None, "rates": known}
+
+
+def _measured(kept: dict[str, Any] | None) -> str:
+    if kept is None:
+        return "nothing yet, so predictions go by round figures: striderule config --calibrate"
+    peaks = " and ".join(f"{rate / 1e9:,.0f} GFLOP/s in {dtype}" for dtype, rate in kept["peaks"].items())
+    widths = ", ".join(
+        f"{rate / 1e9:,.0f} GB/s with {threads} {'thread' if threads == '1' else 'threads'}"
+        for threads, rate in kept["bandwidths"].items()
+    )
+    return f"{peaks} a core; copies {widths}; a call {1e6 * kept['call']:.1f} µs"
 
 
 def _threads(threads: dict[str, Any]) -> str:

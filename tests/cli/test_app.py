@@ -113,6 +113,30 @@ def test_config(command):
     assert json.loads(command("config", "--json").stdout) == config.config()
 
 
+def test_config_measures_and_forgets_where_asked(command, monkeypatch):
+    asked = []
+    usual = config.config()
+    rates = {"threads": 2, "peaks": {"float32": 1e11}, "bandwidths": {"1": 1e10}, "call": 1e-6}
+    measured = usual | {"code": usual["code"] | {"rates": rates}}
+    monkeypatch.setattr(config, "calibrate", lambda: asked.append("calibrate") or measured)
+    monkeypatch.setattr(config, "forget", lambda: asked.append("forget") or 1)
+    said = " ".join(command("config", "--calibrate").stdout.split())
+    assert "measured 100 GFLOP/s in float32 a core; copies 10 GB/s with 1 thread; a call 1.0 µs" in said
+    command("config", "--forget")
+    command("config")
+    assert asked == ["calibrate", "forget"]
+
+
+def test_config_says_in_one_line_what_cannot_be(refused, monkeypatch):
+    assert "opposites" in refused("config", "--calibrate", "--forget")
+
+    def full():
+        raise OSError("no space left")
+
+    monkeypatch.setattr(config, "calibrate", full)
+    assert refused("config", "--calibrate") == "what was measured cannot be kept: no space left"
+
+
 @pytest.fixture
 def built(monkeypatch):
     """Stand in for the building of the tour; give what it was asked for."""
