@@ -1,0 +1,253 @@
+"""Functions of vectors in the tile language: exp, log, tanh, erf and their relatives, for float32 and float64.
+
+There are no calls in them, on any target. Their errors are at most so many units in the last place of the result
+(``tests/codegen/test_vmath.py`` holds them to it; a denormal result has the unit of the least normal number):
+
+    exp, log               1.25
+    log1p, tanh            1.75
+    expm1, log1p_exp       2.25
+    sigmoid, erf           2.5
+    normal                 4        the share of the normal distribution, also where it is tiny
+
+Infinities give the limit of the function, NaN stays, and denormal numbers count in full.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from striderule.codegen import coefficients
+from striderule.codegen.tile import INT32, INT64, Element, Routine, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What the functions need to know of a float type."""
+
+    integer: Element
+    fraction: int  # bits behind the point
+    bias: int
+    ln2_high: float  # so few bits that its product with any exponent is exact
+    ln2_low: float
+
+    @property
+    def magic(self) -> float:
+        """Adding it rounds to a whole number, which then stands in the lowest bits."""
+        return 1.5 * 2.0**self.fraction
+
+
+# ln 2 to 40 digits: what its upper bits leave is formed from them, for floats alone would not know it.
+_LN2 = 6931471805599453094172321214581765680755
+_SCALE = 10**40
+
+
+def _parts_of_ln2(bits: int) -> tuple[float, float]:
+    high = (_LN2 << bits) // _SCALE
+    return high / 2**bits, ((_LN2 << bits) - high * _SCALE) / (_SCALE << bits)
+
+
+_FORMATS = {
+    "float32": _Format(INT32, 23, 127, *_parts_of_ln2(15)),
+    "float64": _Format(INT64, 52, 1023, *_parts_of_ln2(41)),
+}
+
+
+def polynomial(r: Routine, x: Vector, table: Sequence[float]) -> Vector:
+    """Return c[0] + c[1] x + c[2] x^2 ..., by Horner's rule."""
+    result = x.like(table[-1])
+    for coefficient in reversed(table[:-1]):
+        result = r.multiply_add(result, x, x.like(coefficient))
+    return result
+
+
+# exp ------------------------------------------------------------------------------------------------------------------
+
+
+def _power(r: Routine, rounded: Vector) -> Vector:
+    """Return 2^n for the n in the lowest bits of a number with the magic one added: no exponent may leave its range."""
+    form = _FORMATS[rounded.element.name]
+    return r.bits((r.bits(rounded, form.integer) + form.bias) << form.fraction, rounded.element)
+
+
+def _reduced(r: Routine, x: Vector, low: Vector | None = None) -> tuple[Vector, Vector]:
+    """Return n + magic and f with x + low = n ln 2 + f, n whole and f in about half of ln 2 around zero."""
+    form = _FORMATS[x.element.name]
+    rounded = r.multiply_add(x, x.like(1 / math.log(2)), x.like(form.magic))
+    n = rounded - form.magic
+    rest = r.multiply_add(n, x.like(-form.ln2_high), x)
+    if low is not None:
+        rest = rest + low
+    return rounded, r.multiply_add(n, x.like(-form.ln2_low), rest)
+
+
+def _exp_factors(r: Routine, x: Vector, low: Vector | None = None) -> tuple[Vector, Vector, Vector]:
+    """Return e, p and q with exp(x + low) = (1 + e) p q, for a |low| that is small beside 1.
+
+    p and q are powers of two: a denormal result needs twice the range of exponents.
+    """
+    form = _FORMATS[x.element.name]
+    # Beyond these the result is zero and infinity.
+    least, most = -(form.bias + form.fraction + 1) * math.log(2), (form.bias + 2) * math.log(2)
+    rounded, f = _reduced(r, r.at_most(r.at_least(x, least), most), low)
+    half = r.multiply_add(rounded - form.magic, x.like(0.5), x.like(form.magic))
+    other = (rounded - form.magic) - (half - form.magic) + form.magic
+    rest = polynomial(r, f, coefficients.EXP[x.element.name])
+    return r.multiply_add(f * f, rest, f), _power(r, half), _power(r, other)
+
+
+def exp(r: Routine, x: Vector) -> Vector:
+    """Return exp(x)."""
+    rest, power, other = _exp_factors(r, x)
+    return (rest + 1) * power * other
+
+
+def expm1(r: Routine, x: Vector) -> Vector:
+    """Return exp(x) - 1, exact to the last digits where x is small too."""
+    form = _FORMATS[x.element.name]
+    # Below the first it is -1; at the second it overflows, but half a power does not.
+    least, most = -(form.fraction + 3) * math.log(2), (form.bias + 1.25) * math.log(2)
+    rounded, f = _reduced(r, r.at_most(r.at_least(x, least), most))
+    rest = r.multiply_add(f * f, polynomial(r, f, coefficients.EXP[x.element.name]), f)
+    # 2^n (1 + rest) - 1 with half of 2^n, which is always finite.
+    power = _power(r, rounded - 1)
+    general = r.multiply_add(power, rest, power - 0.5)
+    # Where x is so small that it is its own result it keeps its sign and, being denormal, its digits.
+    return r.select(r.absolute(x).less(2.0 ** -(form.fraction + 2)), x, general + general)
+
+
+# log ------------------------------------------------------------------------------------------------------------------
+
+
+def _log_near_one(r: Routine, f: Vector, table: Sequence[float]) -> Vector:
+    """Return log(1 + f) = log((1 + s) / (1 - s)) with s = f / (2 + f), as f - s (f - rest): 2 s is f - s f."""
+    s = f / (f + 2)
+    square = s * s
+    return f - s * (f - square * polynomial(r, square, table))
+
+
+def _log_of_parts(r: Routine, exponent: Vector, f: Vector, correction: Vector | None = None) -> Vector:
+    """Return exponent * ln 2 + log(1 + f) + correction."""
+    form = _FORMATS[f.element.name]
+    rest = _log_near_one(r, f, coefficients.LOG[f.element.name])
+    lower = f.like(0) if correction is None else correction
+    lower = r.multiply_add(exponent, f.like(form.ln2_low), lower)
+    return r.multiply_add(exponent, f.like(form.ln2_high), lower + rest)
+
+
+def _split(r: Routine, x: Vector) -> tuple[Vector, Vector]:
+    """Return the exponent e and m with x = 2^e m, m from sqrt(1/2) to sqrt(2), for normal positive numbers."""
+    form = _FORMATS[x.element.name]
+    root = r.bits(x.like(math.sqrt(0.5)), form.integer)
+    shifted = r.bits(x, form.integer) - root
+    mantissa = (shifted & ((1 << form.fraction) - 1)) + root
+    return r.convert(shifted >> form.fraction, x.element), r.bits(mantissa, x.element)
+
+
+def _at_the_ends(r: Routine, x: Vector, zero: float, result: Vector) -> Vector:
+    """Return what a logarithm is at `zero`, where it is minus infinity, below it, and at infinity."""
+    result = r.select(x.equals(math.inf), x, result)
+    result = r.select(x.equals(zero), x.like(-math.inf), result)
+    return r.select(x.greater_equal(zero), result, x.like(math.nan))
+
+
+def log(r: Routine, x: Vector) -> Vector:
+    """Return the natural logarithm: minus infinity of 0, NaN of less."""
+    form = _FORMATS[x.element.name]
+    denormal = x.less(2.0 ** (1 - form.bias))
+    exponent, m = _split(r, r.select(denormal, x * 2.0**form.fraction, x))
+    exponent = r.select(denormal, exponent - form.fraction, exponent)
+    return _at_the_ends(r, x, 0.0, _log_of_parts(r, exponent, m - 1))
+
+
+def log1p(r: Routine, x: Vector) -> Vector:
+    """Return log(1 + x), exact to the last digits where x is small too: minus infinity of -1, NaN of less."""
+    form = _FORMATS[x.element.name]
+    total = x + 1
+    exponent, m = _split(r, total)
+    # What rounding lost of 1 + x, x - (total - 1) or 1 - (total - x), counts as much as its share of the total.
+    lost = r.select(x.greater(1), 1 - (total - x), x - (total - 1))
+    general = _log_of_parts(r, exponent, m - 1, lost / total)
+    small = r.absolute(x).less(2.0 ** -(form.fraction + 2))
+    return _at_the_ends(r, x, -1.0, r.select(small, x, general))
+
+
+def log1p_exp(r: Routine, x: Vector) -> Vector:
+    """Return log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))."""
+    return r.at_least(x, 0) + log1p_unit(r, exp(r, -r.absolute(x)))
+
+
+def log1p_unit(r: Routine, x: Vector) -> Vector:
+    """Return log(1 + x) for x from 0 to 1."""
+    return _log_near_one(r, x, coefficients.LOG1P[x.element.name])
+
+
+# tanh and sigmoid -----------------------------------------------------------------------------------------------------
+
+
+def tanh_rest(r: Routine, x: Vector) -> Vector:
+    """Return tanh(x) - x for |x| up to 0.55."""
+    square = x * x
+    return x * (square * polynomial(r, square, coefficients.TANH[x.element.name]))
+
+
+# Up to here `tanh_rest` serves.
+TANH_SMALL = 0.55
+
+
+def tanh_large(r: Routine, x: Vector) -> Vector:
+    """Return tanh(x) = 1 - 2 / (exp(2 |x|) + 1), with the sign of x, for |x| from 0.55."""
+    size = r.absolute(x)
+    return r.copy_sign(1 - 2 / (exp(r, size + size) + 1), x)
+
+
+def tanh(r: Routine, x: Vector) -> Vector:
+    """Return the hyperbolic tangent."""
+    small = r.absolute(x).less(TANH_SMALL)
+    # The sum would lose the sign of zero.
+    return r.select(small, r.copy_sign(x + tanh_rest(r, x), x), tanh_large(r, x))
+
+
+def sigmoid(r: Routine, x: Vector) -> Vector:
+    """Return 1 / (1 + exp(-x))."""
+    return weighted_sigmoid(r, x.like(1), x)
+
+
+def weighted_sigmoid(r: Routine, weight: Vector, x: Vector) -> Vector:
+    """Return weight / (1 + exp(-x)); the exponential of -|x| never overflows."""
+    small = exp(r, -r.absolute(x))
+    return r.select(x.less(0), weight * small, weight) / (small + 1)
+
+
+# The normal distribution ----------------------------------------------------------------------------------------------
+
+
+def _normal_tail(r: Routine, size: Vector) -> Vector:
+    """Return Phi(-size) = (1 - erf(size / sqrt 2)) / 2 for size >= 0, without cancellation."""
+    form = _FORMATS[size.element.name]
+    # Beyond this it is zero; infinity would meet zero here.
+    size = r.at_most(size, 15 if form.integer is INT32 else 39)
+    # exp(-size^2 / 2) of a rounded square is wrong in its last digits, so the square comes in two parts: that of the
+    # upper half of the digits is exact.
+    mask = -1 << (form.fraction // 2 + 1)
+    upper = r.bits(r.bits(size, form.integer) & mask, size.element)
+    rest, power, other = _exp_factors(r, upper * upper * -0.5, (size - upper) * (size + upper) * -0.5)
+    share = 1 / (size + 2)
+    share = share * polynomial(r, (size - 2) * share, coefficients.NORMAL[size.element.name])
+    return r.multiply_add(share, rest, share) * power * other
+
+
+def normal(r: Routine, x: Vector) -> Vector:
+    """Return Phi(x) = (1 + erf(x / sqrt 2)) / 2, the share of the normal distribution below x."""
+    tail = _normal_tail(r, r.absolute(x))
+    return r.select(x.greater(0), 1 - tail, tail)
+
+
+def erf(r: Routine, x: Vector) -> Vector:
+    """Return the error function."""
+    square = x * x
+    small = r.multiply_add(x, polynomial(r, square, coefficients.ERF[x.element.name]), x)
+    size = r.absolute(x)
+    tail = _normal_tail(r, size * math.sqrt(2))
+    return r.copy_sign(r.select(size.less(0.75), small, 1 - (tail + tail)), x)

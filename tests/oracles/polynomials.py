@@ -1,0 +1,156 @@
+"""The coefficients of `striderule.codegen.coefficients`, derived: run this file to print them anew.
+
+Each is the polynomial that equals its function at the Chebyshev points of an interval, which is within a small factor
+of the best one of its degree. The functions come from their definitions, in decimal arithmetic with so many digits that
+differences may lose most of them.
+"""
+
+import sys
+from decimal import Decimal, getcontext, localcontext
+
+DIGITS = 500
+
+
+def negligible(term):
+    return abs(term) < Decimal(10) ** (2 - getcontext().prec)
+
+
+def arctan(x):
+    """Sum its series for a small x."""
+    total, power, n = Decimal(0), x, 1
+    while not negligible(power):
+        total += power / n if n % 4 == 1 else -power / n
+        power *= x * x
+        n += 2
+    return total
+
+
+with localcontext(prec=DIGITS):
+    PI = 16 * arctan(Decimal(1) / 5) - 4 * arctan(Decimal(1) / 239)  # Machin
+
+
+def cosine(x):
+    total, term, n = Decimal(0), Decimal(1), 0
+    while not negligible(term):
+        total += term
+        term *= -x * x / ((n + 1) * (n + 2))
+        n += 2
+    return total
+
+
+def erf(x):
+    """erf(x) = 2 / sqrt(pi) exp(-x^2) (x + 2 x^3 / 3 + 4 x^5 / (3 * 5) + ...), whose terms are all positive."""
+    total, term, n = Decimal(0), x, 1
+    while not negligible(term):
+        total += term
+        n += 2
+        term *= 2 * x * x / n
+    return 2 / PI.sqrt() * (-x * x).exp() * total
+
+
+def tanh(x):
+    e = (2 * x).exp()
+    return (e - 1) / (e + 1)
+
+
+def atanh(x):
+    return ((1 + x) / (1 - x)).ln() / 2
+
+
+# The functions that are interpolated --------------------------------------------------------------------------------
+
+
+def exp_rest(x):
+    """exp(x) = 1 + x + x^2 f(x)."""
+    return (x.exp() - 1 - x) / x**2
+
+
+def log_rest(z):
+    """log((1 + s) / (1 - s)) = 2 s + s z f(z) with z = s^2."""
+    s = z.sqrt()
+    return (2 * atanh(s) - 2 * s) / s**3
+
+
+def tanh_rest(z):
+    """tanh(x) = x + x z f(z) with z = x^2."""
+    x = z.sqrt()
+    return (tanh(x) - x) / x**3
+
+
+def erf_rest(z):
+    """erf(x) = x + x f(z) with z = x^2."""
+    x = z.sqrt()
+    return erf(x) / x - 1
+
+
+def normal_tail(y):
+    """Phi(-a) = exp(-a^2 / 2) f(y) / (a + c), with y = (a - c) / (a + c) and c = MIDDLE."""
+    a = MIDDLE * (1 + y) / (1 - y)
+    return (a + MIDDLE) * (a * a / 2).exp() * (1 - erf(a / Decimal(2).sqrt())) / 2
+
+
+MIDDLE = Decimal(2)
+
+
+def far(a):
+    return (a - MIDDLE) / (a + MIDDLE)
+
+
+with localcontext(prec=DIGITS):
+    ROOT = Decimal(2).sqrt()
+    # Reduced arguments end at half of ln 2, and a little beyond where products are rounded twice.
+    REDUCED = Decimal(2).ln() / 2 + Decimal("0.001")
+
+# name: function, first and last place, number of coefficients for float32 and float64
+TABLE = {
+    "EXP": (exp_rest, -REDUCED, REDUCED, (5, 10)),
+    # 1 + f from sqrt(1/2) to sqrt(2): s = f / (2 + f).
+    "LOG": (log_rest, Decimal(0), ((ROOT - 1) / (ROOT + 1)) ** 2, (3, 7)),
+    # 1 + t from 1 to 2.
+    "LOG1P": (log_rest, Decimal(0), Decimal(1) / 9, (5, 10)),
+    "TANH": (tanh_rest, Decimal(0), Decimal("0.3025"), (5, 11)),
+    "ERF": (erf_rest, Decimal(0), Decimal("0.5625"), (6, 11)),
+    # float32 ends at Phi(-14.2), float64 at Phi(-38.5): beyond, both are zero.
+    "NORMAL": (normal_tail, Decimal(-1), (far(Decimal("14.5")), far(Decimal(39))), (12, 29)),
+}
+
+
+def interpolated(function, low, high, count):
+    """Return the coefficients, constant first, of the polynomial that equals `function` at `count` Chebyshev points."""
+    middle, half = (high + low) / 2, (high - low) / 2
+    points = [middle + half * cosine(PI * (2 * k + 1) / (2 * count)) for k in range(count)]
+    # A middle of zero is a limit of 0 / 0: an argument of 1e-100 gives it to 100 digits.
+    points = [point if abs(point) > Decimal("1e-100") else Decimal("1e-100") for point in points]
+    slopes = [function(point) for point in points]  # Newton's divided differences
+    for order in range(1, count):
+        for k in range(count - 1, order - 1, -1):
+            slopes[k] = (slopes[k] - slopes[k - 1]) / (points[k] - points[k - order])
+    result = [Decimal(0)] * count
+    for slope, point in zip(reversed(slopes), reversed(points), strict=True):  # result = result * (x - point) + slope
+        shifted = [Decimal(0), *result[:-1]]
+        result = [up - point * here for up, here in zip(shifted, result, strict=True)]
+        result[0] += slope
+    return [float(value) for value in result]
+
+
+def coefficients(name):
+    """Return the tables of a name for float32 and float64."""
+    function, low, high, counts = TABLE[name]
+    ends = high if isinstance(high, tuple) else (high, high)
+    with localcontext(prec=DIGITS):
+        return tuple(tuple(interpolated(function, low, end, count)) for end, count in zip(ends, counts, strict=True))
+
+
+def table():
+    """Return the tables as they are written in the module."""
+    lines = []
+    for name in TABLE:
+        lines.append(f"{name} = {{")
+        for element, values in zip(("float32", "float64"), coefficients(name), strict=True):
+            lines += [f'    "{element}": (', *(f"        {value!r}," for value in values), "    ),"]
+        lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())
