@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door, layers
+from striderule.functional import door, layers, prepared
 from striderule.functional.door import Array
 from striderule.functional.names import LAYER_NAMES, answers
+from striderule.functional.recipes import remembered
 from striderule.geometry.arguments import integer
 from striderule.geometry.problem import Convolution
 
@@ -46,10 +47,11 @@ def _dense(
         )
     axes = layers.Axes.of(x, rank, bare=bare, last=layers.channels_last(layout, rank), name=name)
     words = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "boundary": boundary}
-    kind = layers.Kind("convolution", Convolution.from_shapes, tuple(range(1, rank + 2)))
-    return layers.run(kind, axes, x, weight, words, **rest)
+    kind = prepared.Kind("convolution", Convolution.from_shapes, tuple(range(1, rank + 2)))
+    return prepared.run(kind, axes, x, weight, words, **rest)
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def conv1d(
@@ -109,6 +111,7 @@ def conv1d(
     return _dense("conv1d", 1, **locals())
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def conv2d(
@@ -211,6 +214,7 @@ def conv2d(
     return _dense("conv2d", 2, **locals())
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def conv3d(
@@ -271,6 +275,7 @@ def conv3d(
     return _dense("conv3d", 3, **locals())
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def conv(

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door, layers
+from striderule.functional import door, layers, prepared
 from striderule.functional.door import Array
 from striderule.functional.names import LAYER_NAMES, answers
+from striderule.functional.recipes import remembered
 from striderule.geometry.problem import Convolution
 
-Request = tuple[layers.Kind, layers.Axes, Array, Array, dict[str, Any]]
+Request = tuple[prepared.Kind, layers.Axes, Array, Array, dict[str, Any]]
 
 
 def _depthwise_request(
@@ -47,7 +48,7 @@ def _depthwise_request(
             f"got {weight.shape[0]}"
         )
     words = {"stride": stride, "padding": padding, "dilation": dilation, "groups": channels, "boundary": boundary}
-    return layers.Kind("convolution", Convolution.from_shapes, tuple(range(1, rank + 2))), axes, x, weight, words
+    return prepared.Kind("convolution", Convolution.from_shapes, tuple(range(1, rank + 2))), axes, x, weight, words
 
 
 def _depthwise(
@@ -65,7 +66,7 @@ def _depthwise(
     """Run a convolution with one group for each input channel."""
     x, weight = door.array(x, "x"), door.array(weight, "weight")
     request = _depthwise_request(name, rank, x, weight, stride, padding, dilation, boundary, layout)
-    return layers.run(*request, **rest)
+    return prepared.run(*request, **rest)
 
 
 def _pointwise_request(
@@ -80,10 +81,11 @@ def _pointwise_request(
             f"got the shape {weight.shape}; for larger kernels use conv2d"
         )
     axes = layers.Axes.of(x, 2, bare=False, last=layers.channels_last(layout, 2), name=name)
-    kind = layers.Kind("convolution", Convolution.from_shapes, (1, 2, 3))
+    kind = prepared.Kind("convolution", Convolution.from_shapes, (1, 2, 3))
     return kind, axes, x, weight, {"stride": stride, "groups": groups}
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_conv1d(
@@ -140,6 +142,7 @@ def depthwise_conv1d(
     return _depthwise("depthwise_conv1d", 1, **locals())
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_conv2d(
@@ -201,6 +204,7 @@ def depthwise_conv2d(
     return _depthwise("depthwise_conv2d", 2, **locals())
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_conv3d(
@@ -257,6 +261,7 @@ def depthwise_conv3d(
     return _depthwise("depthwise_conv3d", 3, **locals())
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def pointwise_conv2d(
@@ -312,9 +317,10 @@ def pointwise_conv2d(
     x, weight = door.array(x, "x"), door.array(weight, "weight")
     rest = {"bias": bias, "activation": activation, "residual": residual, "dtype": dtype, "precision": precision}
     rest |= {"algorithm": algorithm, "out": out, "fill": 0}
-    return layers.run(*_pointwise_request("pointwise_conv2d", x, weight, stride, groups, layout), **rest)
+    return prepared.run(*_pointwise_request("pointwise_conv2d", x, weight, stride, groups, layout), **rest)
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_separable_conv2d(
@@ -394,20 +400,22 @@ def depthwise_separable_conv2d(
     )
     inner = layers.Types(types.arithmetic, types.arithmetic, "refuse")
     between: dict[str, Any] = {"bias": depthwise_bias, "activation": depthwise_activation, "prefix": "depthwise_"}
-    depthwise = layers.prepare(*request, fill=fill, types=inner, **(ways | between))
+    depthwise = prepared.prepare(*request, fill=fill, types=inner, **(ways | between))
+    depthwise.refuse_unproven()
     # Integers that an activation turned into floats are not turned back between the steps.
-    left_integers = types.arithmetic.kind != depthwise.epilogue.dtype.kind
+    left_integers = types.arithmetic.kind != depthwise.dtype.kind
 
-    def pointwise(between: Array) -> layers.Prepared:
+    def pointwise(between: Array) -> prepared.Prepared:
         request = _pointwise_request(name, between, second, 1, 1, layout, argument="pointwise_weight")
         others = [arrays[key] for key in ("bias", "residual") if key in arrays]
         outer = layers.Types.of([between, second, *others], asked) if left_integers else types
-        return layers.prepare(
+        return prepared.prepare(
             *request, bias=bias, fill=0, activation=activation, residual=residual, out=out, types=outer, **ways
         )
 
     # The second step is checked on a stand-in of the first one's shape, so that nothing is computed in vain.
-    checked = pointwise(np.broadcast_to(np.zeros((), depthwise.epilogue.dtype), depthwise.shape))
+    checked = pointwise(np.broadcast_to(np.zeros((), depthwise.dtype), depthwise.shape))
+    checked.refuse_unproven()
     inputs = [x, first] if depthwise_bias is None else [x, first, arrays["depthwise_bias"]]
-    door.check_out(out, checked.shape, checked.epilogue.dtype, inputs)
+    door.check_out(out, checked.shape, checked.dtype, inputs)
     return pointwise(depthwise.compute()).compute()

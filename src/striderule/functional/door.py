@@ -19,6 +19,8 @@ Array = npt.NDArray[Any]
 Overflow = Literal["saturate", "wrap", "refuse"]
 # Elements that are rounded at a time.
 _BLOCK = 1 << 16
+# The element types that are taken as they are.
+_TAKEN = frozenset(map(np.dtype, ["?", *"bhilqBHILQ", *"efdFD"]))
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,6 +93,8 @@ def array(value: Any, argument: str) -> Array:
         For lazy and foreign arrays, masked arrays, and element types other than booleans, integers, floats of 16 to 64
         bits and complex numbers of 64 and 128 bits.
     """
+    if type(value) is np.ndarray and value.dtype in _TAKEN:
+        return value
     _refuse_foreign(value, argument)
     try:
         result = value if isinstance(value, StandIn) else np.asarray(value)
@@ -159,6 +163,14 @@ def dtype_word(dtype: Any) -> np.dtype[Any] | None:
     return native
 
 
+def type_magnitude(dtype: np.dtype[Any]) -> int:
+    """Return the largest absolute value that an integer type holds."""
+    if dtype.kind == "b":
+        return 1
+    info = np.iinfo(dtype)
+    return max(-int(info.min), int(info.max))
+
+
 def largest_magnitude(values: Array) -> int:
     """Return the largest absolute value of an integer array, as a Python int (0 when it is empty).
 
@@ -166,11 +178,8 @@ def largest_magnitude(values: Array) -> int:
     """
     if values.size == 0:
         return 0
-    if values.dtype.kind == "b":
-        return 1
     if values.dtype.itemsize <= 2:
-        info = np.iinfo(values.dtype)
-        return max(-int(info.min), int(info.max))
+        return type_magnitude(values.dtype)
     return max(-int(values.min()), int(values.max()))
 
 

@@ -13,14 +13,9 @@ import numpy as np
 from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
 from striderule.functional import door
 from striderule.functional.door import Array
-from striderule.functional.planned import perform, plan_for
-from striderule.functional.standin import StandIn, stand_in
-from striderule.planning import Plan
 
 _LAST = {"NWC": 1, "NHWC": 2, "NDHWC": 3}
 _FIRST = {"NCW": 1, "NCHW": 2, "NCDHW": 3}
-# What stands for the fill value of operations that know no boundary.
-NO_BOUNDARY = object()
 _SPATIAL = ("?", "width", "height, width", "depth, height, width")
 
 
@@ -65,14 +60,26 @@ class Axes:
         if self.missing == 2:
             return x[None, None]
         if self.last:
-            x = np.moveaxis(x, -1, -1 - self.rank)
+            first = x.ndim - 1 - self.rank
+            x = x.transpose(*range(first), x.ndim - 1, *range(first, x.ndim - 1))
         return x[None] if self.missing else x
 
     def restore(self, result: Array) -> Array:
         """Return a view of a canonical result with the axes that the operand came with."""
         for _ in range(self.missing):
             result = result[0]
-        return np.moveaxis(result, -1 - self.rank, -1) if self.last and self.missing < 2 else result
+        if self.last and self.missing < 2:
+            first = result.ndim - 1 - self.rank
+            return result.transpose(*range(first), *range(first + 1, result.ndim), first)
+        return result
+
+    def given(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a canonical shape as that of the axes that the operand came with."""
+        batch, channels, *spatial = shape
+        if self.missing == 2:
+            return tuple(spatial)
+        lead = () if self.missing else (batch,)
+        return (*lead, *spatial, channels) if self.last else (*lead, channels, *spatial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,16 @@ def integer_bound(x: Array, weight: Array, fan_in: tuple[int, ...], fill: tuple[
     return bound
 
 
+def type_bound(operands: list[Array], terms: int, fill: tuple[Any, ...], addends: list[Array]) -> int | None:
+    """Return a limit of every |sum| that holds whatever integers the arrays hold; None if it may not fit 32 bits."""
+    if any(array.dtype.itemsize > 2 for array in (*operands, *addends)):
+        return None
+    data, taps = (door.type_magnitude(array.dtype) for array in operands)
+    bound: int = max(data, *map(abs, fill), 0) * taps * terms
+    bound += sum(door.type_magnitude(addend.dtype) for addend in addends)
+    return bound if bound < 2**31 else None
+
+
 def integer_fill(fill: Any, dtype: np.dtype[Any]) -> Any:
     """Return the fill value as a number that arrays of `dtype` can hold; refuse what they cannot."""
     value = door.number(fill, "fill")
@@ -136,6 +153,14 @@ def integer_fill(fill: Any, dtype: np.dtype[Any]) -> Any:
             f"fill={fill!r} is no integer, but the operands are; pass them as floats, or another fill"
         )
     return int(value)
+
+
+class Problem(Protocol):
+    """What the layers ask of a problem value."""
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """(batch, out channels, *output size)."""
 
 
 def bias_of(bias: Array | None, problem: Problem, argument: str = "bias") -> Array | None:
@@ -154,8 +179,21 @@ def bias_of(bias: Array | None, problem: Problem, argument: str = "bias") -> Arr
     )
 
 
-def activation_of(activation: Any, argument: str = "activation") -> Callable[[Array], Array] | None:
-    """Return the function of an activation word, ``(word, *parameters)``, or None."""
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """The function of an activation word, with the parameters that were given; `words` are the word and all of them."""
+
+    function: Callable[..., Array]
+    parameters: tuple[Any, ...]
+    words: tuple[Any, ...]
+
+    def __call__(self, values: Array) -> Array:
+        """Return the activation of every value."""
+        return self.function(values, *self.parameters)
+
+
+def activation_of(activation: Any, argument: str = "activation") -> Activation | None:
+    """Return the activation of a word, ``(word, *parameters)``, or None."""
     if activation is None:
         return None
     from striderule.functional import activation as functions  # noqa: PLC0415 - only layers with an activation need it
@@ -169,151 +207,41 @@ def activation_of(activation: Any, argument: str = "activation") -> Callable[[Ar
         raise InvalidArgument(f"{argument} must be one of {', '.join(sorted(functions.ELEMENTWISE))}, got {word!r}")
     function: Callable[..., Array] = getattr(functions, word)
     try:
-        inspect.signature(function).bind(None, *parameters)
+        bound = inspect.signature(function).bind(None, *parameters)
     except TypeError:
         raise InvalidType(f"{argument} {word!r} does not take the parameters {parameters}") from None
-    return lambda values: function(values, *parameters)
+    bound.apply_defaults()
+    usual = [name for name in bound.arguments if name not in bound.kwargs and name != "inplace"]
+    return Activation(function, parameters, (word, *(bound.arguments[name] for name in usual[1:])))
 
 
 @dataclass(frozen=True, slots=True)
 class Epilogue:
-    """What happens to the sums before they are stored: bias, residual, activation, cast; checked before any sum."""
+    """What happens to the sums before they are stored: bias, residual, activation, cast."""
 
     types: Types
     dtype: np.dtype[Any]
-    bias: Array | None
-    residual: Array | None
-    activation: Callable[[Array], Array] | None
-    out: Array | None
+    activation: Activation | None
 
     @classmethod
-    def of(
-        cls,
-        types: Types,
-        axes: Axes,
-        shape: tuple[int, ...],
-        inputs: list[Array],
-        *,
-        bias: Array | None,
-        residual: Array | None,
-        activation: Any,
-        out: Any,
-        prefix: str = "",
-    ) -> Epilogue:
-        """Check residual, activation and out against the canonical `shape` of the result.
-
-        `inputs` are the operands that out must not overlap; it may be the residual, but not one that is also an input.
-        """
-        function = activation_of(activation, prefix + "activation")
+    def of(cls, types: Types, activation: Any, argument: str = "activation") -> Epilogue:
+        """Check the activation, and find the type of the result."""
+        function = activation_of(activation, argument)
         dtype = types.result
         if function is not None:
             # An activation refuses its parameters, and types that it is not defined for, by an array of nothing.
             natural = door.is_integer(types.arithmetic) and types.overflow == "refuse"
             answer = function(np.empty(0, types.result if natural else types.arithmetic)).dtype
             dtype = answer if natural else dtype
-        given = axes.restore(np.broadcast_to(np.empty((), np.int8), shape)).shape
-        if residual is not None and residual.shape != given:
-            raise InvalidArgument(f"residual must have the shape of the result {given}, got {residual.shape}")
-        door.check_out(out, given, dtype, inputs)
-        if residual is not None:
-            door.check_out(out, given, dtype, [residual], same=True)
-            residual = axes.canonical(residual)
-        return cls(types, dtype, bias, residual, function, out)
+        return cls(types, dtype, function)
 
-    def apply(self, sums: Array, axes: Axes) -> Array:
-        """Return the result with the axes that the operand came with, from canonical sums."""
-        with np.errstate(over="ignore", invalid="ignore"):  # infinities and NaN say it themselves
-            for addend in (self.bias, self.residual):
-                if addend is not None:
-                    sums += addend.astype(sums.dtype, copy=False)
+    def apply(self, sums: Array, axes: Axes, bias: Array | None, residual: Array | None, out: Array | None) -> Array:
+        """Return the result with the axes that the operand came with, from canonical sums and addends."""
+        if bias is not None or residual is not None:
+            with np.errstate(over="ignore", invalid="ignore"):  # infinities and NaN say it themselves
+                for addend in (bias, residual):
+                    if addend is not None:
+                        sums += addend.astype(sums.dtype, copy=False)
         if self.activation is not None:  # of the exact sums: nothing is rounded or narrowed before
             sums = self.activation(sums)
-        return door.finish(axes.restore(sums), self.dtype, self.types.overflow, self.out)
-
-
-class Problem(Protocol):
-    """What the layers ask of a problem value."""
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """(batch, out channels, *output size)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of convolution: its function in the algorithms, its problem, the axes of weight that a sum runs over."""
-
-    operation: str
-    problem: Callable[..., Any]
-    fan_in: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A convolution that is checked and planned, and needs only to be computed."""
-
-    axes: Axes
-    problem: Any
-    plan: Plan
-    operands: tuple[Any, ...]
-    operation: str
-    epilogue: Epilogue
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the result, with the axes that the operand came with."""
-        return self.axes.restore(np.broadcast_to(np.empty((), np.int8), self.problem.output_shape)).shape
-
-    def compute(self) -> Array:
-        """Run the chosen algorithm and apply the epilogue."""
-        where = {"shape": self.problem.output_shape, "dtypes": (self.epilogue.types.arithmetic,)}
-        sums = perform(self.plan, "convolution", self.operation, self.problem, *self.operands, **where)
-        if isinstance(sums, StandIn):
-            return stand_in(self.shape, self.epilogue.dtype)
-        return self.epilogue.apply(sums, self.axes)
-
-
-def prepare(
-    kind: Kind,
-    axes: Axes,
-    x: Array,
-    weight: Array,
-    words: dict[str, Any],
-    *,
-    bias: Any = None,
-    fill: Any = NO_BOUNDARY,
-    activation: Any = None,
-    residual: Any = None,
-    dtype: Any = None,
-    precision: Any = None,
-    algorithm: Any = None,
-    out: Any = None,
-    types: Types | None = None,
-    prefix: str = "",
-) -> Prepared:
-    """Check everything and plan: all that every convolution of layers does before it computes.
-
-    `weight` has its canonical axes; `words` go to the problem; `fill` is left away where there is no
-    boundary. `types` replaces what follows from the operands and `dtype`; `prefix` begins the names of bias and
-    activation.
-    """
-    bias = None if bias is None else door.array(bias, prefix + "bias")
-    residual = None if residual is None else door.array(residual, "residual")
-    addends = [operand for operand in (bias, residual) if operand is not None]
-    types = types or Types.of([x, weight, *addends], door.dtype_word(dtype))
-    outside = () if fill is NO_BOUNDARY else (integer_fill(fill, types.arithmetic),)
-    image = axes.canonical(x)
-    problem = kind.problem(image.shape, weight.shape, **words, dtype=str(types.arithmetic))
-    inputs = [x, weight] if bias is None else [x, weight, bias]
-    bias = bias_of(bias, problem, prefix + "bias")
-    plan = plan_for(problem, precision, algorithm)
-    words = {"bias": bias, "residual": residual, "activation": activation, "out": out, "prefix": prefix}
-    epilogue = Epilogue.of(types, axes, problem.output_shape, inputs, **words)
-    if door.is_integer(types.arithmetic):
-        problem = problem.bounded(integer_bound(x, weight, kind.fan_in, outside, addends))
-    return Prepared(axes, problem, plan, (image, weight, *outside), kind.operation, epilogue)
-
-
-def run(kind: Kind, axes: Axes, x: Array, weight: Array, words: dict[str, Any], **rest: Any) -> Array:
-    """Check everything, run the chosen algorithm and apply the epilogue: what every convolution of layers does."""
-    return prepare(kind, axes, x, weight, words, **rest).compute()
+        return door.finish(axes.restore(sums), self.dtype, self.types.overflow, out)

@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door, layers
+from striderule.functional import door, layers, prepared
 from striderule.functional.door import Array
 from striderule.functional.names import LAYER_NAMES, answers
+from striderule.functional.recipes import remembered
 from striderule.geometry.problem import LocalConvolution
 
 
@@ -41,10 +42,11 @@ def _local(
     words = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "boundary": boundary}
     # One sum runs over the channels and the kernel, not over the tile axes between them.
     fan_in = (1, *range(2 + rank, 2 + 2 * rank))
-    kind = layers.Kind("local_convolution", partial(LocalConvolution.from_shapes, tile=tile), fan_in)
-    return layers.run(kind, axes, x, weight, words, **rest)
+    kind = prepared.Kind("local_convolution", partial(LocalConvolution.from_shapes, tile=tile), fan_in)
+    return prepared.run(kind, axes, x, weight, words, **rest)
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def locally_connected1d(
@@ -103,6 +105,7 @@ def locally_connected1d(
     return _local("locally_connected1d", 1, "output", **locals())
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def locally_connected2d(
@@ -162,6 +165,7 @@ def locally_connected2d(
     return _local("locally_connected2d", 2, "output", **locals())
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def locally_connected3d(
@@ -221,6 +225,7 @@ def locally_connected3d(
     return _local("locally_connected3d", 3, "output", **locals())
 
 
+@remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def tiled_conv2d(

@@ -27,7 +27,7 @@ from striderule.geometry.arguments import check_count, integer, is_sequence
 from striderule.planning import Machine, Plan, Plans, choose
 
 # What `perform` notes while `explain` runs; None when computing.
-_noted: ContextVar[list[Plan] | None] = ContextVar("noted", default=None)
+noted: ContextVar[list[Plan] | None] = ContextVar("noted", default=None)
 
 # Modules of the functions that leave no choice, and what to say of them.
 NO_CHOICE = {
@@ -92,10 +92,10 @@ def perform(
 
     `shape` and `dtypes` are those of the results: one, or a tuple of several alike.
     """
-    noted = _noted.get()
-    if noted is None:
+    plans = noted.get()
+    if plans is None:
         return getattr(table.family(family, plan.algorithm), operation)(*operands)
-    noted.append(plan)
+    plans.append(plan)
     results = tuple(stand_in(shape, dtype) for dtype in dtypes)
     return results if len(results) > 1 else results[0]
 
@@ -161,11 +161,11 @@ def replaced(value: Any, change: Callable[[Any], Any]) -> Any:
 def noting() -> Iterator[list[Plan]]:
     """Let `perform` note plans instead of computing; gives the list of them."""
     plans: list[Plan] = []
-    token = _noted.set(plans)
+    token = noted.set(plans)
     try:
         yield plans
     finally:
-        _noted.reset(token)
+        noted.reset(token)
 
 
 def name_of(op: Any) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door, layers
+from striderule.functional import door, layers, prepared
 from striderule.functional.door import Array
 from striderule.functional.names import TRANSPOSED_NAMES, answers
+from striderule.functional.recipes import remembered
 from striderule.geometry.problem import TransposedConvolution
 
 
@@ -37,10 +38,11 @@ def _transposed(
     axes = layers.Axes.of(x, rank, bare=bare, last=layers.channels_last(layout, rank), name=name)
     words = {"stride": stride, "padding": padding, "output_padding": output_padding}
     words |= {"groups": groups, "dilation": dilation}
-    kind = layers.Kind("transposed_convolution", TransposedConvolution.from_shapes, (0, *range(2, rank + 2)))
-    return layers.run(kind, axes, x, weight, words, **rest)
+    kind = prepared.Kind("transposed_convolution", TransposedConvolution.from_shapes, (0, *range(2, rank + 2)))
+    return prepared.run(kind, axes, x, weight, words, **rest)
 
 
+@remembered
 @answers(TRANSPOSED_NAMES)
 @door.accepts_input
 def conv_transpose1d(
@@ -97,6 +99,7 @@ def conv_transpose1d(
     return _transposed("conv_transpose1d", 1, **locals())
 
 
+@remembered
 @answers(TRANSPOSED_NAMES)
 @door.accepts_input
 def conv_transpose2d(
@@ -165,6 +168,7 @@ def conv_transpose2d(
     return _transposed("conv_transpose2d", 2, **locals())
 
 
+@remembered
 @answers(TRANSPOSED_NAMES)
 @door.accepts_input
 def conv_transpose3d(

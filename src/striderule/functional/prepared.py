@@ -1,0 +1,269 @@
+"""Convolutions of layers, from checked arguments to the result: prepared once, carried out for every call alike.
+
+`prepare` checks and plans; what it finds is a `ConvolutionRecipe`, which needs only the arrays. Where the planned
+algorithm can be bound (see `striderule.algorithms.binding`) one call of it does everything, epilogue included; else it
+makes the sums, and `layers.Epilogue` does the rest in NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from striderule.algorithms import memory, table
+from striderule.algorithms.binding import ArrayInfo, Bound
+from striderule.errors import InvalidArgument
+from striderule.functional import door, recipes
+from striderule.functional.door import Array
+from striderule.functional.layers import Axes, Epilogue, Types, bias_of, integer_bound, integer_fill, type_bound
+from striderule.functional.planned import noted, perform, plan_for
+from striderule.functional.standin import stand_in
+from striderule.planning import Plan
+
+# What stands for the fill value of operations that know no boundary.
+NO_BOUNDARY = object()
+FAMILY = "convolution"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of convolution: its function in the algorithms, its problem, the axes of weight that a sum runs over."""
+
+    operation: str
+    problem: Callable[..., Any]
+    fan_in: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A bound call that does everything, between arrays with the axes that they came with."""
+
+    bound: Bound
+    # How x, residual and the result are seen; None where they have all axes in their order.
+    canonical: Callable[[Array], Array] | None
+    weight_shape: tuple[int, ...]
+    # The type to bring the bias to; None where it is as it has to be.
+    bias: np.dtype[Any] | None
+    empty: Callable[[tuple[int, ...], np.dtype[Any]], Array]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __call__(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array | None) -> Array:
+        """Return the result."""
+        result = self.empty(self.shape, self.dtype) if out is None else out
+        if weight.ndim != len(self.weight_shape):
+            weight = weight.reshape(self.weight_shape)
+        if self.bias is not None and bias is not None:
+            bias = np.ascontiguousarray(bias, self.bias).reshape(-1)
+        canonical = self.canonical
+        if canonical is None:
+            self.bound.run(x, weight, bias, residual, result)
+        else:
+            seen = None if residual is None else canonical(residual)
+            self.bound.run(canonical(x), weight, bias, seen, canonical(result))
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class ConvolutionRecipe(recipes.Recipe):
+    """The rest of a convolution of layers."""
+
+    roles: ClassVar[tuple[str, ...]] = ("x", "weight", "bias", "residual", "out")
+    kind: Kind
+    axes: Axes
+    problem: Any
+    # Whether exact integers need a limit of their sums that depends on what the arrays hold.
+    measured: bool
+    plan: Plan
+    outside: tuple[Any, ...]
+    epilogue: Epilogue
+    weight_shape: tuple[int, ...]
+    bias_shape: tuple[int, ...] | None
+    # What the algorithm is bound to: the whole call, or its sums.
+    whole: Whole | None = None
+    sums: Bound | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result, with the axes that the operand came with."""
+        return self.axes.given(self.problem.output_shape)
+
+    def run(
+        self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array | None
+    ) -> Array | None:
+        """Return the result, or None if `out` needs a closer look."""
+        if out is not None and not recipes.clear_of(out, x, weight, bias, same=residual):
+            return None
+        return self.perform(x, weight, bias, residual, out)
+
+    def perform(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array | None) -> Array:
+        """Return the result of arrays that are checked; under `explain` a stand-in, and the plan is noted."""
+        if self.whole is not None and x.flags.aligned and weight.flags.aligned and _aligned(residual, out):
+            return self.whole(x, weight, bias, residual, out)
+        image, taps = self.axes.canonical(x), weight.reshape(self.weight_shape)
+        problem = self.proved(x, taps, bias, residual) if self.measured else self.problem
+        if self.sums is not None and x.flags.aligned and weight.flags.aligned:
+            sums = memory.empty(problem.output_shape, self.epilogue.types.arithmetic)
+            self.sums.run(image, taps, None, None, sums)
+        else:
+            where = {"shape": problem.output_shape, "dtypes": (self.epilogue.types.arithmetic,)}
+            sums = perform(self.plan, FAMILY, self.kind.operation, problem, image, taps, *self.outside, **where)
+        if noted.get() is not None:
+            return stand_in(self.shape, self.epilogue.dtype)
+        if bias is not None and self.bias_shape is not None:
+            bias = bias.reshape(self.bias_shape)
+        residual = None if residual is None else self.axes.canonical(residual)
+        return self.epilogue.apply(sums, self.axes, bias, residual, out)
+
+    def proved(self, x: Array, weight: Array, bias: Array | None, residual: Array | None) -> Any:
+        """Return the problem with a proved limit of its integer sums; raise `UnprovenRange` if there is none."""
+        addends = [addend for addend in (bias, residual) if addend is not None]
+        return self.problem.bounded(integer_bound(x, weight, self.kind.fan_in, self.outside, addends))
+
+    def fixed(self, *between: Any) -> Callable[[Array, Array | None], Any]:
+        """Return `run` as a function of x and out; the weight is packed if the algorithm packs it."""
+        weight, bias, residual = between
+        taps = weight.reshape(self.weight_shape)
+        if self.whole is not None:
+            packed = replace(self, whole=replace(self.whole, bound=self.whole.bound.packed(taps)))
+        elif self.sums is not None:
+            packed = replace(self, sums=self.sums.packed(taps))
+        else:
+            packed = self
+        return lambda x, out: packed.run(x, weight, bias, residual, out)
+
+
+def _aligned(residual: Array | None, out: Array | None) -> bool:
+    """Tell whether elements stand at multiples of their size, as machine code takes them to do."""
+    return (residual is None or residual.flags.aligned) and (out is None or out.flags.aligned)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A convolution that is checked and planned: the recipe, and the arrays of this call."""
+
+    recipe: ConvolutionRecipe
+    arrays: tuple[Array, Array, Array | None, Array | None, Array | None]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result, with the axes that the operand came with."""
+        return self.recipe.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the result."""
+        return self.recipe.epilogue.dtype
+
+    def refuse_unproven(self) -> None:
+        """Raise `UnprovenRange` if integer sums may be too large, before something else is computed."""
+        if self.recipe.measured:
+            x, weight, bias, residual, _ = self.arrays
+            self.recipe.proved(x, weight, bias, residual)
+
+    def bound(self) -> ConvolutionRecipe:
+        """Return the recipe for arrays like these, bound to the algorithm if it can be; not under `explain`."""
+        recipe, (x, weight, bias, residual, out) = self.recipe, self.arrays
+        bind = getattr(table.family(FAMILY, recipe.plan.algorithm), "bind", None)
+        if bind is None or recipe.measured or (bias is not None and bias.size != recipe.problem.out_channels):
+            return recipe
+        epilogue, axes = recipe.epilogue, recipe.axes
+        told = {
+            "x": ArrayInfo.of(axes.canonical(x)),
+            "weight": ArrayInfo.of(weight.reshape(recipe.weight_shape)),
+        }
+        result = memory.empty(recipe.shape, epilogue.dtype) if out is None else out
+        whole = bind(
+            recipe.problem,
+            *recipe.outside,
+            **told,
+            bias=bias is not None,
+            residual=None if residual is None else ArrayInfo.of(axes.canonical(residual)),
+            activation=None if epilogue.activation is None else epilogue.activation.words,
+            out=ArrayInfo.of(axes.canonical(result)),
+        )
+        if whole is not None:
+            return replace(recipe, whole=_whole(whole, recipe, bias, result))
+        sums = ArrayInfo.of(memory.empty(recipe.problem.output_shape, epilogue.types.arithmetic))
+        bare = {"bias": False, "residual": None, "activation": None}
+        return replace(recipe, sums=bind(recipe.problem, *recipe.outside, **told, **bare, out=sums))
+
+    def compute(self) -> Array:
+        """Run the chosen algorithm and apply the epilogue."""
+        recipe = self.recipe if noted.get() is not None else self.bound()
+        result: Array = recipes.carried_out(recipe, *self.arrays)
+        return result
+
+
+def _whole(bound: Bound, recipe: ConvolutionRecipe, bias: Array | None, result: Array) -> Whole:
+    axes, arithmetic = recipe.axes, recipe.epilogue.types.arithmetic
+    ready = bias is None or (bias.ndim == 1 and bias.dtype == arithmetic and bias.flags.c_contiguous)
+    return Whole(
+        bound,
+        axes.canonical if axes.missing or axes.last else None,
+        recipe.weight_shape,
+        None if ready else arithmetic,
+        # What `memory.empty` leaves to NumPy is left to it here, without asking.
+        np.empty if result.nbytes < memory.LEAST else memory.empty,
+        recipe.shape,
+        recipe.epilogue.dtype,
+    )
+
+
+def prepare(
+    kind: Kind,
+    axes: Axes,
+    x: Array,
+    weight: Array,
+    words: dict[str, Any],
+    *,
+    bias: Any = None,
+    fill: Any = NO_BOUNDARY,
+    activation: Any = None,
+    residual: Any = None,
+    dtype: Any = None,
+    precision: Any = None,
+    algorithm: Any = None,
+    out: Any = None,
+    types: Types | None = None,
+    prefix: str = "",
+) -> Prepared:
+    """Check everything and plan: all that every convolution of layers does before it computes.
+
+    `weight` has its canonical axes; `words` go to the problem; `fill` is left away where there is no
+    boundary. `types` replaces what follows from the operands and `dtype`; `prefix` begins the names of bias and
+    activation.
+    """
+    bias = None if bias is None else door.array(bias, prefix + "bias")
+    residual = None if residual is None else door.array(residual, "residual")
+    addends = [operand for operand in (bias, residual) if operand is not None]
+    types = types or Types.of([x, weight, *addends], door.dtype_word(dtype))
+    outside = () if fill is NO_BOUNDARY else (integer_fill(fill, types.arithmetic),)
+    problem = kind.problem(axes.canonical(x).shape, weight.shape, **words, dtype=str(types.arithmetic))
+    inputs = [x, weight] if bias is None else [x, weight, bias]
+    shaped = bias_of(bias, problem, prefix + "bias")
+    plan = plan_for(problem, precision, algorithm)
+    epilogue = Epilogue.of(types, activation, prefix + "activation")
+    given = axes.given(problem.output_shape)
+    if residual is not None and residual.shape != given:
+        raise InvalidArgument(f"residual must have the shape of the result {given}, got {residual.shape}")
+    door.check_out(out, given, epilogue.dtype, inputs)
+    if residual is not None:
+        door.check_out(out, given, epilogue.dtype, [residual], same=True)
+    measured = door.is_integer(types.arithmetic)
+    if measured:
+        limit = type_bound([x, weight], prod(weight.shape[axis] for axis in kind.fan_in), outside, addends)
+        measured = limit is None
+        problem = problem if limit is None else problem.bounded(limit)
+    bias_shape = None if shaped is None else shaped.shape
+    recipe = ConvolutionRecipe(kind, axes, problem, measured, plan, outside, epilogue, weight.shape, bias_shape)
+    return Prepared(recipe, (x, weight, bias, residual, out))
+
+
+def run(kind: Kind, axes: Axes, x: Array, weight: Array, words: dict[str, Any], **rest: Any) -> Array:
+    """Check everything, run the chosen algorithm and apply the epilogue: what every convolution of layers does."""
+    return prepare(kind, axes, x, weight, words, **rest).compute()

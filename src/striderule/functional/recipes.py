@@ -1,0 +1,249 @@
+"""Calls that were seen before: what was checked and planned for one is kept for the next like it.
+
+Nearly all that a call checks, and its plan, depend on its words (``padding=1``) and on the shapes, strides and types of
+its arrays, not on what the arrays hold. So a function marked `remembered` runs in full at the first call; on the way it
+may `offer` a `Recipe`, which does the rest with the arrays alone. Later calls with the same words and like arrays go
+straight to the recipe, which looks at what may still differ: whether out overlaps an operand, the bound of integers.
+
+Only plain calls are remembered: operands that are plain NumPy arrays in native byte order, and words that are numbers,
+strings, types, or short tuples and lists of these. Everything else takes the way of the first call each time, with the
+same result; so do calls under `explain`. Each function remembers the latest `MOST` kinds of calls. Of the environment,
+``STRIDERULE_TARGET`` is looked at each time.
+
+A function takes part by the mark and the offer::
+
+    @remembered
+    def relu(x, inplace=False, *, algorithm=None, out=None):
+        ...                                              # checks; a class of recipes whose roles are ("x", "out")
+        return carried_out(Elementwise("relu", (), dtype), value, out)
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextvars import ContextVar
+from operator import itemgetter
+from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
+
+from striderule.functional.door import Array
+from striderule.functional.planned import noted
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Kinds of calls that a function remembers; the eldest goes when another one comes.
+MOST = 512
+# The most entries of a tuple or list that is a word; longer ones may be arrays.
+_SHORT = 8
+# Types whose values are equal only where they mean the same, once the type is known: 1, True and 1.0 are told apart.
+_PLAIN = frozenset({int, bool, str, type(None), type})
+_UNKNOWN = object()
+
+_offers: ContextVar[_Offers | None] = ContextVar("offers", default=None)
+_lock = threading.Lock()
+# Every function that is marked: what it runs in full, and what it remembers.
+_marked: dict[Callable[..., Any], tuple[Callable[..., Any], dict[Any, Any]]] = {}
+_setting = os.environ.get
+
+
+class Recipe(ABC):
+    """The rest of a call, once everything is checked and planned.
+
+    `roles` are the names of the arguments that are arrays, in the order in which the methods take them: the function's
+    first argument is the first, ``out`` the last. An array that was not given is None.
+    """
+
+    roles: ClassVar[tuple[str, ...]] = ("x", "out")
+    __slots__ = ()
+
+    @abstractmethod
+    def perform(self, *arrays: Any) -> Any:
+        """Return the result of a call that is checked."""
+
+    @abstractmethod
+    def run(self, *arrays: Any) -> Any:
+        """Return the result of a later call, or None if it must be checked anew: `clear_of` says whether.
+
+        The arrays have the shapes, strides and types of those that the recipe was made for.
+        """
+
+    def fixed(self, *between: Any) -> Callable[[Array, Array | None], Any]:
+        """Return `run` as a function of the first array and out; those between never change again."""
+        return lambda x, out: self.run(x, *between, out)
+
+
+class Found(NamedTuple):
+    """A recipe, and which of a call's arrays plays which role: -1 for none."""
+
+    recipe: Recipe
+    places: tuple[int, ...]
+
+
+class _Offers:
+    """What is offered during one call. With `enough` the call ends at the offer, before anything is computed."""
+
+    def __init__(self, *, enough: bool = False) -> None:
+        self.recipes: list[Recipe] = []
+        self.enough = enough
+
+
+class _Enough(Exception):  # no error: it ends a call that was made for its recipe
+    pass
+
+
+def carried_out(recipe: Recipe, *arrays: Any) -> Any:
+    """Offer a recipe to the function under way, and return the result of its call, which is checked.
+
+    A function that offers several recipes in one call remembers none.
+    """
+    offers = _offers.get()
+    if offers is not None:
+        offers.recipes.append(recipe)
+        if offers.enough:
+            raise _Enough
+    return recipe.perform(*arrays)
+
+
+def clear_of(out: Array | None, *operands: Array | None, same: Array | None = None) -> bool:
+    """Tell whether `out`, of known shape and type, can be written without a closer look; `check_out` takes that.
+
+    It is, where it is writeable and apart from all operands, or is `same` itself.
+    """
+    if out is None:
+        return True
+    if not out.flags.writeable or (same is not None and same is not out and np.may_share_memory(out, same)):
+        return False
+    return not any(operand is not None and np.may_share_memory(out, operand) for operand in operands)
+
+
+def remembered(function: Callable[P, R]) -> Callable[P, R]:
+    """Let calls like an earlier one go straight to the recipe that was offered in that one."""
+    memory: dict[Any, tuple[Callable[..., Any], Callable[[list[Any]], tuple[Any, ...]]]] = {}
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        key: list[Any] = [_setting("STRIDERULE_TARGET"), *kwargs]
+        arrays: list[Any] = []
+        values: tuple[Any, ...] = (*args, *kwargs.values())
+        for value in values:
+            kind = type(value)
+            if kind is np.ndarray:
+                key += (value.shape, value.strides, value.dtype)
+                arrays.append(value)
+            elif kind in _PLAIN:
+                key += (kind, value)
+            else:
+                key.append(_word(value))
+        if noted.get() is not None:
+            return function(*args, **kwargs)
+        known = tuple(key)
+        ready = memory.get(known)
+        if ready is None:
+            offers = _Offers()
+            result = _under(offers, function, *args, **kwargs)
+            found = None if _unknown(known) else _matched(offers, wrapper, args, kwargs)
+            if found:
+                _keep(memory, known, (found.recipe.run, itemgetter(*found.places)))
+            return result
+        run, chosen = ready
+        arrays.append(None)
+        answer: R | None = run(*chosen(arrays))
+        return function(*args, **kwargs) if answer is None else answer
+
+    _marked[wrapper] = function, memory
+    return wrapper
+
+
+def _word(value: Any, depth: int = 2) -> Any:
+    """Return a word as something to be found by, or `_UNKNOWN`."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
+    if kind is float:  # 0.0 and -0.0 are equal, and differ
+        return kind, value.hex()
+    if isinstance(value, np.dtype):
+        return np.dtype, value
+    if kind in (tuple, list) and depth and len(value) <= _SHORT:
+        entries = tuple(_word(entry, depth - 1) for entry in value)
+        return _UNKNOWN if _unknown(entries) else (kind, entries)
+    return _UNKNOWN
+
+
+def _unknown(entries: tuple[Any, ...]) -> bool:
+    return any(entry is _UNKNOWN for entry in entries)  # not `in`, for types compare themselves with anything
+
+
+def _under(offers: _Offers, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    """Return what a call gives, and note what it offers."""
+    token = _offers.set(offers)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _offers.reset(token)
+
+
+def _matched(
+    offers: _Offers, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Found | None:
+    """Return the recipe that a call offered and the places of its arrays, if all arrays are plain and have a role."""
+    if len(offers.recipes) != 1:
+        return None
+    (recipe,) = offers.recipes
+    values = (*args, *kwargs.values())
+    arrays = [place for place, value in enumerate(values) if type(value) is np.ndarray]
+    if not all(values[place].dtype.isnative for place in arrays):
+        return None
+    parameters = tuple(inspect.signature(function).parameters)
+    names = [*parameters[: len(args)], *(parameters[0] if name == "input" else name for name in kwargs)]
+    places = []
+    for role in recipe.roles:
+        place = names.index(role) if role in names else None
+        if place is None or values[place] is None:
+            places.append(-1)
+        elif place in arrays:
+            places.append(arrays.index(place))
+        else:
+            return None
+    return Found(recipe, tuple(places)) if sum(place >= 0 for place in places) == len(arrays) else None
+
+
+def _keep(memory: dict[Any, Any], key: Any, value: Any) -> None:
+    with _lock:
+        while len(memory) >= MOST:
+            del memory[next(iter(memory))]
+        memory[key] = value
+
+
+def recipe_of(
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Callable[[Array, Array | None], Any] | None:
+    """Return what computes later calls like this one from their first array and out, or None; nothing is computed.
+
+    The other arrays are fixed. The call is checked, and its errors are raised.
+    """
+    if function not in _marked:
+        return None
+    offers = _Offers(enough=True)
+    try:
+        _under(offers, _marked[function][0], *args, **kwargs)
+    except _Enough:
+        found = _matched(offers, function, args, kwargs)
+        if found is None:
+            return None
+        arrays = [value for value in (*args, *kwargs.values()) if type(value) is np.ndarray]
+        return found.recipe.fixed(*(None if place < 0 else arrays[place] for place in found.places[1:-1]))
+    return None
+
+
+def forget() -> None:
+    """Forget all calls, where rules or costs were changed."""
+    with _lock:
+        for _, memory in _marked.values():
+            memory.clear()
