@@ -93,6 +93,22 @@ def empty(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     return np.frombuffer(lease.data, kind).reshape(shape)
 
 
+def empty_like(x: Array, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Return `empty` memory of a shape with as many axes as x has, which follow one another in memory as those of x do.
+
+    >>> empty_like(np.zeros((2, 3)).T, (4, 5), "float32").strides
+    (4, 16)
+    """
+    if x.flags.c_contiguous:
+        return empty(shape, dtype)
+    # An axis of one element goes with the next one, whatever its step.
+    steps = [0] * (x.ndim + 1)
+    for axis in reversed(range(x.ndim)):
+        steps[axis] = abs(x.strides[axis]) if x.shape[axis] > 1 else steps[axis + 1]
+    order = sorted(range(x.ndim), key=lambda axis: -steps[axis])
+    return empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+
+
 # Where the head of an object ends an array holds the address of its first element (`PyArrayObject_fields` in NumPy's C
 # interface, which promises that place). Reading it there costs a fifth of asking for `array.ctypes.data`.
 _HEAD = object.__basicsize__

@@ -1,0 +1,272 @@
+"""Copies between strided arrays in the tile language, where each output may stand beyond the border of the input.
+
+The outputs are numbered by *walks*, one for each axis of the output: a walk has a size, a step in the output, and a
+pace on one axis of the input, its *source*. So the position on a source is a sum over the walks on it,
+
+    p = start + sum of pace * i
+
+(an axis of a padded array has one walk of pace 1; one of the windows of a convolution has two, taps and outputs). A
+position inside the source stands `step * p` bytes into the input. Around it a table says where to look instead, or that
+nothing is there and the fill value stands.
+
+Two walks are the routine's own loops: columns, which move in vectors, and rows. All others, of whatever number, are
+taken apart from the number of the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from striderule.codegen.target import Target
+from striderule.codegen.tile import INT64, UINT8, UINT16, UINT32, UINT64, Pointer, Routine, Size, Vector
+
+POINTERS = ("x", "y", "plan")
+SIZES = (
+    "fill", "fill_high", "walks", "sources",
+    "rows", "row_pace", "row_step", "row_tasks", "task_rows",
+    "columns", "column_pace", "column_step", "column_tasks", "task_columns",
+)  # fmt: skip
+# Words in the plan for a walk (size, source, pace, step) and for a source (start, size, step, before, table).
+WALK, SOURCE = 4, 5
+# The first sources of a plan: bytes that walks without a border add; the source of the columns; that of the rows.
+PLAIN, COLUMNS, ROWS = 0, 1, 2
+MOST_SOURCES = 80
+# Where the fill value stands, in place of a distance in bytes. No sum of distances and up to MOST_SOURCES of it is
+# taken for a distance, or too large for a word.
+BLANK = -(1 << 56)
+
+_UNITS = {1: UINT8, 2: UINT16, 4: UINT32, 8: UINT64, 16: UINT64}
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The structure of a copy.
+
+    `itemsize` in bytes; `run`: columns lie side by side in both arrays; `blank`: beyond the borders of the columns'
+    source stands nothing but the fill value.
+    """
+
+    itemsize: int
+    run: bool
+    blank: bool
+
+    @property
+    def name(self) -> str:
+        """What the routine is called."""
+        return f"copy{self.itemsize}_{'run' if self.run else 'steps'}_{'blank' if self.blank else 'table'}"
+
+
+def copy_routine(copy: Copy, target: Target) -> str:
+    """Return the routine as LLVM IR: `x` and `y` are the first elements, and all steps are in bytes.
+
+    `plan` holds the words of the walks that are neither columns nor rows, the innermost first, then those of the
+    sources, then their tables. A task is `task_rows` rows by `task_columns` columns.
+    """
+    return _Writer(copy, target).text()
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What all rows of a task have in common: columns [low, high) of `count` are inside the source."""
+
+    first: Size  # position on the source
+    count: Size
+    low: Size
+    high: Size
+    middle: Size  # bytes from the row's place in x to the first column inside
+
+
+class _Writer:
+    """Writes one routine."""
+
+    def __init__(self, copy: Copy, target: Target) -> None:
+        self.copy = copy
+        self.unit = _UNITS[copy.itemsize]
+        # Complex numbers of 16 bytes move as two words.
+        self.parts = copy.itemsize // self.unit.itemsize
+        self.r = Routine(copy.name, target, self.unit, pointers=POINTERS, sizes=SIZES)
+        self.plan = self.r.table("plan")
+        self.sources = self.plan + self.r.size("walks") * WALK
+        self.fill = self._fill()
+
+    def text(self) -> str:
+        r, size = self.r, self.r.size
+        positions = r.scratch(MOST_SOURCES, INT64)
+        with r.tasks() as task:
+            first_column = task % size("column_tasks") * size("task_columns")
+            rest = task // size("column_tasks")
+            first_row = rest % size("row_tasks") * size("task_rows")
+            out = self._place(positions, rest // size("row_tasks"))
+            line = self._line(r.entry(positions, COLUMNS), first_column)
+            y = r.pointer("y").skip(out + first_row * size("row_step") + first_column * size("column_step"))
+            outer = self._outer(positions)
+            start = r.entry(positions, ROWS) + first_row * size("row_pace")
+            with r.loop((size("rows") - first_row).smaller(size("task_rows"))) as k:
+                distance = outer + self._found(self._source(ROWS), start + k * size("row_pace"))
+                self._row(line, distance, y.skip(k * size("row_step")))
+        return r.finish()
+
+    # The place of a task ----------------------------------------------------------------------------------------------
+
+    def _place(self, positions: Pointer, number: Size) -> Size:
+        """Write the position on every source of the task `number`, and return its place in y in bytes."""
+        r = self.r
+        with r.loop(r.size("sources")) as s:
+            self._put(positions + s, r.entry(self.sources, s * SOURCE))
+        rest, out = r.count(number), r.count(0)
+        with r.loop(r.size("walks")) as w:
+            size, source, pace, step = (r.entry(self.plan, w * WALK + field) for field in range(WALK))
+            index = rest.value % size
+            rest.set(rest.value // size)
+            self._put(positions + source, r.entry(positions, source) + index * pace)
+            out.set(out.value + index * step)
+        return out.value
+
+    def _outer(self, positions: Pointer) -> Size:
+        """Return the distance in x, in bytes, that the sources besides those of columns and rows add up to."""
+        r = self.r
+        total = r.count(r.entry(positions, PLAIN))
+        with r.loop(r.size("sources") - (ROWS + 1)) as s:
+            number = s + (ROWS + 1)
+            total.set(total.value + self._found(self._source(number), r.entry(positions, number)))
+        return total.value
+
+    def _source(self, number: Size | int) -> Pointer:
+        return self.sources + number * SOURCE
+
+    def _found(self, source: Pointer, position: Size) -> Size:
+        """Return the distance of a position on a source in bytes, or BLANK; both ways are taken, and one is chosen."""
+        r = self.r
+        size, step, before, table = (r.entry(source, field) for field in range(1, SOURCE))
+        inside = ~position.below(0) & position.below(size)
+        beyond = r.choose(position.below(0), position + before, position + before - size)
+        looked_up = r.entry(self.plan, r.choose(inside, table, table + beyond))
+        return r.choose(inside, position * step, looked_up)
+
+    def _line(self, position: Size, first_column: Size) -> _Line:
+        r = self.r
+        pace = r.size("column_pace")
+        first = position + first_column * pace
+        count = (r.size("columns") - first_column).smaller(r.size("task_columns"))
+        size, step = r.entry(self._source(COLUMNS), 1), r.entry(self._source(COLUMNS), 2)
+        low = ((0 - first).larger(0) + (pace - 1)) // pace
+        high = ((size - first).larger(0) + (pace - 1)) // pace
+        low, high = low.smaller(count), high.smaller(count)
+        return _Line(first, count, low, high, (first + low * pace) * step)
+
+    # A row ------------------------------------------------------------------------------------------------------------
+
+    def _row(self, line: _Line, distance: Size, y: Pointer) -> None:
+        """Write one row of a task, whose source begins `distance` bytes into x."""
+        r = self.r
+        with r.either(distance.below(BLANK // 2)) as (nothing, something):
+            with nothing:
+                self._fill_run(y, line.count)
+            with something:
+                x = r.pointer("x").skip(distance)
+                beyond = line.count - line.high
+                if self.copy.blank and self.copy.run:
+                    self._blank_ends(line, y)
+                elif self.copy.blank:
+                    self._fill_run(y, line.low)
+                    self._fill_run(self._column(y, line.high), beyond)
+                else:
+                    self._look_up(line, x, y, 0, line.low)
+                    self._look_up(line, x, y, line.high, beyond)
+                self._copy_run(x.skip(line.middle), self._column(y, line.low), line.high - line.low)
+
+    def _blank_ends(self, line: _Line, y: Pointer) -> None:
+        """Fill both ends, with one vector each where that suffices: the middle overwrites what is too much."""
+        r = self.r
+        lanes = r.lanes // self.parts
+        beyond = line.count - line.high
+        short = line.low.below(lanes + 1) & beyond.below(lanes + 1) & line.count.above(lanes - 1)
+        with r.either(short) as (overlap, exact):
+            with overlap:
+                with r.when(line.low.above(0)):
+                    r.store(self.fill, y)
+                with r.when(beyond.above(0)):
+                    r.store(self.fill, self._column(y, line.count - lanes))
+            with exact:
+                self._fill_run(y, line.low)
+                self._fill_run(self._column(y, line.high), beyond)
+
+    def _look_up(self, line: _Line, x: Pointer, y: Pointer, first: Size | int, count: Size) -> None:
+        """Copy `count` columns beyond a border one by one."""
+        r = self.r
+        with r.loop(count) as i:
+            column = i + first
+            distance = self._found(self._source(COLUMNS), line.first + column * r.size("column_pace"))
+            with r.either(distance.below(BLANK // 2)) as (nothing, something):
+                with nothing:
+                    self._move(None, self._column(y, column))
+                with something:
+                    self._move(x.skip(distance), self._column(y, column))
+
+    def _copy_run(self, x: Pointer, y: Pointer, count: Size) -> None:
+        r = self.r
+        if self.copy.run:
+            self._vectors(count * self.parts, lambda at, lanes: r.store(r.load(x + at, lanes=lanes), y + at))
+            return
+        step = r.entry(self._source(COLUMNS), 2) * r.size("column_pace")
+        unroll = 4
+        with r.loop(count - (unroll - 1), step=unroll) as i:
+            for k in range(unroll):
+                self._move(x.skip((i + k) * step), self._column(y, i + k))
+        done = count.larger(0) // unroll * unroll
+        with r.loop(count - done) as i:
+            self._move(x.skip((done + i) * step), self._column(y, done + i))
+
+    def _fill_run(self, y: Pointer, count: Size) -> None:
+        r = self.r
+        if self.copy.run:
+            self._vectors(count * self.parts, lambda at, lanes: r.store(self._narrow(lanes), y + at))
+            return
+        with r.loop(count) as i:
+            self._move(None, self._column(y, i))
+
+    def _vectors(self, count: Size, move: Callable[[Size | int, int], None]) -> None:
+        """Move `count` units: whole vectors, the last of which ends with the last unit; fewer by two that overlap."""
+        r = self.r
+
+        def narrower(lanes: int) -> None:
+            with r.either(count.above(lanes - 1)) as (fits, too_wide):
+                with fits:
+                    move(0, lanes)
+                    move(count - lanes, lanes)
+                with too_wide:
+                    if lanes > self.parts:
+                        narrower(lanes // 2)
+
+        with r.either(count.above(r.lanes - 1)) as (many, few):
+            with many:
+                with r.loop(count - r.lanes, step=r.lanes) as i:
+                    move(i, r.lanes)
+                move(count - r.lanes, r.lanes)
+            with few:
+                narrower(r.lanes // 2)
+
+    # Single items -----------------------------------------------------------------------------------------------------
+
+    def _column(self, y: Pointer, column: Size) -> Pointer:
+        return y + column * self.parts if self.copy.run else y.skip(column * self.r.size("column_step"))
+
+    def _move(self, x: Pointer | None, y: Pointer) -> None:
+        """Copy one item, or write the fill value."""
+        r = self.r
+        value = self._narrow(self.parts) if x is None else r.load(x, lanes=self.parts)
+        r.store(value, y)
+
+    def _fill(self) -> Vector:
+        r = self.r
+        low, high = (r.spread(r.size(word), self.unit) for word in ("fill", "fill_high"))
+        if self.parts == 1:
+            return low
+        return r.shuffle(low, high, [i if i % 2 == 0 else r.lanes for i in range(r.lanes)])
+
+    def _narrow(self, lanes: int) -> Vector:
+        return self.r.shuffle(self.fill, self.fill, range(lanes))
+
+    def _put(self, place: Pointer, size: Size) -> None:
+        self.r.store(self.r.spread(size, lanes=1), place)

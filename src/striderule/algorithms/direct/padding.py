@@ -1,0 +1,61 @@
+"""`pad` on generated code: one copy, rows moved in vectors and borders looked up in tables."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.direct import copying, giving_way, proof
+from striderule.algorithms.direct.copying import Plan, Source, Walk
+from striderule.algorithms.windows import padding as windows
+from striderule.errors import CompilationFailed
+from striderule.geometry.extension import Extension
+from striderule.geometry.padding import source_index
+
+Array = npt.NDArray[Any]
+# Positions beyond the borders of all axes that are looked up; more are left to NumPy.
+MOST_BORDER = 1 << 16
+
+
+def pad(problem: Extension, x: Array, fill: Any, out: Array | None = None) -> Array:
+    """Return the extended array: `out`, or a new one in the memory order of x."""
+    if sum(abs(side) for pair in problem.padding for side in pair) > MOST_BORDER:
+        return _given(out, windows.pad(problem, x, fill))
+    result = memory.empty_like(x, problem.output_shape, x.dtype) if out is None else out
+    if result.size == 0:
+        return result
+    inner = x
+    if any(side for pair in problem.crop for side in pair):
+        inner = x[tuple(slice(first, n - last) for n, (first, last) in zip(x.shape, problem.crop, strict=True))]
+    words = copying.fill_words(fill, x.dtype)
+    try:
+        plan = _plan(problem, x.strides, result.strides, x.itemsize)
+        plan.run(inner, result, words, lambda: proof.agree(pad, windows.pad, problem, x, fill))
+    except CompilationFailed as failure:
+        giving_way.warn(failure)
+        return _given(out, windows.pad(problem, x, fill))
+    return result
+
+
+def _given(out: Array | None, result: Array) -> Array:
+    if out is None:
+        return result
+    np.copyto(out, result)
+    return out
+
+
+@lru_cache(maxsize=64)
+def _plan(problem: Extension, x_steps: tuple[int, ...], y_steps: tuple[int, ...], itemsize: int) -> Plan:
+    sources = []
+    axes = zip(problem.shape, problem.crop, problem.padding, x_steps, strict=True)
+    for n, (first, last), (before, after), step in axes:
+        size = n - first - last
+        places = [*range(-max(before, 0), 0), *range(size, size + max(after, 0))]
+        border = tuple(source_index(place, size, problem.boundary) for place in places)
+        sources.append(Source(size, step, -before, max(before, 0), border))
+    walks = [Walk(n, step, axis) for axis, (n, step) in enumerate(zip(problem.output_shape, y_steps, strict=True))]
+    return copying.plan_of(itemsize, sources, walks)
