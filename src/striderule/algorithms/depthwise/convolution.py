@@ -1,0 +1,221 @@
+"""Depthwise convolution, and that of small groups: the routine of planes, bound to arrays and called."""
+
+from __future__ import annotations
+
+import warnings
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.binding import ArrayInfo, Bound
+from striderule.algorithms.depthwise.routine import POINTERS, Structure, plane_routine
+from striderule.algorithms.depthwise.schedule import Axis, Layout, Words, with_rows
+from striderule.algorithms.direct import proof
+from striderule.algorithms.direct.activation import ACTIVATIONS, PARAMETERS
+from striderule.algorithms.windows import convolution as windows
+from striderule.algorithms.windows.extend import extend
+from striderule.codegen import workers
+from striderule.codegen.target import current
+from striderule.errors import CompilationFailed
+from striderule.geometry.problem import Convolution
+
+Array = npt.NDArray[Any]
+
+# Bytes of copied inputs that are held at a time; a single image may need more.
+WORKSPACE = 1 << 22
+
+
+def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, out: Array | None = None) -> Array:
+    """out[n, o, j] = sum over c and t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before].
+
+    Gives way to `windows`, with one warning, where no code can be made.
+    """
+    dtype = np.dtype(problem.dtype)
+    result = memory.empty(problem.output_shape, dtype) if out is None else out
+    if result.size == 0 or problem.terms == 0:
+        result[...] = 0
+        return result
+    x, weight = x.astype(dtype, copy=False), weight.astype(dtype, copy=False)
+    infos = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(result)}
+    try:
+        bound = bind(problem, fill, bias=False, residual=None, activation=None, **infos)
+    except CompilationFailed as failure:
+        _warn_once(str(failure))
+        bound = None
+    if bound is None:
+        result[...] = windows.convolution(problem, x, weight, fill)
+    else:
+        bound.run(x, weight, None, None, result)
+    return result
+
+
+def bind(
+    problem: Convolution,
+    fill: Any = 0,
+    *,
+    x: ArrayInfo,
+    weight: ArrayInfo,
+    bias: bool,
+    residual: ArrayInfo | None,
+    activation: tuple[Any, ...] | None,
+    out: ArrayInfo,
+) -> Bound | None:
+    """Return the call that does everything at once, or None where only the sums can be formed here, or not even these.
+
+    Raises
+    ------
+    CompilationFailed
+        If no code can be made.
+    """
+    dtype = np.dtype(problem.dtype)
+    infos = [info for info in (x, weight, residual, out) if info is not None]
+    if problem.terms == 0 or prod(problem.output_shape) == 0 or any(info.dtype != dtype for info in infos):
+        return None
+    if any(step % dtype.itemsize for info in infos for step in info.strides):
+        return None
+    word, *parameters = activation or (None,)
+    if word is not None and (word not in ACTIVATIONS or len(parameters) != len(PARAMETERS.get(word, ()))):
+        return None
+    inner, layout, along = _readable(problem, fill, x, out)
+    axes = Axis.all_of(inner)
+    given = None if residual is None else with_rows(residual)
+    plan = Layout(inner, along, with_rows(layout), with_rows(out), given, axes, current())
+    structure = plan.structure(bias=bias, activation=word)
+    words = plan.words()
+    planes = Planes(
+        _routine(structure, plan).address,
+        _words_of(words, [float(value) for value in parameters]),
+        words,
+        words.tasks,
+        along == "channels",
+    )
+    return planes if layout is x else Copied(planes, inner, problem, fill)
+
+
+def _readable(problem: Convolution, fill: Any, x: ArrayInfo, out: ArrayInfo) -> tuple[Convolution, ArrayInfo, str]:
+    """Return the problem to solve, where its input stands, and along what vectors run.
+
+    That is the given input, or a copy of it: where neither columns nor channels lie side by side, and where a constant
+    other than zero stands around it.
+    """
+    itemsize = x.dtype.itemsize
+    sides = zip(problem.padding, problem.boundary, strict=True)
+    constant = any(n > 0 and word == "constant" for pads, words in sides for n, word in zip(pads, words, strict=True))
+    if not (constant and fill != 0):
+        columns = x.strides[-1] == itemsize
+        channels = x.strides[1] == itemsize and problem.in_channels == problem.groups == problem.out_channels
+        if channels and (not columns or (x.shape[-1] == 1 and x.shape[1] > 1)):
+            return problem, x, "channels"
+        if columns:
+            return problem, x, "columns"
+    inner = problem
+    if constant and fill != 0:
+        inner = replace(problem, size=problem.padded_size, padding=((0, 0),) * problem.rank)
+    shape = (x.shape[0], x.shape[1], *inner.size)
+    steps = tuple(itemsize * prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    return inner, ArrayInfo(shape, steps, x.dtype), "columns"
+
+
+def _words_of(words: Words, parameters: list[float]) -> array[int]:
+    """Return the routine's words, with room for the addresses of the operands."""
+    found = dict.fromkeys(POINTERS, 0)
+    for table in ("outer", "beyond_rows", "beyond_columns"):
+        found[table] = getattr(words, table).ctypes.data
+    numbers = np.array(parameters, np.float64).view(np.int64).tolist()
+    return array("q", [*found.values(), *words.sizes, *numbers])
+
+
+def _routine(structure: Structure, plan: Layout) -> Any:
+    """Return the routine, made and loaded if it is new."""
+    target = plan.target
+    name = f"planes_{structure.dtype}_{structure.along}_{structure.taps}x{structure.rows}"
+    build: Callable[[], str] = lambda: plane_routine(name, target, structure)  # noqa: E731 - short, and used at once
+    return proof.compiled(name, structure, build, target, lambda: _agrees(plan))
+
+
+def _agrees(plan: Layout) -> bool:
+    """Compare the routine with NumPy on one image."""
+    problem = replace(plan.problem, batch=1)
+    x = np.empty((1, problem.in_channels, *problem.size), problem.dtype)
+    if plan.along == "channels":
+        x = np.moveaxis(np.empty((1, *problem.size, problem.in_channels), problem.dtype), -1, 1)
+    weight = np.empty((problem.out_channels, problem.in_channels // problem.groups, *problem.kernel), problem.dtype)
+    return proof.agree(convolution, windows.convolution, problem, x, weight)
+
+
+def _address(values: Array) -> int:
+    address: int = values.__array_interface__["data"][0]
+    return address
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """The routine bound to sizes, strides and types."""
+
+    address: int
+    template: array[int]
+    # Keeps the tables that the template points to.
+    words: Words
+    tasks: int
+    by_channels: bool
+    kept: Array | None = None
+
+    def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
+        """Write activation(convolution(x, weight) + bias + residual) to out; out may be the residual."""
+        near = self._pack(weight) if self.kept is None else self.kept
+        words = self.template[:]
+        words[0], words[1], words[2] = _address(x), _address(near), _address(out)
+        if bias is not None:
+            words[3] = _address(bias)
+        if residual is not None:
+            words[4] = _address(residual)
+        workers.run(self.address, words.buffer_info()[0], self.tasks * len(x))
+
+    def packed(self, weight: Array) -> Planes:
+        """Return the same with this weight copied; it ignores the weight that `run` is given."""
+        return replace(self, kept=self._pack(weight.copy()))
+
+    def _pack(self, weight: Array) -> Array:
+        """Return the weights in their order, or those of all channels side by side, tap after tap."""
+        if self.by_channels:
+            weight = weight.reshape(len(weight), -1).T
+        return weight if weight.flags.c_contiguous else np.ascontiguousarray(weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The routine bound to a copy of the input, made of a few images at a time; maybe with what stands around it."""
+
+    planes: Planes
+    inner: Convolution
+    problem: Convolution
+    fill: Any
+
+    def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
+        """Write activation(convolution(x, weight) + bias + residual) to out; out may be the residual."""
+        bare = self.inner is self.problem
+        padding = ((0, 0),) * self.problem.rank if bare else self.problem.padding
+        step = max(1, WORKSPACE // (self.problem.in_channels * prod(self.inner.size) * x.itemsize))
+        planes = self.planes if self.planes.kept is not None else self.planes.packed(weight)
+        for first in range(0, len(x), step):
+            part = slice(first, first + step)
+            room = memory.scratch("images", x[part].shape[0] * x.shape[1] * prod(self.inner.size), x.dtype)
+            near = room.reshape(-1, x.shape[1], *self.inner.size)
+            near[...] = x[part] if bare else extend(x[part], padding, self.problem.boundary, self.fill)
+            planes.run(near, weight, bias, None if residual is None else residual[part], out[part])
+
+    def packed(self, weight: Array) -> Copied:
+        """Return the same with this weight copied; it ignores the weight that `run` is given."""
+        return replace(self, planes=self.planes.packed(weight))
+
+
+@cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(f"no machine code can be made, so NumPy computes instead: {reason}", RuntimeWarning, stacklevel=6)

@@ -1,0 +1,260 @@
+"""Where everything stands and how the work is cut: the words that the routine is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms.binding import ArrayInfo
+from striderule.algorithms.depthwise.routine import NOWHERE, SIZES, Structure
+from striderule.codegen.target import Target
+from striderule.geometry.padding import source_index
+from striderule.geometry.problem import Convolution
+from striderule.planning.planes import CHAIN, PlaneTile, plane_tile
+
+Table = npt.NDArray[np.int64]
+# Targets that load parts of vectors.
+MASKS = ("avx512", "avx2")
+# Multiply-adds of vectors in a task, at least and at most; parts to cut an image into where that leaves enough of them.
+LEAST, MOST, PARTS = 1 << 11, 1 << 15, 32
+# Vectors of channels that a task sweeps at least, where there are so many: pieces of memory that are worth fetching.
+TOGETHER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of a problem."""
+
+    size: int
+    kernel: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    words: tuple[str, str]
+    outputs: int
+
+    @classmethod
+    def all_of(cls, problem: Convolution) -> list[Axis]:
+        """Return the spatial axes, at least two: of one row there is a single one."""
+        p = problem
+        axes = [
+            cls(n, k, s, d, before, after, words, outputs)
+            for n, k, s, d, (before, after), words, outputs in zip(
+                p.size, p.kernel, p.stride, p.dilation, p.padding, p.boundary, p.output_size, strict=True
+            )
+        ]
+        return [cls(1, 1, 1, 1, 0, 0, ("constant", "constant"), 1), *axes] if len(axes) == 1 else axes
+
+    @property
+    def reached(self) -> bool:
+        """Whether positions outside show elements inside."""
+        return any(side > 0 and word != "constant" for side, word in zip((self.before, self.after), self.words, strict=True))
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """The outputs from the first up to the last, exclusive, that no tap of lies outside."""
+        first = max(0, -(-self.before // self.stride))
+        room = self.size - 1 + self.before - (self.kernel - 1) * self.dilation
+        last = min(self.outputs, room // self.stride + 1)
+        return min(first, self.outputs), max(first, last) if first < self.outputs else self.outputs
+
+    def element(self, position: int) -> int:
+        """Return the element at a position, or NOWHERE."""
+        if 0 <= position < self.size:
+            return position
+        found = source_index(position, self.size, self.words[position > 0])
+        return NOWHERE if found is None else found
+
+    @property
+    def beyond(self) -> list[int]:
+        """The last index of what follows, then the elements at the positions before the axis and behind it."""
+        if not self.reached:
+            return [-1, NOWHERE]
+        outside = [*range(-max(self.before, 0), 0), *range(self.size, self.size + max(self.after, 0))]
+        return [len(outside) - 1, *(self.element(position) for position in outside), NOWHERE]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What one call of the routine is given besides the addresses of arrays: sizes, tables, tasks of one image."""
+
+    sizes: tuple[int, ...]
+    outer: Table
+    beyond_rows: Table
+    beyond_columns: Table
+    tasks: int
+
+
+def _outer(axes: list[Axis], x: ArrayInfo, y: ArrayInfo, residual: ArrayInfo | None) -> Table:
+    """Return the offsets on the outer axes: for every position its taps, then of the outputs, then of the residual."""
+    found = np.zeros((1, 1), np.int64)
+    outputs, addends = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    for number, axis in enumerate(axes):
+        places = [
+            [axis.element(i * axis.stride + t * axis.dilation - axis.before) for t in range(axis.kernel)]
+            for i in range(axis.outputs)
+        ]
+        index = np.array(places, np.int64)
+        offsets = np.where(index == NOWHERE, 0, index * x.strides[2 + number])
+        both = found[:, None, :, None] + offsets[None, :, None, :]
+        nowhere = (found == NOWHERE)[:, None, :, None] | (index == NOWHERE)[None, :, None, :]
+        found = np.where(nowhere, NOWHERE, both).reshape(len(found) * axis.outputs, -1)
+        steps = np.arange(axis.outputs, dtype=np.int64)
+        outputs = (outputs[:, None] + steps * y.strides[2 + number]).reshape(-1)
+        if residual is not None:
+            addends = (addends[:, None] + steps * residual.strides[2 + number]).reshape(-1)
+    return np.concatenate([found.reshape(-1), outputs, addends])
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A problem, where its arrays stand, and along what vectors run."""
+
+    problem: Convolution
+    along: str
+    x: ArrayInfo
+    y: ArrayInfo
+    residual: ArrayInfo | None
+    axes: list[Axis]
+    target: Target
+
+    @property
+    def lanes(self) -> int:
+        """Numbers in a vector."""
+        return self.target.lanes(self.x.dtype.itemsize)
+
+    @property
+    def tile(self) -> PlaneTile:
+        """The block in registers."""
+        return plane_tile(self.problem, self.target.registers, wide=self.axes[-1].outputs // self.lanes)
+
+    @property
+    def masks(self) -> bool:
+        """Whether parts of vectors are loaded."""
+        return self.target.name in MASKS
+
+    @property
+    def column_step(self) -> int:
+        """The stride along columns if vectors run along them, 0 if they do not."""
+        stride = self.axes[-1].stride
+        return stride if stride <= 2 and self.along == "columns" else 0
+
+    def served(self) -> tuple[int, int]:
+        """Return the columns that vectors serve."""
+        axis = self.axes[-1]
+        if not self.column_step:
+            return 0, 0
+        if self.masks and not axis.reached:
+            return 0, axis.outputs
+        first, last = axis.inner
+        return first, last if self.masks else first + (last - first) // self.lanes * self.lanes
+
+    def structure(self, *, bias: bool, activation: str | None) -> Structure:
+        """Return what the routine is made for."""
+        tile, (first, last) = self.tile, self.served()
+        channels = self.along == "channels"
+        lane_axis = 1 if channels else -1
+        compact = all(
+            info is None or info.strides[lane_axis] == info.dtype.itemsize for info in (self.y, self.residual)
+        )
+        return Structure(
+            dtype=str(self.x.dtype),
+            along="channels" if channels else "columns",
+            taps=tile.taps,
+            step=tile.step,
+            rows=tile.rows,
+            vectors=tile.vectors,
+            column_step=self.column_step,
+            masks=self.masks,
+            beyond=not channels and last - first < self.axes[-1].outputs,
+            reached=any(axis.reached for axis in self.axes[-2:]),
+            chained=self.problem.terms > CHAIN,
+            compact=compact,
+            bias=bias,
+            residual=self.residual is not None,
+            activation=activation,
+        )
+
+    def words(self) -> Words:
+        """Return sizes, tables and tasks."""
+        tile, (first, last) = self.tile, self.served()
+        row, column = self.axes[-2:]
+        phases = min(tile.gap, row.outputs)
+        row_blocks = phases * -(-(-(-row.outputs // tile.gap)) // tile.rows)
+        columns = self.along == "columns"
+        units = -(-self.problem.out_channels // (1 if columns else self.lanes))
+        blocks = max(1, -(-(last - first) // self.lanes) if columns else column.outputs)
+        single = column.outputs - (last - first) if columns else 0
+        cut = self._cut(units, row_blocks, blocks + single)
+        channel_task, row_task, column_task = cut
+        column_tasks = -(-(blocks + single) // column_task)
+        # Bands of vectors and of single columns, as many of each.
+        column_task, single_task = -(-blocks // column_tasks), -(-single // column_tasks)
+        channel_tasks, row_tasks = -(-units // channel_task), -(-row_blocks // row_task)
+        outers = prod(axis.outputs for axis in self.axes[:-2])
+        problem, itemsize = self.problem, self.x.dtype.itemsize
+        depth = problem.in_channels // problem.groups
+        inner_first, inner_last = column.inner
+        sizes = {
+            "column_tasks": column_tasks, "column_task": column_task, "single_task": single_task,
+            "row_tasks": row_tasks, "row_blocks": row_blocks, "row_task": row_task,
+            "outers": outers, "channels": problem.out_channels,
+            "channel_tasks": channel_tasks, "channel_task": channel_task,
+            "first": first, "last": last, "inner_first": inner_first, "inner_last": inner_last,
+            "columns": column.outputs, "rows": row.outputs, "phases": phases, "row_gap": tile.gap,
+            "input_gap": row.dilation if tile.taps > 1 else row.stride,
+            **_axis_words("row", row), **_axis_words("column", column),
+            "outer_taps": prod(axis.kernel for axis in self.axes[:-2]),
+            "depth": depth, "outputs": problem.out_channels // problem.groups, "terms": problem.terms,
+            "w_step": 1 if columns else problem.out_channels,
+            **_steps("x", self.x), **_steps("y", self.y), **_steps("r", self.residual or self.y),
+        }  # fmt: skip
+        lane_axis = -1 if columns else 1
+        sizes["y_step"] = self.y.strides[lane_axis] // itemsize
+        sizes["r_step"] = (self.residual or self.y).strides[lane_axis] // itemsize
+        tables = (np.array(axis.beyond, np.int64) for axis in (row, column))
+        outer = _outer(self.axes[:-2], self.x, self.y, self.residual)
+        return Words(
+            tuple(sizes[word] for word in SIZES), outer, *tables, column_tasks * row_tasks * outers * channel_tasks
+        )
+
+    def _cut(self, units: int, row_blocks: int, blocks: int) -> tuple[int, int, int]:
+        """Return how many channels (vectors of them), blocks of rows, and blocks of columns a task has."""
+        tile, problem = self.tile, self.problem
+        block = tile.rows * problem.terms
+        whole = block * units * row_blocks * blocks * prod(axis.outputs for axis in self.axes[:-2])
+        wanted = min(max(whole // PARTS, LEAST), MOST)
+        together = 1 if self.along == "columns" else min(TOGETHER, units)
+        rows = min(row_blocks, max(1, wanted // (block * blocks * together)))
+        columns = min(blocks, max(1, wanted // (block * together)))
+        if rows < row_blocks or columns < blocks:
+            return together, rows, columns if rows == 1 else blocks
+        return min(units, max(together, wanted // (block * blocks * row_blocks))), row_blocks, blocks
+
+
+def _axis_words(name: str, axis: Axis) -> dict[str, int]:
+    return {
+        f"{name}_stride": axis.stride,
+        f"{name}_dilation": axis.dilation,
+        f"{name}_before": axis.before,
+        f"{name}_size": axis.size,
+        f"{name}_taps": axis.kernel,
+    }
+
+
+def _steps(name: str, info: ArrayInfo) -> dict[str, int]:
+    image, channel, *_, row, column = info.strides
+    return {f"{name}_image": image, f"{name}_channel": channel, f"{name}_row": row, f"{name}_column": column}
+
+
+def with_rows(info: ArrayInfo) -> ArrayInfo:
+    """Return an array of one spatial axis as one of a single row."""
+    if len(info.shape) > 3:
+        return info
+    return ArrayInfo((*info.shape[:2], 1, info.shape[2]), (*info.strides[:2], 0, info.strides[2]), info.dtype)
