@@ -68,13 +68,17 @@ def copy_routine(copy: Copy, target: Target) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What all rows of a task have in common: columns [low, high) of `count` are inside the source."""
+    """Positions of a task along columns or rows: those of [low, high) of `count` are inside the source."""
 
     first: Size  # position on the source
     count: Size
     low: Size
     high: Size
-    middle: Size  # bytes from the row's place in x to the first column inside
+
+    @property
+    def beyond(self) -> Size:
+        """How many positions are beyond the end."""
+        return self.count - self.high
 
 
 class _Writer:
@@ -85,12 +89,15 @@ class _Writer:
         self.unit = _UNITS[copy.itemsize]
         # Complex numbers of 16 bytes move as two words.
         self.parts = copy.itemsize // self.unit.itemsize
+        # AVX-512 reads and writes parts of vectors of any element.
+        self.masks = target.vector_bytes == 64
         self.r = Routine(copy.name, target, self.unit, pointers=POINTERS, sizes=SIZES)
         self.plan = self.r.table("plan")
         self.sources = self.plan + self.r.size("walks") * WALK
         self.fill = self._fill()
 
     def text(self) -> str:
+        """Return the routine: a task is rows that read the table, at both ends, and the rows between."""
         r, size = self.r, self.r.size
         positions = r.scratch(MOST_SOURCES, INT64)
         with r.tasks() as task:
@@ -98,13 +105,28 @@ class _Writer:
             rest = task // size("column_tasks")
             first_row = rest % size("row_tasks") * size("task_rows")
             out = self._place(positions, rest // size("row_tasks"))
-            line = self._line(r.entry(positions, COLUMNS), first_column)
+            line = self._line(positions, COLUMNS, "column", first_column)
+            rows = self._line(positions, ROWS, "row", first_row)
             y = r.pointer("y").skip(out + first_row * size("row_step") + first_column * size("column_step"))
             outer = self._outer(positions)
-            start = r.entry(positions, ROWS) + first_row * size("row_pace")
-            with r.loop((size("rows") - first_row).smaller(size("task_rows"))) as k:
-                distance = outer + self._found(self._source(ROWS), start + k * size("row_pace"))
-                self._row(line, distance, y.skip(k * size("row_step")))
+            with r.loop(rows.low + rows.beyond) as k:
+                row = r.choose(k.below(rows.low), k, k - rows.low + rows.high)
+                distance = outer + self._found(self._source(ROWS), rows.first + row * size("row_pace"))
+                with r.either(distance.below(BLANK // 2)) as (nothing, something):
+                    with nothing:
+                        self._fill_run(y.skip(row * size("row_step")), line.count)
+                    with something:
+                        self._row(line, r.pointer("x").skip(distance), y.skip(row * size("row_step")))
+            inside = rows.high - rows.low
+            with r.when(inside.above(0)):
+                row_step = r.entry(self._source(ROWS), 2)
+                distance = outer + (rows.first + rows.low * size("row_pace")) * row_step
+                y = y.skip(rows.low * size("row_step"))
+                with r.either(distance.below(BLANK // 2)) as (nothing, something):
+                    with nothing, r.loop(inside) as k:
+                        self._fill_run(y.skip(k * size("row_step")), line.count)
+                    with something:
+                        self._rows(line, inside, r.pointer("x").skip(distance), y, row_step * size("row_pace"))
         return r.finish()
 
     # The place of a task ----------------------------------------------------------------------------------------------
@@ -144,65 +166,95 @@ class _Writer:
         looked_up = r.entry(self.plan, r.choose(inside, table, table + beyond))
         return r.choose(inside, position * step, looked_up)
 
-    def _line(self, position: Size, first_column: Size) -> _Line:
+    def _line(self, positions: Pointer, source: int, word: str, first: Size) -> _Line:
+        """Return the positions of a task from the column or row `first` on."""
         r = self.r
-        pace = r.size("column_pace")
-        first = position + first_column * pace
-        count = (r.size("columns") - first_column).smaller(r.size("task_columns"))
-        size, step = r.entry(self._source(COLUMNS), 1), r.entry(self._source(COLUMNS), 2)
-        low = ((0 - first).larger(0) + (pace - 1)) // pace
-        high = ((size - first).larger(0) + (pace - 1)) // pace
-        low, high = low.smaller(count), high.smaller(count)
-        return _Line(first, count, low, high, (first + low * pace) * step)
+        pace, size = r.size(f"{word}_pace"), r.entry(self._source(source), 1)
+        position = r.entry(positions, source) + first * pace
+        count = (r.size(f"{word}s") - first).smaller(r.size(f"task_{word}s"))
+        low, high = r.count((0 - position).larger(0)), r.count((size - position).larger(0))
+        with r.when(pace.above(1)):  # divisions take long
+            low.set((low.value + (pace - 1)) // pace)
+            high.set((high.value + (pace - 1)) // pace)
+        return _Line(position, count, low.value.smaller(count), high.value.smaller(count))
 
-    # A row ------------------------------------------------------------------------------------------------------------
+    # Rows -------------------------------------------------------------------------------------------------------------
 
-    def _row(self, line: _Line, distance: Size, y: Pointer) -> None:
-        """Write one row of a task, whose source begins `distance` bytes into x."""
-        r = self.r
-        with r.either(distance.below(BLANK // 2)) as (nothing, something):
-            with nothing:
-                self._fill_run(y, line.count)
-            with something:
-                x = r.pointer("x").skip(distance)
-                beyond = line.count - line.high
-                if self.copy.blank and self.copy.run:
-                    self._blank_ends(line, y)
-                elif self.copy.blank:
-                    self._fill_run(y, line.low)
-                    self._fill_run(self._column(y, line.high), beyond)
-                else:
-                    self._look_up(line, x, y, 0, line.low)
-                    self._look_up(line, x, y, line.high, beyond)
-                self._copy_run(x.skip(line.middle), self._column(y, line.low), line.high - line.low)
+    def _row(self, line: _Line, x: Pointer, y: Pointer) -> None:
+        """Write one row of a task, whose source begins at x."""
+        if self.copy.blank:
+            self._fill_run(y, line.low)
+            self._fill_run(self._column(y, line.high), line.beyond)
+        else:
+            self._look_up(line, 0, line.low, self.r.size("rows") * 0 + 1, x, y)
+            self._look_up(line, line.high, line.beyond, self.r.size("rows") * 0 + 1, x, y)
+        self._middle(line, x, y)
 
-    def _blank_ends(self, line: _Line, y: Pointer) -> None:
-        """Fill both ends, with one vector each where that suffices: the middle overwrites what is too much."""
-        r = self.r
-        lanes = r.lanes // self.parts
-        beyond = line.count - line.high
-        short = line.low.below(lanes + 1) & beyond.below(lanes + 1) & line.count.above(lanes - 1)
-        with r.either(short) as (overlap, exact):
-            with overlap:
+    def _middle(self, line: _Line, x: Pointer, y: Pointer) -> None:
+        self._copy_run(x.skip(self._inside(line)), self._column(y, line.low), line.high - line.low)
+
+    def _inside(self, line: _Line) -> Size:
+        """Return the distance in x from where a row's source begins to its first column inside."""
+        return (line.first + line.low * self.r.size("column_pace")) * self.r.entry(self._source(COLUMNS), 2)
+
+    def _rows(self, line: _Line, count: Size, x: Pointer, y: Pointer, step: Size) -> None:
+        """Write `count` rows whose sources stand `step` bytes apart."""
+        r, lanes = self.r, self.r.lanes // self.parts
+        if not self.copy.blank:
+            with r.loop(count) as k:
+                self._middle(line, x.skip(k * step), y.skip(k * r.size("row_step")))
+            self._look_up(line, 0, line.low, count, x, y, step)
+            self._look_up(line, line.high, line.beyond, count, x, y, step)
+            return
+        if not self.copy.run:
+            with r.loop(count) as k:
+                self._row(line, x.skip(k * step), y.skip(k * r.size("row_step")))
+            return
+        narrow = line.low.below(lanes + 1) & line.beyond.below(lanes + 1)
+        with r.either(narrow & line.count.above(lanes - 1)) as (whole, other):
+            with whole:
+                self._framed(line, count, x, y, step)
+            with other, r.loop(count) as k:
+                self._row(line, x.skip(k * step), y.skip(k * r.size("row_step")))
+
+    def _framed(self, line: _Line, count: Size, x: Pointer, y: Pointer, step: Size) -> None:
+        """Write rows of at least one vector, with at most one vector of the fill value at each end."""
+        r, row_step = self.r, self.r.size("row_step")
+        last = line.count * self.parts - r.lanes
+        if not self.masks:
+            with r.loop(count) as k:
+                row = y.skip(k * row_step)
                 with r.when(line.low.above(0)):
-                    r.store(self.fill, y)
-                with r.when(beyond.above(0)):
-                    r.store(self.fill, self._column(y, line.count - lanes))
-            with exact:
-                self._fill_run(y, line.low)
-                self._fill_run(self._column(y, line.high), beyond)
+                    r.store(self.fill, row)
+                with r.when(line.beyond.above(0)):
+                    r.store(self.fill, row + last)
+                self._middle(line, x.skip(k * step), row)
+            return
+        # The first and the last vector are partly the fill value; the latter may overlap the one before it.
+        low, high = line.low * self.parts, line.high * self.parts
+        x = x.skip(self._inside(line)) + (0 - low)
+        masks = [(at, r.lanes_from(low - at) & r.first_lanes(high - at)) for at in (low * 0, last)]
+        with r.loop(count) as k:
+            source, row = x.skip(k * step), y.skip(k * row_step)
+            with r.loop(last - r.lanes, step=r.lanes) as i:
+                r.store(r.load(source + i + r.lanes), row + i + r.lanes)
+            for at, mask in masks:
+                r.store(r.select(mask, r.load(source + at, mask), self.fill), row + at)
 
-    def _look_up(self, line: _Line, x: Pointer, y: Pointer, first: Size | int, count: Size) -> None:
-        """Copy `count` columns beyond a border one by one."""
+    def _look_up(
+        self, line: _Line, first: Size | int, count: Size, rows: Size, x: Pointer, y: Pointer, step: Size | int = 0
+    ) -> None:
+        """Copy `count` columns beyond a border one by one, each in all rows."""
         r = self.r
         with r.loop(count) as i:
             column = i + first
             distance = self._found(self._source(COLUMNS), line.first + column * r.size("column_pace"))
+            target, row_step = self._column(y, column), r.size("row_step")
             with r.either(distance.below(BLANK // 2)) as (nothing, something):
-                with nothing:
-                    self._move(None, self._column(y, column))
-                with something:
-                    self._move(x.skip(distance), self._column(y, column))
+                with nothing, r.loop(rows) as k:
+                    self._move(None, target.skip(k * row_step))
+                with something, r.loop(rows) as k:
+                    self._move(x.skip(distance + k * step), target.skip(k * row_step))
 
     def _copy_run(self, x: Pointer, y: Pointer, count: Size) -> None:
         r = self.r
