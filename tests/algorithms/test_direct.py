@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("llvmlite")
 
 from striderule.algorithms.direct import convolution as direct
+from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct.planes import layout_of
 from striderule.algorithms.direct.routine import CHAIN, Tile, product_routine
 from striderule.algorithms.reference import convolution as reference
@@ -190,7 +191,7 @@ def test_without_a_compiler_numpy_computes_with_one_warning(monkeypatch):
         raise CompilerMissing("no compiler today")
 
     monkeypatch.setattr(direct.jit, "compiled", fails)
-    direct._warn_once.cache_clear()
+    giving_way._warn_once.cache_clear()
     rng = np.random.default_rng(11)
     problem = Convolution.from_shapes((1, 3, 8, 8), (4, 3, 3, 3))
     x, weight = operands(problem, rng)

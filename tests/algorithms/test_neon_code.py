@@ -11,7 +11,6 @@ from oracles.emulation import Recorder
 from striderule.algorithms import memory
 from striderule.algorithms.direct.routine import Tile, product_routine
 from striderule.codegen import jit, target
-from striderule.errors import InvalidArgument
 from striderule.planning.cost import register_tiles
 
 NEON = target.named("neon")
@@ -33,13 +32,6 @@ def test_the_sums_of_a_convolution_stay_in_registers(dtype, tile):
     assert calls(text) == set()
 
 
-def by(call, operands):
-    try:
-        return call(operands, algorithm="direct")
-    except (InvalidArgument, TypeError):
-        return call(operands)
-
-
 @pytest.fixture(scope="module")
 def routines():
     """Name and IR of every routine that the public operations ask for, in both types."""
@@ -50,7 +42,7 @@ def routines():
         changed.setattr(memory, "scratch", lambda _, count, dtype: np.zeros(count, dtype))
         for call in CALLS:
             for dtype in (np.float32, np.float64):
-                by(call, {name: _as(value, dtype) for name, value in call.operands.items()})
+                call.by("direct", {name: _as(value, dtype) for name, value in call.operands.items()})
     return list(recorder.texts)
 
 

@@ -11,7 +11,7 @@ pytest.importorskip("llvmlite")
 import striderule as sr
 from striderule.algorithms import memory
 from striderule.algorithms.direct import convolution as direct
-from striderule.algorithms.direct import proof
+from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.windows import convolution as windows
 from striderule.codegen import jit, target, workers
 from striderule.errors import CompilationFailed
@@ -26,7 +26,7 @@ def tried(monkeypatch):
     """Let no target count as proved; returns the list of what is tried."""
     for module, name, value in ((proof, "PROVED", ()), (proof, "_found", {}), (jit, "_routines", {})):
         monkeypatch.setattr(module, name, value)
-    direct._warn_once.cache_clear()
+    giving_way._warn_once.cache_clear()
     calls = []
     agree = proof.agree
     monkeypatch.setattr(proof, "agree", lambda *words: (calls.append(words[2]), agree(*words))[1])

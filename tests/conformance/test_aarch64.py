@@ -1,6 +1,5 @@
 """Routines for AArch64, run under emulation: single constructs, then the operations that stand on them."""
 
-import inspect
 import pkgutil
 
 import numpy as np
@@ -142,22 +141,12 @@ def test_convolution(arm, seed):
     assert arm.ran
 
 
-def by(call, algorithm):
-    """Return what a call gives by an algorithm; by its own choice where it leaves none, or where that cannot serve."""
-    if "algorithm" not in inspect.signature(call.function).parameters:
-        return call()
-    try:
-        return call(algorithm=algorithm)
-    except InvalidArgument:
-        return call()
-
-
 @pytest.mark.parametrize("call", CALLS, ids=str)
 def test_every_operation(machine, monkeypatch, call):
     """What is computed on AArch64, by generated code where there is any, is what NumPy computes here."""
-    expected = by(call, "windows")
+    expected = call.by("windows")
     with machine.in_place(monkeypatch):
-        got = by(call, "direct")
+        got = call.by("direct")
     assert type(got) is type(expected)
     for one, other in zip(*((each if isinstance(each, tuple) else (each,)) for each in (got, expected)), strict=True):
         assert one.dtype == other.dtype
@@ -174,7 +163,7 @@ def test_generated_code_of_every_family_ran(arm, monkeypatch):
     for call in CALLS:
         asked.clear()
         arm.ran.clear()
-        by(call, "direct")
+        call.by("direct")
         ran |= asked if arm.ran else set()
     twins = {module.name for module in pkgutil.iter_modules(windows_family.__path__)}
     assert {module.name for module in pkgutil.iter_modules(direct_family.__path__)} & twins <= ran

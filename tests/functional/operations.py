@@ -1,10 +1,13 @@
 """One or more calls of every public function that takes arrays, for sweeps over all of them."""
 
+import contextlib
+import inspect
 from dataclasses import dataclass, field
 
 import numpy as np
 
 import striderule as sr
+from striderule.errors import InvalidArgument
 
 ACTIVATIONS = (
     "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
@@ -33,6 +36,13 @@ class Call:
 
     def __call__(self, operands=None, **words):
         return self.function(**{**self.operands, **(operands or {})}, **{**self.words, **words})
+
+    def by(self, algorithm, operands=None):
+        """Call by an algorithm; by its own choice where it leaves none, or where that algorithm cannot serve."""
+        if "algorithm" in inspect.signature(self.function).parameters:
+            with contextlib.suppress(InvalidArgument):
+                return self(operands, algorithm=algorithm)
+        return self(operands)
 
     def __str__(self):
         shown = [f"{key}={value}" for key, value in self.words.items() if not isinstance(value, np.ndarray)]

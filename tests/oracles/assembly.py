@@ -31,5 +31,5 @@ def inner_loops(text):
 
 
 def spills(loop):
-    """Return the lines of a loop that reach for the stack by the stack pointer, as spilled registers are."""
-    return [line for line in loop if re.search(r"\t(?:ld|st)\w+\t.*\[sp\b", line)]
+    """Return the lines of a loop that move vectors to the stack or back by the stack pointer, as spilled ones are."""
+    return [line for line in loop if re.search(r"\t(?:ld|st)\w+\t[qdv]\d.*\[sp\b", line)]

@@ -7,7 +7,9 @@ import importlib.util
 from functools import cache
 from types import ModuleType
 
-from striderule.errors import InvalidArgument
+from striderule.algorithms.direct import giving_way
+from striderule.codegen import target
+from striderule.errors import CompilationFailed, InvalidArgument
 from striderule.planning import algorithm_word
 
 PACKAGES = {
@@ -22,6 +24,7 @@ def family(name: str, algorithm: str | None = None) -> ModuleType:
     """Return the module that computes a family of operations ("convolution", "pooling", ...) by an algorithm.
 
     None takes the default. Operations that are planned pass ``plan.algorithm``; the others pass the user's word.
+    Where no code can be made ``direct`` gives way to the default, with one warning.
 
     Raises
     ------
@@ -32,7 +35,19 @@ def family(name: str, algorithm: str | None = None) -> ModuleType:
     if not _has(word, name):
         others = ", ".join(other for other in PACKAGES if _has(other, name))
         raise InvalidArgument(f"algorithm={word!r} does not compute this operation; None, {others} do")
+    if word == "direct" and not _compiles():
+        word = DEFAULT
     return importlib.import_module(f"{PACKAGES[word]}.{name}")
+
+
+def _compiles() -> bool:
+    """Tell whether code can be made here, and warn where it cannot."""
+    try:
+        target.available()
+    except CompilationFailed as failure:
+        giving_way.warn(failure)
+        return False
+    return True
 
 
 @cache

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from striderule.algorithms import table
+from striderule.algorithms.direct import giving_way
 from striderule.codegen import rates, target, workers
 from striderule.errors import CompilationFailed, InvalidArgument, InvalidType
 from striderule.functional import door
@@ -53,7 +53,9 @@ def machine() -> Machine:
     try:
         name, generated = target.current().name, True
     except CompilationFailed as error:
-        name, generated = _without_code(str(error)), False
+        giving_way.warn(error)
+        # A machine like this one: NumPy computes with vectors all the same.
+        name, generated = "neon" if platform.machine().lower() in ("arm64", "aarch64") else "avx2", False
     return _machine(name, workers.get_num_threads(), generated)
 
 
@@ -71,13 +73,6 @@ def look_again() -> None:
     """Read measured rates anew at the next plan."""
     rates.kept.cache_clear()
     _machine.cache_clear()
-
-
-@lru_cache(maxsize=16)
-def _without_code(reason: str) -> str:
-    """Warn, and return a machine like this one: NumPy computes with vectors all the same."""
-    warnings.warn(f"{reason}; everything is computed in NumPy", RuntimeWarning, stacklevel=2)
-    return "neon" if platform.machine().lower() in ("arm64", "aarch64") else "avx2"
 
 
 def plan_for(problem: Any, precision: Any = None, algorithm: Any = None, dtype: Any = "float32") -> Plan:

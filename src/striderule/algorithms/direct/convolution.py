@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
-from functools import cache
 from math import prod
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from striderule.algorithms import memory
-from striderule.algorithms.direct import proof
+from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.planes import Layout, layout_of, planes_of
 from striderule.algorithms.direct.routine import POINTERS, SIZES, Tile, product_routine
 from striderule.algorithms.windows import convolution as windows
@@ -90,7 +88,7 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
     try:
         plan = _prepared(problem, out.dtype)
     except CompilationFailed as failure:
-        _warn_once(str(failure))
+        giving_way.warn(failure)
         return windows.convolution(problem, x, weight, fill)
     image_bytes = (layout.pitch * problem.in_channels + out[0].size) * out.itemsize
     step = max(1, WORKSPACE // image_bytes)
@@ -132,11 +130,6 @@ def _agrees(problem: Convolution, dtype: np.dtype[Any], tile: Tile) -> bool:
     x = np.empty((1, tried.in_channels, *tried.size), dtype)
     weight = np.empty((tried.out_channels, tried.in_channels // tried.groups, *tried.kernel), dtype)
     return proof.agree(convolution, windows.convolution, tried, x, weight)
-
-
-@cache
-def _warn_once(reason: str) -> None:
-    warnings.warn(f"no machine code can be made, so NumPy computes instead: {reason}", RuntimeWarning, stacklevel=6)
 
 
 def _has_nan(out: Array) -> bool:

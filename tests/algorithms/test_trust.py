@@ -1,0 +1,205 @@
+"""What generated code must leave alone, and what it must stand: every public operation, in this process."""
+
+import ctypes
+import errno
+import os
+import platform
+import random
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from functional.operations import ACTIVATIONS, CALLS, Call, drawn
+from oracles.trust import answers, close, unlike
+from striderule.algorithms.direct import giving_way
+from striderule.codegen import cache, jit
+
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+# Rounding upwards, as <fenv.h> numbers it.
+UPWARD = 0x800 if X86 else 0x400000
+LIBRARY = ctypes.CDLL(None) if os.name == "posix" else None
+
+every_call = pytest.mark.parametrize("call", CALLS, ids=str)
+
+
+@pytest.fixture
+def anew(monkeypatch):
+    """Let every routine be made or loaded anew."""
+    monkeypatch.setattr(jit, "_routines", {})
+    return monkeypatch
+
+
+def mode():
+    """Return how floats are rounded, and whether denormal numbers are kept: read, and written."""
+    tiny = np.array([np.finfo(np.float32).tiny, 1], np.float32)
+    halved = tiny[:1] / np.float32(2)
+    return LIBRARY.fegetround(), bool((halved > 0).all()), bool((halved * np.float32(2) == tiny[0]).all())
+
+
+@pytest.mark.skipif(LIBRARY is None, reason="asks the C library for its floating-point mode")
+@every_call
+def test_the_floating_point_mode_stays_as_it_is(call):
+    usual = mode()
+    assert usual == (0, True, True)
+    call.by("direct")
+    assert mode() == usual
+    try:
+        assert LIBRARY.fesetround(UPWARD) == 0
+        call.by("direct")
+        assert mode() == (UPWARD, True, True)
+    finally:
+        LIBRARY.fesetround(0)
+
+
+@pytest.mark.skipif(not X86, reason="sets the mode of x86 processors")
+def test_denormals_stay_zero_where_the_caller_wants_it():
+    from oracles.tasks import address, words
+    from striderule.codegen import workers
+
+    flushing, usual = words(0x1F80 | 0x8040, 0), words(0x1F80, 0)  # results, and operands
+    for call in CALLS:
+        try:
+            workers.run(address("set_mode"), flushing, 1)
+            call.by("direct")
+        finally:
+            workers.run(address("set_mode"), usual, 1)
+        assert usual[1] & ~0x3F == 0x1F80 | 0x8040, str(call)
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_eight_threads_call_everything_at_once(anew, new):
+    """The same bits as alone, whether the routines are there or asked for by all threads at once."""
+    expected, found = answers(), []
+    if new:
+        anew.setenv("STRIDERULE_CACHE", "0")
+        anew.setattr(jit, "_routines", {})
+    start = threading.Barrier(8)
+
+    def calls(seed):
+        order = random.Random(seed).sample(range(len(CALLS)), len(CALLS))
+        start.wait()
+        found.append(unlike(answers(numbers=order), [expected[number] for number in order], order))
+
+    threads = [threading.Thread(target=calls, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[]] * 8
+
+
+# The disk cache
+
+
+def spoil(folder):
+    """Overwrite the end of every file."""
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[:-64] + bytes(64))
+
+
+def refuse(number):
+    def opened(*_):
+        raise OSError(number, os.strerror(number))
+
+    return opened
+
+
+CACHES = {
+    "damaged": lambda folder, patch: spoil(folder),
+    "emptied": lambda folder, patch: [file.write_bytes(b"") for file in folder.iterdir()],
+    "full": lambda folder, patch: patch.setattr(cache, "_open_private", refuse(errno.ENOSPC)),
+    "read-only": lambda folder, patch: patch.setattr(cache, "_open_private", refuse(errno.EROFS)),
+    "unreadable": lambda folder, patch: patch.setattr(cache, "_open_no_link", refuse(errno.EACCES)),
+    "of another user": lambda folder, patch: patch.setattr(os, "geteuid", lambda: 12345, raising=False),
+    "open to others": lambda folder, patch: folder.chmod(0o777),
+    "no folder": lambda folder, patch: patch.setenv("STRIDERULE_CACHE_DIR", str(Path(__file__) / "routines")),
+}
+
+
+@pytest.mark.parametrize("trouble", CACHES)
+def test_results_do_not_depend_on_the_cache(anew, tmp_path, trouble):
+    """Whatever becomes of the folder: the same bits, and no word about it (warnings are errors here)."""
+    folder = tmp_path / "routines"
+    anew.setenv("STRIDERULE_CACHE_DIR", str(folder))
+    expected = answers()
+    assert any(folder.iterdir())
+    for _ in range(2):
+        CACHES[trouble](folder, anew)
+        anew.setattr(jit, "_routines", {})
+        assert unlike(answers(), expected) == []
+
+
+# Failures
+
+
+@pytest.mark.filterwarnings("default")  # not once for each place, as errors would be
+@pytest.mark.parametrize("where", ["_emitted", "_linked"])
+def test_failed_compilations_fall_back_to_numpy(anew, where):
+    """NumPy's results, with a warning for each structure that failed, and none later."""
+
+    def fails(*_):
+        raise RuntimeError("out of registers")
+
+    anew.setenv("STRIDERULE_CACHE", "0")
+    anew.setattr(jit, where, fails)
+    giving_way._warn_once.cache_clear()
+    for call in CALLS:
+        failed = len(jit._routines)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert close(call.by("direct"), call.by("windows")), str(call)
+            assert len(caught) <= len(jit._routines) - failed, [str(one.message) for one in caught]
+            before = len(caught)
+            call.by("direct")
+            assert len(caught) == before
+    assert jit._routines
+
+
+# Varying shapes
+
+
+def at(n):
+    """Return calls whose sizes follow from n: each is one structure, whatever n is."""
+    x, flat, deep = drawn(2, 4, n, n + 3), drawn(2, 4, n * n), drawn(1, 3, 3, n % 9 + 3, n)
+    yield Call("conv1d", {"x": flat, "weight": drawn(8, 4, 3)}, {"padding": 1})
+    yield Call("conv2d", {"x": x, "weight": drawn(8, 4, 3, 3), "bias": drawn(8)}, {"padding": 1})
+    yield Call("conv2d", {"x": x, "weight": drawn(8, 4, 3, 3)}, {"stride": 2, "activation": "relu"})
+    yield Call("conv2d", {"x": x, "weight": drawn(8, 4, 1, 1)})
+    yield Call("conv3d", {"x": deep, "weight": drawn(5, 3, 2, 2, 2)})
+    yield Call("depthwise_conv2d", {"x": x, "weight": drawn(4, 1, 3, 3)}, {"padding": 1})
+    yield Call("conv_transpose2d", {"x": x, "weight": drawn(4, 3, 3, 3)}, {"stride": 2})
+    for name in ("max_pool2d", "avg_pool2d"):
+        yield Call(name, {"x": x}, {"kernel_size": 2})
+    yield Call("max_pool2d", {"x": x}, {"kernel_size": 3, "stride": 2, "padding": 1, "return_indices": True})
+    yield Call("adaptive_avg_pool2d", {"x": x}, {"output_size": 1})
+    for name in ACTIVATIONS:
+        yield Call(name, {"x": x})
+    yield Call("softmax", {"x": x}, {"dim": 1})
+    yield Call("softmax", {"x": x}, {"dim": -1})
+    yield Call("batch_norm", {"x": x, "running_mean": drawn(4), "running_var": np.abs(drawn(4)) + 1})
+    yield Call("local_response_norm", {"x": x}, {"size": 3})
+    yield Call("pad", {"x": x}, {"pad": (1, 2, 0, 1)})
+    yield Call("unfold", {"x": x}, {"kernel_size": 3})
+
+
+# Routines of one structure: register tiles, a narrow and a wide form.
+MOST_ROUTINES = 8
+
+
+@pytest.mark.parametrize("number", range(len(list(at(5)))), ids=[str(call) for call in at(5)])
+def test_a_hundred_sizes_compile_nothing_new(anew, number):
+    made = []
+    load = jit.load
+    anew.setattr(jit, "load", lambda *words: (made.append(words[0]), load(*words))[1])
+    for n in range(3, 103):
+        list(at(n))[number].by("direct")
+    seen = len(made)
+    assert seen <= MOST_ROUTINES, made
+    for n in range(103, 203, 5):
+        list(at(n))[number].by("direct")
+    assert made[seen:] == []
