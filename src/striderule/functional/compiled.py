@@ -11,8 +11,12 @@ import numpy as np
 
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional import door
-from striderule.functional.planned import Array, explain, replaced
+from striderule.functional.planned import Array, explain, noted, replaced
+from striderule.functional.recipes import recipe_of
 from striderule.planning import Plan, Plans
+
+# Kinds of arrays, by their strides, that a compiled function is bound to; others take the way of an ordinary call.
+MOST = 4
 
 
 class Compiled:
@@ -28,6 +32,11 @@ class Compiled:
         self.spec = spec
         self._args, self._kwargs = args, kwargs
         self.plan: Plan | Plans = explain(op, spec, *args, **kwargs)
+        # What layers say that they call; functions are called as they are.
+        says = getattr(op, "__compile__", None)
+        self._call = (op, args, kwargs) if says is None else says()
+        self._ready: dict[Any, Callable[[Any, Any], Any]] = {}
+        self._bind(np.zeros(spec.shape, spec.dtype), None)
 
     def __call__(self, x: Any, *, out: Any = None) -> Any:
         """Return what the function gives for x.
@@ -37,19 +46,40 @@ class Compiled:
         InvalidArgument
             If x has another shape or type than was compiled for.
         """
+        if type(x) is np.ndarray and noted.get() is None:
+            ready = self._ready.get(_like(x, out))
+            result = None if ready is None else ready(x, out)
+            if result is not None:
+                return result
         value = door.array(x, "x")
         if value.shape != self.spec.shape or value.dtype != self.spec.dtype:
             raise InvalidArgument(
                 f"x must have the shape {self.spec.shape} and the type {self.spec.dtype}, which this was compiled for, "
                 f"got {value.shape} and {value.dtype}; compile again for another"
             )
+        if type(x) is np.ndarray and noted.get() is None and len(self._ready) < MOST:
+            self._bind(value, out)
         return self.op(value, *self._args, **(self._kwargs if out is None else self._kwargs | {"out": out}))
+
+    def _bind(self, x: Any, out: Any) -> None:
+        """Be ready for arrays like these, if the function can be."""
+        function, args, kwargs = self._call
+        recipe = recipe_of(function, (x, *args), kwargs if out is None else {**kwargs, "out": out})
+        if recipe is not None:
+            self._ready[_like(x, out)] = recipe
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.op, self.spec, self._args, self._kwargs)
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self.op, '__name__', type(self.op).__name__)} of {self.spec}>"
+
+
+def _like(x: Any, out: Any) -> Any:
+    """Return what tells arrays apart that a bound call distinguishes; None where `out` is no plain array."""
+    if out is None:
+        return x.shape, x.strides, x.dtype
+    return (x.shape, x.strides, x.dtype, out.shape, out.strides, out.dtype) if type(out) is np.ndarray else None
 
 
 def compile(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Compiled:  # noqa: A001 - the name that users know
@@ -61,12 +91,15 @@ def compile(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Compiled:  # n
         A function of striderule, or a layer.
     *args, **kwargs
         What would be passed to it. Of the first argument, an array or a `striderule.Array`, only shape and type are
-        kept. All others are copied: changing an array afterwards changes nothing.
+        kept. All others are copied: changing an array afterwards changes nothing. Weights are packed once, if the
+        algorithm packs them.
 
     Returns
     -------
     Compiled
-        ``f(x)`` gives what ``op(x, ...)`` gives. ``f.plan`` tells how; it pickles as long as `op` does.
+        ``f(x)`` gives what ``op(x, ...)`` gives. ``f.plan`` tells how; it pickles as long as `op` does. Machine code is
+        made now, for the target of now: ``STRIDERULE_TARGET`` is not looked at again. The number of threads is that of
+        each call.
 
     Raises
     ------

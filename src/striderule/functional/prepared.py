@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Any, ClassVar
 
@@ -43,18 +44,18 @@ class Whole:
     """A bound call that does everything, between arrays with the axes that they came with."""
 
     bound: Bound
+    make: Callable[[], Array]
+    # Whether `out` is written by the call itself, or from a result of its own.
+    in_place: bool
     # How x, residual and the result are seen; None where they have all axes in their order.
     canonical: Callable[[Array], Array] | None
     weight_shape: tuple[int, ...]
     # The type to bring the bias to; None where it is as it has to be.
     bias: np.dtype[Any] | None
-    empty: Callable[[tuple[int, ...], np.dtype[Any]], Array]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
 
     def __call__(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array | None) -> Array:
         """Return the result."""
-        result = self.empty(self.shape, self.dtype) if out is None else out
+        result = out if out is not None and self.in_place else self.make()
         if weight.ndim != len(self.weight_shape):
             weight = weight.reshape(self.weight_shape)
         if self.bias is not None and bias is not None:
@@ -65,7 +66,10 @@ class Whole:
         else:
             seen = None if residual is None else canonical(residual)
             self.bound.run(canonical(x), weight, bias, seen, canonical(result))
-        return result
+        if out is None or self.in_place:
+            return result
+        np.copyto(out, result)
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class ConvolutionRecipe(recipes.Recipe):
 
     def perform(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array | None) -> Array:
         """Return the result of arrays that are checked; under `explain` a stand-in, and the plan is noted."""
-        if self.whole is not None and x.flags.aligned and weight.flags.aligned and _aligned(residual, out):
+        if self.whole is not None and x.flags.aligned and weight.flags.aligned and _aligned(bias, residual, out):
             return self.whole(x, weight, bias, residual, out)
         image, taps = self.axes.canonical(x), weight.reshape(self.weight_shape)
         problem = self.proved(x, taps, bias, residual) if self.measured else self.problem
@@ -134,12 +138,25 @@ class ConvolutionRecipe(recipes.Recipe):
             packed = replace(self, sums=self.sums.packed(taps))
         else:
             packed = self
-        return lambda x, out: packed.run(x, weight, bias, residual, out)
+        whole = packed.whole
+        if whole is None or residual is not None:
+            return lambda x, out: packed.run(x, weight, bias, residual, out)
+
+        def call(x: Array, out: Array | None) -> Array | None:
+            if out is None and x.flags.aligned:
+                return whole(x, weight, bias, None, None)
+            return packed.run(x, weight, bias, None, out)
+
+        return call
 
 
-def _aligned(residual: Array | None, out: Array | None) -> bool:
+def _aligned(bias: Array | None, residual: Array | None, out: Array | None) -> bool:
     """Tell whether elements stand at multiples of their size, as machine code takes them to do."""
-    return (residual is None or residual.flags.aligned) and (out is None or out.flags.aligned)
+    return (
+        (bias is None or bias.flags.aligned)
+        and (residual is None or residual.flags.aligned)
+        and (out is None or out.flags.aligned)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,30 +184,38 @@ class Prepared:
 
     def bound(self) -> ConvolutionRecipe:
         """Return the recipe for arrays like these, bound to the algorithm if it can be; not under `explain`."""
-        recipe, (x, weight, bias, residual, out) = self.recipe, self.arrays
+        recipe, (x, _, bias, residual, out) = self.recipe, self.arrays
         bind = getattr(table.family(FAMILY, recipe.plan.algorithm), "bind", None)
         if bind is None or recipe.measured or (bias is not None and bias.size != recipe.problem.out_channels):
             return recipe
         epilogue, axes = recipe.epilogue, recipe.axes
-        told = {
-            "x": ArrayInfo.of(axes.canonical(x)),
-            "weight": ArrayInfo.of(weight.reshape(recipe.weight_shape)),
+        image = ArrayInfo.of(axes.canonical(x))
+        bind = partial(bind, recipe.problem, *recipe.outside, x=image, weight=self._taps)
+        words = {
+            "bias": bias is not None,
+            "residual": None if residual is None else ArrayInfo.of(axes.canonical(residual)),
+            "activation": None if epilogue.activation is None else epilogue.activation.words,
         }
-        result = memory.empty(recipe.shape, epilogue.dtype) if out is None else out
-        whole = bind(
-            recipe.problem,
-            *recipe.outside,
-            **told,
-            bias=bias is not None,
-            residual=None if residual is None else ArrayInfo.of(axes.canonical(residual)),
-            activation=None if epilogue.activation is None else epilogue.activation.words,
-            out=ArrayInfo.of(axes.canonical(result)),
-        )
-        if whole is not None:
-            return replace(recipe, whole=_whole(whole, recipe, bias, result))
+        # What is written, in order of preference: out, a result in the memory order of x, one in rows of each channel.
+        makers = [maker(axes, recipe.shape, epilogue.dtype, last=last) for last in {_channels_last(image): 0, False: 0}]
+        for make in makers if out is None else [lambda: out, *makers]:
+            bound = bind(**words, out=ArrayInfo.of(axes.canonical(make())))
+            if bound is not None:
+                in_place = out is not None and make not in makers
+                return replace(recipe, whole=self._whole(bound, makers[0] if in_place else make, in_place=in_place))
         sums = ArrayInfo.of(memory.empty(recipe.problem.output_shape, epilogue.types.arithmetic))
-        bare = {"bias": False, "residual": None, "activation": None}
-        return replace(recipe, sums=bind(recipe.problem, *recipe.outside, **told, **bare, out=sums))
+        return replace(recipe, sums=bind(bias=False, residual=None, activation=None, out=sums))
+
+    @property
+    def _taps(self) -> ArrayInfo:
+        return ArrayInfo.of(self.arrays[1].reshape(self.recipe.weight_shape))
+
+    def _whole(self, bound: Bound, make: Callable[[], Array], *, in_place: bool) -> Whole:
+        axes, bias = self.recipe.axes, self.arrays[2]
+        arithmetic = self.recipe.epilogue.types.arithmetic
+        ready = bias is None or (bias.ndim == 1 and bias.dtype == arithmetic and bias.flags.c_contiguous)
+        canonical = axes.canonical if axes.missing or axes.last else None
+        return Whole(bound, make, in_place, canonical, self.recipe.weight_shape, None if ready else arithmetic)
 
     def compute(self) -> Array:
         """Run the chosen algorithm and apply the epilogue."""
@@ -199,19 +224,26 @@ class Prepared:
         return result
 
 
-def _whole(bound: Bound, recipe: ConvolutionRecipe, bias: Array | None, result: Array) -> Whole:
-    axes, arithmetic = recipe.axes, recipe.epilogue.types.arithmetic
-    ready = bias is None or (bias.ndim == 1 and bias.dtype == arithmetic and bias.flags.c_contiguous)
-    return Whole(
-        bound,
-        axes.canonical if axes.missing or axes.last else None,
-        recipe.weight_shape,
-        None if ready else arithmetic,
-        # What `memory.empty` leaves to NumPy is left to it here, without asking.
-        np.empty if result.nbytes < memory.LEAST else memory.empty,
-        recipe.shape,
-        recipe.epilogue.dtype,
-    )
+def _channels_last(image: ArrayInfo) -> bool:
+    """Tell whether the channels of (batch, channels, *spatial) stand next to each other, and positions do not."""
+    steps = [abs(step) for n, step in zip(image.shape[2:], image.strides[2:], strict=True) if n > 1]
+    return image.shape[1] > 1 and 0 < abs(image.strides[1]) < min(steps, default=0)
+
+
+def maker(axes: Axes, shape: tuple[int, ...], dtype: np.dtype[Any], *, last: bool) -> Callable[[], Array]:
+    """Return what makes results of a shape (of the axes of the operand), with the channels last in memory or first."""
+    # What `memory.empty` leaves to NumPy is left to it here, without asking.
+    empty = np.empty if prod(shape) * dtype.itemsize < memory.LEAST else memory.empty
+    if axes.missing == 2 or last == axes.last:
+        return lambda: empty(shape, dtype)
+    lead, end = len(shape) - 1 - axes.rank, len(shape) - 1
+    first, spatial = range(lead), range(lead, end)
+    if last:
+        order, turn = (*first, *range(lead + 1, end + 1), lead), (*first, end, *spatial)
+    else:
+        order, turn = (*first, end, *spatial), (*first, *range(lead + 1, end + 1), lead)
+    inside = tuple(shape[axis] for axis in order)
+    return lambda: empty(inside, dtype).transpose(turn)
 
 
 def prepare(

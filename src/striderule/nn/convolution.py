@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,10 @@ class ConvLayer(Layer):
                 f"layer, got the shape {image.shape}"
             )
         return conv2d(image, self.weight, self.bias, self.stride, self.padding, activation=self.activation)
+
+    def __compile__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """Return what `striderule.compile` binds: the function that `forward` calls, and its arguments behind x."""
+        return conv2d, (self.weight, self.bias, self.stride, self.padding), {"activation": self.activation}
 
     def __repr__(self) -> str:
         return (
