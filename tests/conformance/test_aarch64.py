@@ -1,5 +1,6 @@
 """Routines for AArch64, run under emulation: single constructs, then the operations that stand on them."""
 
+import inspect
 import pkgutil
 
 import numpy as np
@@ -14,7 +15,7 @@ from striderule.algorithms import table
 from striderule.algorithms import windows as windows_family
 from striderule.algorithms.direct import convolution as direct
 from striderule.algorithms.windows import convolution as windows
-from striderule.codegen import jit, target, workers
+from striderule.codegen import jit, target, vmath, workers
 from striderule.codegen.tile import ELEMENTS, Routine
 from striderule.errors import InvalidArgument
 from striderule.geometry.problem import Convolution
@@ -100,6 +101,48 @@ def test_what_lies_beyond_is_not_touched(arm):
         r.store(r.load(r.pointer("x") + r.size("distance")), r.pointer("x"))
     with pytest.raises(AssertionError, match="touched foreign memory"):
         run("far", r.finish(), (np.zeros(4, np.float32),), (1 << 40,), 1)
+
+
+FUNCTIONS = [
+    name
+    for name, function in vars(vmath).items()
+    if not name.startswith("_")
+    and inspect.isfunction(function)
+    and [*inspect.signature(function).parameters] == ["r", "x"]
+]
+
+
+def function_text(name, machine, dtype):
+    r = Routine("apply", machine, ELEMENTS[dtype], pointers=("x", "y"), sizes=("length",))
+    with r.tasks(), r.loop(r.size("length"), step=r.lanes) as i:
+        here = r.first_lanes(r.size("length") - i)
+        r.store(getattr(vmath, name)(r, r.load(r.pointer("x") + i, here)), r.pointer("y") + i, here)
+    return r.finish()
+
+
+def applied(name, x, machine):
+    y = np.full_like(x, 7)
+    words = np.array([x.ctypes.data, y.ctypes.data, x.size], np.int64)
+    text = function_text(name, machine, str(x.dtype))
+    workers.run(jit.load("apply", text, machine).address, words.ctypes.data, 1)
+    return y
+
+
+@pytest.mark.skipif(not target.host().fma, reason="this machine rounds products before they are added")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_vector_functions_give_the_bits_of_this_machine(machine, monkeypatch, name, dtype):
+    """Their errors are measured here (``tests/codegen/test_vmath.py``); there they must come out the same."""
+    rng = np.random.default_rng(4)
+    limits = np.finfo(dtype)
+    special = [0.0, -0.0, np.inf, -np.inf, np.nan, 1, -1, limits.max, limits.tiny, limits.smallest_subnormal]
+    scattered = np.exp(rng.uniform(-80, 80, 500)) * rng.choice([-1, 1], 500)
+    x = np.concatenate([special, rng.uniform(-10, 10, 1000), rng.uniform(-800, 800, 501), scattered]).astype(dtype)
+    here = applied(name, x, target.host())
+    with machine.in_place(monkeypatch):
+        there = applied(name, x, target.current())
+    np.testing.assert_array_equal(there, here)
+    assert (np.signbit(there) == np.signbit(here))[~np.isnan(here)].all()
 
 
 def drawn(rng):
