@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-BURST = 0.02
-DISCARDED = 2
+# Seconds of a burst, and of the calls before it that do not count: at most so many.
+BURST, DISCARDED = 0.02, 2
+# After so many seconds on one row there are no more rounds than the least.
+PATIENCE, LEAST_ROUNDS = 10.0, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,45 +27,29 @@ class Timing:
 
 
 def take_turns(ways: Mapping[str, Callable[[], Any]], rounds: int, burst: float = BURST) -> dict[str, Timing]:
-    """Return the timing of each way after `rounds` bursts of at least `burst` seconds each."""
+    """Return the timing of each way after `rounds` bursts of at least `burst` seconds each; fewer of long calls."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
+    start = time.perf_counter()
+    for number in range(rounds):
+        if number >= LEAST_ROUNDS and time.perf_counter() - start > PATIENCE:
+            break
         for name, call in ways.items():
             seconds[name] += _one_burst(call, burst)
     return {name: Timing(min(taken), statistics.median(taken)) for name, taken in seconds.items()}
 
 
 def _one_burst(call: Callable[[], Any], burst: float) -> list[float]:
+    start = now = time.perf_counter()
     for _ in range(DISCARDED):
         call()
+        now = time.perf_counter()
+        if now - start > burst:  # one long call has seen the workers of the others to sleep
+            break
     taken: list[float] = []
-    start = now = time.perf_counter()
+    start = now
     while now - start < burst or not taken:
         call()
         after = time.perf_counter()
         taken.append(after - now)
         now = after
     return taken
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the machine can do at most: multiply-adds and copied bytes (read and written) a second, in float32."""
-
-    multiply_adds: float
-    bytes: float
-
-    @classmethod
-    def measure(cls) -> Limits:
-        """Measure both with NumPy: a large matrix product, and a copy that no cache holds."""
-        a = np.random.default_rng(0).random((1024, 1024), dtype=np.float32)
-        product = np.empty_like(a)
-        source = np.ones(1 << 24, np.float32)
-        target = np.ones_like(source)
-        ways = {"product": lambda: np.matmul(a, a, out=product), "copy": lambda: np.copyto(target, source)}
-        timing = take_turns(ways, rounds=3)
-        return cls(1024**3 / timing["product"].best, 2 * source.nbytes / timing["copy"].best)
-
-    def seconds(self, multiply_adds: int, elements: int) -> float:
-        """Return the least time that work of this size takes."""
-        return max(multiply_adds / self.multiply_adds, 4 * elements / self.bytes)
