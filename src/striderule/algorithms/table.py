@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 from striderule.algorithms.direct import giving_way
 from striderule.codegen import target
@@ -23,21 +24,26 @@ DEFAULT = "windows"
 def family(name: str, algorithm: str | None = None) -> ModuleType:
     """Return the module that computes a family of operations ("convolution", "pooling", ...) by an algorithm.
 
-    None takes the default. Operations that are planned pass ``plan.algorithm``; the others pass the user's word.
-    Where no code can be made ``direct`` gives way to the default, with one warning.
+    Operations that are planned pass ``plan.algorithm``; the others pass the user's word, and None takes ``direct``
+    where it computes the family. Where no code can be made that gives way to ``windows``, with one warning.
 
     Raises
     ------
     InvalidArgument
         If the algorithm does not compute that family.
     """
-    word = algorithm_word(algorithm) or DEFAULT
+    word = algorithm_word(algorithm) or ("direct" if _has("direct", name) else DEFAULT)
     if not _has(word, name):
         others = ", ".join(other for other in PACKAGES if _has(other, name))
         raise InvalidArgument(f"algorithm={word!r} does not compute this operation; None, {others} do")
     if word == "direct" and not _compiles():
         word = DEFAULT
     return importlib.import_module(f"{PACKAGES[word]}.{name}")
+
+
+def into(module: ModuleType, out: Any) -> dict[str, Any]:
+    """Return the keyword with which a function of a module writes its result to `out` itself, where it can."""
+    return {"out": out} if out is not None and module.__name__.startswith(PACKAGES["direct"]) else {}
 
 
 def _compiles() -> bool:

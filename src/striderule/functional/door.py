@@ -356,7 +356,7 @@ def overflow_word(overflow: Any) -> Overflow:
 def finish(result: Array, dtype: np.dtype[Any], overflow: Overflow = "saturate", out: Array | None = None) -> Array:
     """Return `result` cast to `dtype`, written into `out` when there is one (checked before by `check_out`)."""
     final = cast(result, dtype, overflow)
-    if out is None:
+    if out is None or final is out:
         return final
     np.copyto(out, final)
     return out

@@ -148,9 +148,7 @@ def batch_norm(
         if running_mean is not None:
             _update(running_mean, mean, share)
             _update(running_var, squares / (count - 1), share)
-    with np.errstate(all="ignore"):
-        slopes = scale / np.sqrt(var + small)
-    result = compute.scale_shift(value, mean, slopes, shift)
+    result = compute.normalize(value, mean, var, scale, shift, small, **table.into(compute, out))
     return door.finish(result, dtype, out=out)
 
 

@@ -79,5 +79,6 @@ def pad(
     if problem.boundary != "constant" and fill != 0:
         raise InvalidArgument(f"value belongs to mode='constant', got value={value!r} with mode={mode!r}")
     door.check_out(out, problem.output_shape, array.dtype, [array])
-    result = table.family("padding", algorithm).pad(problem, array, fill)
+    compute = table.family("padding", algorithm)
+    result = compute.pad(problem, array, fill, **table.into(compute, out))
     return door.finish(result, array.dtype, out=out)

@@ -46,12 +46,16 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     return means, squares
 
 
-def scale_shift(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
-    """Return (x - mean) * scale + shift for each channel (axis 1)."""
+def normalize(x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
+    """Return (x - mean) / sqrt(var + eps) * weight + bias for each channel (axis 1)."""
     result = np.empty(x.shape, np.float64)
-    numbers, means, scales, shifts = wide(x), wide(mean), wide(scale), wide(shift)
+    channels = x.shape[1]
+    weights = np.ones(channels) if weight is None else weight
+    numbers, means, spreads, scales = wide(x), wide(mean), wide(var), wide(weights)
+    shifts = wide(np.zeros(channels) if bias is None else bias)
     for n, c, *rest in every(x.shape):
-        result[(n, c, *rest)] = (float(numbers[(n, c, *rest)]) - means[c]) * scales[c] + shifts[c]
+        slope = _quotient(float(scales[c]), float(spreads[c]) + eps, 0.5)
+        result[(n, c, *rest)] = (float(numbers[(n, c, *rest)]) - means[c]) * slope + shifts[c]
     return result
 
 

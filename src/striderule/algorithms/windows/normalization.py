@@ -59,8 +59,17 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     return mean, squares
 
 
-def scale_shift(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
-    """Return (x - mean) * scale + shift for each channel (axis 1), rounded once."""
+def normalize(x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
+    """Return (x - mean) / sqrt(var + eps) * weight + bias for each channel (axis 1), rounded once."""
+    with np.errstate(all="ignore"):
+        scale = 1 / np.sqrt(var.astype(np.float64) + eps)
+        if weight is not None:
+            scale *= weight
+    shift = np.zeros(x.shape[1]) if bias is None else bias.astype(np.float64)
+    return _scale_shift(x, mean.astype(np.float64), scale, shift)
+
+
+def _scale_shift(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     result = np.empty(x.shape, np.result_type(x.dtype, np.float32))
     spread = (slice(None),) + (None,) * (x.ndim - 2)
     with np.errstate(all="ignore"):

@@ -1,0 +1,284 @@
+"""Batch normalisation in the tile language: statistics of channels, and the line through every channel's values.
+
+An array is seen as lines of values, which are all of one channel ("run": side by side in memory, "steps": apart), or
+one of each channel ("across": channels stand side by side, as in images with the channels last). Lines are numbered by
+walks: each has a size, a step in x, a step in y and a step in channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from striderule.codegen.target import Target
+from striderule.codegen.tile import ELEMENTS, FLOAT32, FLOAT64, Mask, Pointer, Routine, Size, Vector
+
+Kind = Literal["run", "steps", "across"]
+
+# Words of a walk: size, steps in x and y in bytes, channels.
+WALK = 4
+# A line has `length` values, `x_step` and `y_step` bytes apart, and is cut into `blocks` of `block`. Across, `rows`
+# lines are `x_row` and `y_row` bytes apart, and are cut into `blocks` of `block` instead.
+PLACES = ("walks", "length", "x_step", "y_step", "rows", "x_row", "y_row", "block", "blocks")
+SCALE_POINTERS = ("x", "y", "walk", "mean", "var", "weight", "bias")
+STATISTICS_POINTERS = ("x", "walk", "means", "squares")
+# Elements from one part and from one channel to the next in the results.
+STATISTICS_SIZES = (*PLACES, "channels", "part_step", "channel_step")
+# Between its inverse and it, float32 arithmetic neither overflows nor loses what counts.
+SAFE = 2.0**100
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The structure: the type of the values, how lines stand, and the type of the numbers of each channel."""
+
+    dtype: str
+    kind: Kind
+    numbers: str = "float64"
+
+    def name(self, word: str) -> str:
+        """What the routine that does `word` is called."""
+        return f"{word}_{self.dtype}_{self.kind}_{self.numbers}"
+
+
+class _Lines:
+    """What both routines share: where lines begin, reading and writing them."""
+
+    def __init__(self, form: Form, r: Routine) -> None:
+        self.form, self.r = form, r
+        self.stored = ELEMENTS[form.dtype]
+
+    def place(self, number: Size) -> tuple[Size, Size, Size]:
+        """Return the bytes into x, the bytes into y and the channel where line `number` begins."""
+        r = self.r
+        table = r.table("walk")
+        rest, x, y, channel = r.count(number), r.count(0), r.count(0), r.count(0)
+        with r.loop(r.size("walks")) as w:
+            size, x_step, y_step, step = (r.entry(table, w * WALK + field) for field in range(WALK))
+            index = rest.value % size
+            rest.set(rest.value // size)
+            x.set(x.value + index * x_step)
+            y.set(y.value + index * y_step)
+            channel.set(channel.value + index * step)
+        return x.value, y.value, channel.value
+
+    def vectors(self, count: Size, body: Callable[[Size, Size | None], None]) -> None:
+        """Write `body` for whole vectors, given where they begin, and for the rest, given how many values it has."""
+        r = self.r
+        whole = count // r.lanes * r.lanes
+        with r.loop(whole, step=r.lanes) as i:
+            body(i, None)
+        with r.when(count.above(whole)):
+            body(whole, count - whole)
+
+    def mask(self, rest: Size | None) -> Mask | None:
+        """Return the mask of the lanes that count."""
+        return None if rest is None else self.r.first_lanes(rest)
+
+    def read(self, x: Pointer, at: Size, rest: Size | None) -> Vector:
+        """Return the values of a line from `at` on, zeros behind the rest."""
+        r = self.r
+        if self.form.kind == "steps":
+            step = r.size("x_step")
+            found = r.gather(x.skip(at * step), step // self.stored.itemsize, self._all(rest))
+        else:
+            found = r.load(x + at, self.mask(rest))
+        return r.convert(found, r.element)
+
+    def write(self, values: Vector, y: Pointer, at: Size, rest: Size | None) -> None:
+        """Write the values of a line from `at` on."""
+        r = self.r
+        stored = r.convert(values, self.stored)
+        if self.form.kind == "steps":
+            step = r.size("y_step")
+            r.scatter(stored, y.skip(at * step), step // self.stored.itemsize, self._all(rest))
+        else:
+            r.store(stored, y + at, self.mask(rest))
+
+    def _all(self, rest: Size | None) -> Size:
+        return self.r.size("length") * 0 + self.r.lanes if rest is None else rest
+
+
+# y = (x - mean) / sqrt(var + eps) * weight + bias --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Slope:
+    """The numbers of one channel in all lanes, or of a vector of channels: y = (x - mean) * slope + bias.
+
+    In float32 the mean comes in two parts, so that what is left of x is exact to the last digit wherever x is close to
+    it. `safe` says where that arithmetic is as good as float64, which the definition is computed in elsewhere.
+    """
+
+    mean: Vector
+    slope: Vector
+    bias: Vector
+    safe: Mask
+    single: tuple[Vector, Vector, Vector, Vector]
+
+
+def scale_routine(form: Form, target: Target) -> str:
+    """Return the routine of y = (x - mean) / sqrt(var + eps) * weight + bias as LLVM IR."""
+    return _Scale(form, target).text()
+
+
+class _Scale(_Lines):
+    def __init__(self, form: Form, target: Target) -> None:
+        element = FLOAT64 if form.dtype == "float64" else FLOAT32
+        name = form.name("scale")
+        super().__init__(form, Routine(name, target, element, pointers=SCALE_POINTERS, sizes=PLACES, numbers=("eps",)))
+
+    def text(self) -> str:
+        r = self.r
+        with r.tasks() as task:
+            block, number = task % r.size("blocks"), task // r.size("blocks")
+            first = block * r.size("block")
+            x_at, y_at, channel = self.place(number)
+            x, y = r.pointer("x", self.stored).skip(x_at), r.pointer("y", self.stored).skip(y_at)
+            if self.form.kind == "across":
+                rows = (r.size("rows") - first).smaller(r.size("block"))
+                x, y = x.skip(first * r.size("x_row")), y.skip(first * r.size("y_row"))
+                self.vectors(r.size("length"), lambda at, rest: self._column(x, y, at, rest, rows))
+            else:
+                count = (r.size("length") - first).smaller(r.size("block"))
+                x, y = x.skip(first * r.size("x_step")), y.skip(first * r.size("y_step"))
+                self._line(x, y, count, self._slope(channel, None, 1))
+        return r.finish()
+
+    def _column(self, x: Pointer, y: Pointer, at: Size, rest: Size | None, rows: Size) -> None:
+        """Do a vector of channels in every row."""
+        r = self.r
+        slope = self._slope(at, rest, r.lanes)
+
+        def row(k: Size, precise: bool) -> None:
+            values = self.read(x.skip(k * r.size("x_row")), at, rest)
+            found = self._wide(values, slope) if precise else self._single(values, slope)
+            if precise and r.element != FLOAT64:
+                found = r.select(slope.safe, self._single(values, slope), found)
+            self.write(found, y.skip(k * r.size("y_row")), at, rest)
+
+        with r.either(r.any(~slope.safe)) as (wide, single):
+            with wide, r.loop(rows) as k:
+                row(k, True)
+            with single, r.loop(rows) as k:
+                row(k, False)
+
+    def _line(self, x: Pointer, y: Pointer, count: Size, slope: _Slope) -> None:
+        """Do a line of one channel."""
+
+        def values(precise: bool) -> Callable[[Size, Size | None], None]:
+            form = self._wide if precise else self._single
+            return lambda at, rest: self.write(form(self.read(x, at, rest), slope), y, at, rest)
+
+        with self.r.either(self.r.any(~slope.safe)) as (wide, single):
+            with wide:
+                self.vectors(count, values(True))
+            with single:
+                self.vectors(count, values(False))
+
+    def _slope(self, channel: Size, rest: Size | None, lanes: int) -> _Slope:
+        r = self.r
+        mask = None if rest is None else r.first_lanes(rest)
+        mean, var, weight, bias = (self._number(word, channel, mask, lanes) for word in SCALE_POINTERS[3:])
+        eps = r.number("eps", FLOAT64)
+        slope = weight / r.square_root(var + r.shuffle(eps, eps, [0] * lanes))
+        safe = r.absolute(mean).less(SAFE) & r.absolute(slope).less(SAFE) & r.absolute(bias).less(SAFE)
+        safe = safe & (r.absolute(slope).greater(1 / SAFE) | slope.equals(0.0))
+        if rest is not None:
+            safe = safe | ~r.first_lanes(rest)
+        high = r.convert(mean, r.element)
+        low = r.convert(mean - r.convert(high, FLOAT64), r.element)
+        single = (high, low, r.convert(slope, r.element), r.convert(bias, r.element))
+        if lanes == r.lanes:
+            return _Slope(mean, slope, bias, safe, single)
+        wide = (r.shuffle(one, one, [0] * r.lanes) for one in (mean, slope, bias))
+        mean, slope, bias = wide
+        high, low, steep, shift = (r.shuffle(one, one, [0] * r.lanes) for one in single)
+        return _Slope(mean, slope, bias, safe, (high, low, steep, shift))
+
+    def _number(self, word: str, channel: Size, mask: Mask | None, lanes: int) -> Vector:
+        r = self.r
+        where = r.pointer(word, ELEMENTS[self.form.numbers]) + channel
+        return r.convert(r.load(where, mask, lanes=lanes), FLOAT64)
+
+    def _single(self, values: Vector, slope: _Slope) -> Vector:
+        if self.r.element == FLOAT64:
+            return self._wide(values, slope)
+        high, low, steep, shift = slope.single
+        return self.r.multiply_add(values - high - low, steep, shift)
+
+    def _wide(self, values: Vector, slope: _Slope) -> Vector:
+        r = self.r
+        return r.convert((r.convert(values, FLOAT64) - slope.mean) * slope.slope + slope.bias, r.element)
+
+
+# Statistics -----------------------------------------------------------------------------------------------------------
+
+
+def statistics_routine(form: Form, target: Target) -> str:
+    """Return the routine of the mean of every part of a channel and its sum of squared distances from that mean.
+
+    A part is what one task sees of a channel: two passes over it, the second while it is near.
+    """
+    return _Statistics(form, target).text()
+
+
+class _Statistics(_Lines):
+    def __init__(self, form: Form, target: Target) -> None:
+        element = FLOAT64 if form.dtype == "float64" else FLOAT32
+        name = form.name("statistics")
+        super().__init__(form, Routine(name, target, element, pointers=STATISTICS_POINTERS, sizes=STATISTICS_SIZES))
+
+    def text(self) -> str:
+        r = self.r
+        with r.tasks() as task:
+            block, number = task % r.size("blocks"), task // r.size("blocks")
+            first = block * r.size("block")
+            x_at, _, channel = self.place(number)
+            x = r.pointer("x", self.stored).skip(x_at)
+            if self.form.kind == "across":
+                rows = (r.size("rows") - first).smaller(r.size("block"))
+                start = x.skip(first * r.size("x_row"))
+                self.vectors(r.size("length"), lambda at, rest: self._column(start, at, rest, rows, task))
+            else:
+                count = (r.size("length") - first).smaller(r.size("block"))
+                part = number // r.size("channels") * r.size("blocks") + block
+                self._line(x.skip(first * r.size("x_step")), count, part, channel)
+        return r.finish()
+
+    def _line(self, x: Pointer, count: Size, part: Size, channel: Size) -> None:
+        r = self.r
+        total, squares = r.register(r.constant(0.0, FLOAT64)), r.register(r.constant(0.0, FLOAT64))
+
+        def add(at: Size, rest: Size | None) -> None:
+            total.set(total.value + r.convert(self.read(x, at, rest), FLOAT64))
+
+        self.vectors(count, add)
+        mean = r.sum(total.value) / r.spread(count, FLOAT64)
+
+        def square(at: Size, rest: Size | None) -> None:
+            distance = r.convert(self.read(x, at, rest), FLOAT64) - mean
+            if rest is not None:
+                distance = r.select(r.first_lanes(rest), distance, distance.like(0.0))
+            squares.add_product(distance, distance)
+
+        self.vectors(count, square)
+        for word, value in (("means", mean), ("squares", r.sum(squares.value))):
+            r.store_first(value, self._result(word, part, channel))
+
+    def _column(self, x: Pointer, at: Size, rest: Size | None, rows: Size, part: Size) -> None:
+        r = self.r
+        total, squares = r.register(r.constant(0.0, FLOAT64)), r.register(r.constant(0.0, FLOAT64))
+        with r.loop(rows) as k:
+            total.set(total.value + r.convert(self.read(x.skip(k * r.size("x_row")), at, rest), FLOAT64))
+        mean = total.value / r.spread(rows, FLOAT64)
+        with r.loop(rows) as k:
+            distance = r.convert(self.read(x.skip(k * r.size("x_row")), at, rest), FLOAT64) - mean
+            squares.add_product(distance, distance)
+        for word, value in (("means", mean), ("squares", squares.value)):
+            r.store(value, self._result(word, part, at), self.mask(rest))
+
+    def _result(self, word: str, part: Size, channel: Size) -> Pointer:
+        r = self.r
+        return r.pointer(word, FLOAT64) + part * r.size("part_step") + channel * r.size("channel_step")
