@@ -2,6 +2,8 @@
 
 import inspect
 import pkgutil
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -10,10 +12,10 @@ pytest.importorskip("llvmlite")
 
 from functional.operations import CALLS
 from oracles import emulation
+from striderule import algorithms
 from striderule.algorithms import direct as direct_family
 from striderule.algorithms import table
 from striderule.algorithms import windows as windows_family
-from striderule.algorithms.direct import convolution as direct
 from striderule.algorithms.windows import convolution as windows
 from striderule.codegen import jit, target, vmath, workers
 from striderule.codegen.tile import ELEMENTS, Routine
@@ -145,13 +147,17 @@ def test_vector_functions_give_the_bits_of_this_machine(machine, monkeypatch, na
     assert (np.signbit(there) == np.signbit(here))[~np.isnan(here)].all()
 
 
-def drawn(rng):
+# Every algorithm of generated convolutions, and whether it is for few channels a group.
+CONVOLUTIONS = {"direct": False, "depthwise": True}
+
+
+def drawn(rng, few):
     """Draw a convolution that has an output."""
     while True:
-        rank, groups = int(rng.integers(1, 4)), int(rng.integers(1, 4))
-        size = {1: 90, 2: 24, 3: 11}[rank]
-        x = (int(rng.integers(1, 3)), groups * int(rng.integers(1, 30)), *rng.integers(1, size, rank).tolist())
-        weight = (groups * int(rng.integers(1, 30)), x[1] // groups, *rng.integers(1, 6, rank).tolist())
+        rank, groups = int(rng.integers(1, 4)), int(rng.integers(1, 9 if few else 4))
+        size, most = {1: 90, 2: 24, 3: 11}[rank], 3 if few else 30
+        x = (int(rng.integers(1, 3)), groups * int(rng.integers(1, most)), *rng.integers(1, size, rank).tolist())
+        weight = (groups * int(rng.integers(1, most)), x[1] // groups, *rng.integers(1, 6, rank).tolist())
         words = {
             "stride": rng.integers(1, 4, rank).tolist(),
             "dilation": rng.integers(1, 3, rank).tolist(),
@@ -165,17 +171,28 @@ def drawn(rng):
             continue
 
 
-@pytest.mark.parametrize("seed", range(120))
-def test_convolution(arm, seed):
+def test_every_generated_convolution_is_listed():
+    packages = {module.name for module in pkgutil.iter_modules(algorithms.__path__) if module.ispkg}
+    convolving = {name for name in packages if find_spec(f"{algorithms.__name__}.{name}.convolution")}
+    assert convolving - {"reference", "windows"} == set(CONVOLUTIONS)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["rows", "channels last"])
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolution(arm, name, seed, last):
     """Within rounding of NumPy's for any data, and equal for small integers."""
     rng = np.random.default_rng(seed)
-    problem = drawn(rng)
+    problem = drawn(rng, CONVOLUTIONS[name])
+    algorithm = import_module(f"{algorithms.__name__}.{name}.convolution")
     per_group = problem.in_channels // problem.groups
     shapes = ((problem.batch, problem.in_channels, *problem.size), (problem.out_channels, per_group, *problem.kernel))
     for exact in (False, True):
         x, weight = (rng.integers(-9, 10, shape) if exact else rng.standard_normal(shape) for shape in shapes)
         x, weight = x.astype(problem.dtype), weight.astype(problem.dtype)
-        got = direct.convolution(problem, x, weight, 0.5)
+        if last:
+            x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+        got = algorithm.convolution(problem, x, weight, 0.5)
         wide = windows.convolution(problem, x.astype(float), weight.astype(float), 0.5)
         scale = windows.convolution(problem, np.abs(x), np.abs(weight), 0.5)
         # Chains of 128 terms, and as many again to add them.

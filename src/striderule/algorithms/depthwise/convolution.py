@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from math import prod
 from typing import Any
 
@@ -17,7 +15,7 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo, Bound
 from striderule.algorithms.depthwise.routine import POINTERS, Structure, plane_routine
 from striderule.algorithms.depthwise.schedule import Axis, Layout, Words, with_rows
-from striderule.algorithms.direct import proof
+from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.activation import ACTIVATIONS, PARAMETERS
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows.extend import extend
@@ -47,7 +45,7 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, ou
     try:
         bound = bind(problem, fill, bias=False, residual=None, activation=None, **infos)
     except CompilationFailed as failure:
-        _warn_once(str(failure))
+        giving_way.warn(failure)
         bound = None
     if bound is None:
         result[...] = windows.convolution(problem, x, weight, fill)
@@ -83,7 +81,7 @@ def bind(
     word, *parameters = activation or (None,)
     if word is not None and (word not in ACTIVATIONS or len(parameters) != len(PARAMETERS.get(word, ()))):
         return None
-    inner, layout, along = _readable(problem, fill, x, out)
+    inner, layout, along = _readable(problem, fill, x)
     axes = Axis.all_of(inner)
     given = None if residual is None else with_rows(residual)
     plan = Layout(inner, along, with_rows(layout), with_rows(out), given, axes, current())
@@ -99,7 +97,7 @@ def bind(
     return planes if layout is x else Copied(planes, inner, problem, fill)
 
 
-def _readable(problem: Convolution, fill: Any, x: ArrayInfo, out: ArrayInfo) -> tuple[Convolution, ArrayInfo, str]:
+def _readable(problem: Convolution, fill: Any, x: ArrayInfo) -> tuple[Convolution, ArrayInfo, str]:
     """Return the problem to solve, where its input stands, and along what vectors run.
 
     That is the given input, or a copy of it: where neither columns nor channels lie side by side, and where a constant
@@ -214,8 +212,3 @@ class Copied:
     def packed(self, weight: Array) -> Copied:
         """Return the same with this weight copied; it ignores the weight that `run` is given."""
         return replace(self, planes=self.planes.packed(weight))
-
-
-@cache
-def _warn_once(reason: str) -> None:
-    warnings.warn(f"no machine code can be made, so NumPy computes instead: {reason}", RuntimeWarning, stacklevel=6)
