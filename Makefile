@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NETWORKS := resnet-50 vgg-16 mobilenet-v2 convnext-t
 
 .PHONY: help tour test coverage conformance check bench bench-smoke names clean
 .DEFAULT_GOAL := help
@@ -12,7 +13,7 @@ help:
 	@echo "make coverage     the tests, with line and branch coverage of geometry and functional"
 	@echo "make conformance  the same values as PyTorch, SciPy, scikit-image and OpenCV (installs them)"
 	@echo "make check        lint and types"
-	@echo "make bench        benchmark tables (installs the peers); make bench-smoke: a moment of it, without peers"
+	@echo "make bench        benchmark tables, charts and JSON in bench/ (installs the peers); make bench-smoke: a moment of it"
 	@echo "make names        write the snapshot of public names anew"
 	@echo "make clean        remove what these commands made"
 
@@ -47,7 +48,13 @@ check: $(VENV)/.installed-check
 	$(BIN)/python -m mypy
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m benchmarks
+	mkdir -p bench
+	$(BIN)/python -m benchmarks --json bench/lists.json --chart bench/lists.png
+	$(BIN)/python -m benchmarks $(NETWORKS) --batch 16 --json bench/batch-16.json --chart bench/batch-16.png
+	$(BIN)/python -m benchmarks $(NETWORKS) --compiled --json bench/compiled.json --chart bench/compiled.png
+	$(BIN)/python -m benchmarks model --json bench/model.json
+	$(BIN)/python -m benchmarks start --json bench/start.json
+	$(BIN)/python -m benchmarks calls --json bench/calls.json
 
 bench-smoke: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks --smoke
@@ -56,4 +63,4 @@ names: $(VENV)/.installed-test
 	$(BIN)/python tests/public_names.py
 
 clean:
-	rm -rf $(VENV) tour build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) tour bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
