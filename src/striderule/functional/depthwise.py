@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from striderule.errors import InvalidArgument
 from striderule.functional import door, layers, prepared
 from striderule.functional.door import Array
 from striderule.functional.names import LAYER_NAMES, answers
-from striderule.functional.recipes import remembered
+from striderule.functional.planned import noted
+from striderule.functional.recipes import Recipe, clear_of, offer, remembered
 from striderule.geometry.problem import Convolution
 
 Request = tuple[prepared.Kind, layers.Axes, Array, Array, dict[str, Any]]
@@ -83,6 +85,30 @@ def _pointwise_request(
     axes = layers.Axes.of(x, 2, bare=False, last=layers.channels_last(layout, 2), name=name)
     kind = prepared.Kind("convolution", Convolution.from_shapes, (1, 2, 3))
     return kind, axes, x, weight, {"stride": stride, "groups": groups}
+
+
+@dataclass(frozen=True, slots=True)
+class SeparableRecipe(Recipe):
+    """The rest of a depthwise separable convolution: both steps, the second for results of the first with `strides`."""
+
+    roles: ClassVar[tuple[str, ...]] = (
+        "x", "depthwise_weight", "pointwise_weight", "depthwise_bias", "bias", "residual", "out",
+    )  # fmt: skip
+    depthwise: prepared.ConvolutionRecipe
+    pointwise: prepared.ConvolutionRecipe
+    strides: tuple[int, ...]
+
+    def run(self, *arrays: Any) -> Array | None:
+        """Return the result, or None if `out` needs a closer look."""
+        *operands, residual, out = arrays
+        return self.perform(*arrays) if clear_of(out, *operands, same=residual) else None
+
+    def perform(self, *arrays: Any) -> Array:
+        """Return the result of arrays that are checked."""
+        x, first, second, first_bias, bias, residual, out = arrays
+        between = self.depthwise.perform(x, first, first_bias, None, None)
+        pointwise = self.pointwise if between.strides == self.strides else self.pointwise.unbound()
+        return pointwise.perform(between, second, bias, residual, out)
 
 
 @remembered
@@ -418,4 +444,10 @@ def depthwise_separable_conv2d(
     checked.refuse_unproven()
     inputs = [x, first] if depthwise_bias is None else [x, first, arrays["depthwise_bias"]]
     door.check_out(out, checked.shape, checked.dtype, inputs)
-    return pointwise(depthwise.compute()).compute()
+    if noted.get() is not None:
+        return pointwise(depthwise.compute()).compute()
+    bound = depthwise.bound()
+    ready = pointwise(bound.perform(*depthwise.arrays))
+    recipe = SeparableRecipe(bound, ready.bound(), ready.arrays[0].strides)
+    offer(recipe)
+    return recipe.pointwise.perform(*ready.arrays)

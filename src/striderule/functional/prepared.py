@@ -123,6 +123,10 @@ class ConvolutionRecipe(recipes.Recipe):
         residual = None if residual is None else self.axes.canonical(residual)
         return self.epilogue.apply(sums, self.axes, bias, residual, out)
 
+    def unbound(self) -> ConvolutionRecipe:
+        """Return the same for arrays of any strides."""
+        return replace(self, whole=None, sums=None)
+
     def proved(self, x: Array, weight: Array, bias: Array | None, residual: Array | None) -> Any:
         """Return the problem with a proved limit of its integer sums; raise `UnprovenRange` if there is none."""
         addends = [addend for addend in (bias, residual) if addend is not None]
@@ -220,8 +224,7 @@ class Prepared:
     def compute(self) -> Array:
         """Run the chosen algorithm and apply the epilogue."""
         recipe = self.recipe if noted.get() is not None else self.bound()
-        result: Array = recipes.carried_out(recipe, *self.arrays)
-        return result
+        return recipe.perform(*self.arrays)
 
 
 def _channels_last(image: ArrayInfo) -> bool:
@@ -298,4 +301,8 @@ def prepare(
 
 def run(kind: Kind, axes: Axes, x: Array, weight: Array, words: dict[str, Any], **rest: Any) -> Array:
     """Check everything, run the chosen algorithm and apply the epilogue: what every convolution of layers does."""
-    return prepare(kind, axes, x, weight, words, **rest).compute()
+    ready = prepare(kind, axes, x, weight, words, **rest)
+    if noted.get() is not None:
+        return ready.compute()
+    result: Array = recipes.carried_out(ready.bound(), *ready.arrays)
+    return result

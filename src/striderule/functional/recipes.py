@@ -98,8 +98,8 @@ class _Enough(Exception):  # no error: it ends a call that was made for its reci
     pass
 
 
-def carried_out(recipe: Recipe, *arrays: Any) -> Any:
-    """Offer a recipe to the function under way, and return the result of its call, which is checked.
+def offer(recipe: Recipe) -> None:
+    """Offer a recipe to the function under way, whose call is checked, before its result is computed.
 
     A function that offers several recipes in one call remembers none.
     """
@@ -108,6 +108,11 @@ def carried_out(recipe: Recipe, *arrays: Any) -> Any:
         offers.recipes.append(recipe)
         if offers.enough:
             raise _Enough
+
+
+def carried_out(recipe: Recipe, *arrays: Any) -> Any:
+    """Offer a recipe, and return the result that it gives for arrays that are checked."""
+    offer(recipe)
     return recipe.perform(*arrays)
 
 
@@ -171,6 +176,9 @@ def _word(value: Any, depth: int = 2) -> Any:
     if isinstance(value, np.dtype):
         return np.dtype, value
     if kind in (tuple, list) and depth and len(value) <= _SHORT:
+        kinds = tuple(map(type, value))
+        if _PLAIN.issuperset(kinds):
+            return kind, kinds, tuple(value)
         entries = tuple(_word(entry, depth - 1) for entry in value)
         return _UNKNOWN if _unknown(entries) else (kind, entries)
     return _UNKNOWN
