@@ -161,6 +161,14 @@ class Routine:
         pair = (one.value if isinstance(one, Size) else ir.Constant(I64, one) for one in (a, b))
         return Size(self, self.build.select(condition.value, *pair))
 
+    def whole(self, number: int) -> Size:
+        """Return a number as a size."""
+        return Size(self, ir.Constant(I64, number))
+
+    def nearer(self, condition: Condition, a: Pointer, b: Pointer) -> Pointer:
+        """Return the pointer a where the condition holds, else b."""
+        return Pointer(self, a.element, self.build.select(condition.value, a.value, b.value))
+
     # Lanes ----------------------------------------------------------------------------------------------------------
 
     def constant(self, number: float, element: Element | None = None, lanes: int | None = None) -> Vector:
@@ -246,9 +254,12 @@ class Routine:
     def load_even(self, where: Pointer, lanes: int | None = None) -> Vector:
         """Return the numbers at where, where + 2, where + 4 ...; nothing behind the last of them is read."""
         count = lanes or self.lanes
-        low, high = self.load(where, lanes=count), self.load(where + (count - 1), lanes=count)
-        # The second vector begins one early: its odd lanes go on where the even ones of the first end.
-        return self.shuffle(low, high, [*range(0, count, 2), *range(count + 1, 2 * count, 2)])
+        return self.even(self.load(where, lanes=count), self.load(where + (count - 1), lanes=count))
+
+    def even(self, low: Vector, high: Vector) -> Vector:
+        """Return every second number of two vectors, the other of which begins with the last lane of the one."""
+        # The odd lanes of the other go on where the even lanes of the one end.
+        return self.shuffle(low, high, [*range(0, low.lanes, 2), *range(low.lanes + 1, 2 * low.lanes, 2)])
 
     def broadcast(self, where: Pointer, lanes: int | None = None) -> Vector:
         """Return the one number that stands at `where`, in every lane."""
@@ -317,6 +328,15 @@ class Routine:
     def square_root(self, a: Vector) -> Vector:
         """Return the square root of floats."""
         return self._of("llvm.sqrt", a)
+
+    def scale(self, a: Vector, exponent: Vector) -> Vector:
+        """Return floats times 2 to the power of whole floats, rounded once. Of AVX-512, and for whole vectors, alone."""
+        kind, lanes = a.element, a.lanes
+        letter = "ps" if kind.itemsize == 4 else "pd"
+        every = ir.Constant(ir.IntType(lanes), -1)
+        arguments = [a.value, exponent.value, a.value, every, ir.Constant(I32, 4)]  # 4: rounded as everything is
+        name = f"llvm.x86.avx512.mask.scalef.{letter}.512"
+        return Vector(self, self._call(name, a.value.type, arguments), kind)
 
     def bits(self, a: Vector, element: Element) -> Vector:
         """Return the same bits as lanes of another element of the same size."""

@@ -82,25 +82,43 @@ def _reduced(r: Routine, x: Vector, low: Vector | None = None) -> tuple[Vector, 
     return rounded, r.multiply_add(n, x.like(-form.ln2_low), rest)
 
 
-def _exp_factors(r: Routine, x: Vector, low: Vector | None = None) -> tuple[Vector, Vector, Vector]:
-    """Return e, p and q with exp(x + low) = (1 + e) p q, for a |low| that is small beside 1.
-
-    p and q are powers of two: a denormal result needs twice the range of exponents.
-    """
-    form = _FORMATS[x.element.name]
-    # Beyond these the result is zero and infinity.
-    least, most = -(form.bias + form.fraction + 1) * math.log(2), (form.bias + 2) * math.log(2)
-    rounded, f = _reduced(r, r.at_most(r.at_least(x, least), most), low)
-    half = r.multiply_add(rounded - form.magic, x.like(0.5), x.like(form.magic))
-    other = (rounded - form.magic) - (half - form.magic) + form.magic
+def _exp_parts(r: Routine, x: Vector, low: Vector | None = None) -> tuple[Vector, Vector]:
+    """Return e and n + magic with exp(x + low) = (1 + e) 2^n, for a |low| that is small beside 1."""
+    rounded, f = _reduced(r, x, low)
     rest = polynomial(r, f, coefficients.EXP[x.element.name])
-    return r.multiply_add(f * f, rest, f), _power(r, half), _power(r, other)
+    return r.multiply_add(f * f, rest, f), rounded
+
+
+def _scaled(r: Routine, x: Vector, rounded: Vector) -> Vector:
+    """Return x 2^n, rounded once where it is denormal, for n that may be twice as far from zero as exponents are."""
+    form = _FORMATS[x.element.name]
+    n = rounded - form.magic
+    if r.target.name == "avx512" and x.lanes * x.element.itemsize == r.target.vector_bytes:
+        return r.scale(x, n)
+    half = r.multiply_add(n, x.like(0.5), x.like(form.magic))
+    return x * _power(r, half) * _power(r, n - (half - form.magic) + form.magic)
+
+
+def _exp(r: Routine, x: Vector) -> Vector:
+    rest, rounded = _exp_parts(r, x)
+    return _scaled(r, rest + 1, rounded)
+
+
+def _above(r: Routine, x: Vector) -> Vector:
+    """Return x, or a number whose exponential is zero where x is below."""
+    form = _FORMATS[x.element.name]
+    return r.at_least(x, -(form.bias + form.fraction + 1) * math.log(2))
 
 
 def exp(r: Routine, x: Vector) -> Vector:
     """Return exp(x)."""
-    rest, power, other = _exp_factors(r, x)
-    return (rest + 1) * power * other
+    # Beyond 2^(bias + 1) the result is infinity.
+    return _exp(r, r.at_most(_above(r, x), (_FORMATS[x.element.name].bias + 2) * math.log(2)))
+
+
+def exp_of_negative(r: Routine, x: Vector) -> Vector:
+    """Return exp(x) for x <= 0."""
+    return _exp(r, _above(r, x))
 
 
 def expm1(r: Routine, x: Vector) -> Vector:
@@ -175,7 +193,7 @@ def log1p(r: Routine, x: Vector) -> Vector:
 
 def log1p_exp(r: Routine, x: Vector) -> Vector:
     """Return log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))."""
-    return r.at_least(x, 0) + log1p_unit(r, exp(r, -r.absolute(x)))
+    return r.at_least(x, 0) + log1p_unit(r, exp_of_negative(r, -r.absolute(x)))
 
 
 def log1p_unit(r: Routine, x: Vector) -> Vector:
@@ -216,31 +234,41 @@ def sigmoid(r: Routine, x: Vector) -> Vector:
 
 def weighted_sigmoid(r: Routine, weight: Vector, x: Vector) -> Vector:
     """Return weight / (1 + exp(-x)); the exponential of -|x| never overflows."""
-    small = exp(r, -r.absolute(x))
+    small = exp_of_negative(r, -r.absolute(x))
     return r.select(x.less(0), weight * small, weight) / (small + 1)
 
 
 # The normal distribution ----------------------------------------------------------------------------------------------
 
 
-def _normal_tail(r: Routine, size: Vector) -> Vector:
-    """Return Phi(-size) = (1 - erf(size / sqrt 2)) / 2 for size >= 0, without cancellation."""
-    form = _FORMATS[size.element.name]
-    # Beyond this it is zero; infinity would meet zero here.
-    size = r.at_most(size, 15 if form.integer is INT32 else 39)
-    # exp(-size^2 / 2) of a rounded square is wrong in its last digits, so the square comes in two parts: that of the
-    # upper half of the digits is exact.
-    mask = -1 << (form.fraction // 2 + 1)
-    upper = r.bits(r.bits(size, form.integer) & mask, size.element)
-    rest, power, other = _exp_factors(r, upper * upper * -0.5, (size - upper) * (size + upper) * -0.5)
+def normal_tail(r: Routine, size: Vector, *, weighted: bool = False) -> Vector:
+    """Return Phi(-size) = (1 - erf(size / sqrt 2)) / 2 for size >= 0, without cancellation.
+
+    If `weighted`, size times that, which keeps its digits where Phi itself is denormal.
+    """
+    # Beyond this it is zero.
+    size = r.at_most(size, 15 if size.element.itemsize == 4 else 39)
+    # exp(-size^2 / 2) of a rounded square is wrong in its last digits, so the square comes in two parts.
+    half = size * -0.5
+    if r.target.fma:
+        power = half * size
+        low = r.multiply_add(half, size, -power)
+    else:
+        form = _FORMATS[size.element.name]
+        # The square of the upper half of the digits is exact.
+        upper = r.bits(r.bits(size, form.integer) & (-1 << (form.fraction // 2 + 1)), size.element)
+        power = upper * upper * -0.5
+        low = (size - upper) * (half - upper * 0.5)
+    rest, rounded = _exp_parts(r, power, low)
     share = 1 / (size + 2)
     share = share * polynomial(r, (size - 2) * share, coefficients.NORMAL[size.element.name])
-    return r.multiply_add(share, rest, share) * power * other
+    share = share * size if weighted else share
+    return _scaled(r, r.multiply_add(share, rest, share), rounded)
 
 
 def normal(r: Routine, x: Vector) -> Vector:
     """Return Phi(x) = (1 + erf(x / sqrt 2)) / 2, the share of the normal distribution below x."""
-    tail = _normal_tail(r, r.absolute(x))
+    tail = normal_tail(r, r.absolute(x))
     return r.select(x.greater(0), 1 - tail, tail)
 
 
@@ -249,5 +277,5 @@ def erf(r: Routine, x: Vector) -> Vector:
     square = x * x
     small = r.multiply_add(x, polynomial(r, square, coefficients.ERF[x.element.name]), x)
     size = r.absolute(x)
-    tail = _normal_tail(r, size * math.sqrt(2))
+    tail = normal_tail(r, size * math.sqrt(2))
     return r.copy_sign(r.select(size.less(0.75), small, 1 - (tail + tail)), x)

@@ -90,7 +90,10 @@ def _celu(r: Routine, x: Vector, alpha: Parameter) -> Vector:
 
 def _gelu(r: Routine, x: Vector, approximate: str) -> Vector:
     if approximate == "none":
-        return x * vmath.normal(r, x)
+        # x Phi(x) = max(x, 0) - |x| Phi(-|x|), but no number for minus infinity, which meets a Phi of zero.
+        negative = r.at_most(x, 0)
+        positive = r.at_least(x, 0) + (negative - negative)
+        return positive - vmath.normal_tail(r, r.absolute(x), weighted=True)
     # (1 + tanh(u)) / 2 = sigmoid(2 u)
     twice = 2 * math.sqrt(2 / math.pi)
     inner = x * r.multiply_add(x * x, x.like(twice * 0.044715), x.like(twice))

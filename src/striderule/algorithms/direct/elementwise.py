@@ -1,0 +1,230 @@
+"""Activations on generated code: one call over arrays at any strides.
+
+Results are within the errors that `activation` states, so they may differ from those of `windows` in the last digits.
+Complex numbers, and machines without generated code, are served by `windows`.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from array import array
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.direct import giving_way, proof
+from striderule.algorithms.direct.activation import PARAMETERS
+from striderule.algorithms.direct.elementwise_routine import LIGHT, SIZES, Form, elementwise_routine
+from striderule.algorithms.windows import elementwise as windows
+from striderule.codegen import workers
+from striderule.codegen.target import current
+from striderule.codegen.tile import ELEMENTS
+from striderule.errors import CompilationFailed
+
+Array = npt.NDArray[Any]
+
+# Elements of a task: enough to be worth handing to another thread.
+TASK_LIGHT, TASK = 1 << 16, 1 << 14
+# The formulas that keep integers.
+INTEGERS = ("relu", "relu6", "hardtanh", "threshold")
+# Columns fewer than these are not worth a row of their own.
+FEW = 16
+_bits = struct.Struct("d"), struct.Struct("q")
+
+
+def apply(
+    name: str, x: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...] = (), out: Array | None = None
+) -> Array:
+    """Return the activation `name` of every element, computed in `dtype`.
+
+    Written to `out`, which may be x; else new in the memory order of x, of type `dtype`, or float16 for float16.
+    """
+    kept = x.dtype if x.dtype.char == "e" else dtype
+    result = memory.empty_like(x, x.shape, kept) if out is None else out
+    word, numbers = _words_of(name, dtype, parameters)
+    form = None if numbers is None else _form(name, word, dtype, result.dtype, x.dtype)
+    if form is None or numbers is None or not (x.flags.aligned and result.flags.aligned):
+        return _given(out, windows.apply(name, x, dtype, parameters))
+    try:
+        return _run(form, (result, x), numbers)
+    except CompilationFailed as failure:
+        giving_way.warn(failure)
+        return _given(out, windows.apply(name, x, dtype, parameters))
+
+
+def prelu(x: Array, weight: Array, dtype: np.dtype[Any], out: Array | None = None) -> Array:
+    """Return x where positive, elsewhere weight * x; the weight is broadcast to x.
+
+    Written to `out`, which may be x; else new in the memory order of x, of type `dtype`.
+    """
+    result = memory.empty_like(x, x.shape, dtype) if out is None else out
+    slopes = weight.astype(dtype)
+    form = _form("prelu", "", dtype, result.dtype, x.dtype, slopes.dtype)
+    if form is None or not (x.flags.aligned and result.flags.aligned):
+        return _given(out, windows.prelu(x, weight, dtype))
+    try:
+        return _run(form, (result, x, np.broadcast_to(slopes, x.shape)), [])
+    except CompilationFailed as failure:
+        giving_way.warn(failure)
+        return _given(out, windows.prelu(x, weight, dtype))
+
+
+def _given(out: Array | None, result: Array) -> Array:
+    if out is None:
+        return result
+    with np.errstate(all="ignore"):
+        np.copyto(out, result, casting="same_kind")
+    return out
+
+
+def _words_of(name: str, dtype: np.dtype[Any], parameters: tuple[Any, ...]) -> tuple[str, list[int] | None]:
+    """Return the parameter that is no number, and the others as 64-bit words; None where no word can say one."""
+    if name == "gelu":
+        return parameters[0], []
+    if not parameters:
+        return "", []
+    if dtype.kind == "f":
+        double, integer = _bits
+        return "", [integer.unpack(double.pack(number))[0] for number in parameters]
+    least, most = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    limits = [number if math.isinf(number) else math.floor(number) for number in parameters]
+    if min(limits) < least:  # threshold's, below all integers of the type
+        return "", None
+    # From 2^63 on the words of unsigned integers are negative.
+    return "", [(int(min(number, most)) + 2**63) % 2**64 - 2**63 for number in limits]
+
+
+@lru_cache(maxsize=1024)
+def _form(name: str, word: str, dtype: np.dtype[Any], result: np.dtype[Any], *sources: np.dtype[Any]) -> Form | None:
+    """Return what the code depends on, or None where it does not serve these types."""
+    if any(one.name not in ELEMENTS for one in (dtype, result, *sources)):
+        return None
+    if result != dtype and (result.name, dtype.name) != ("float16", "float32"):
+        return None
+    if dtype.kind != "f" and (name not in INTEGERS or sources[0] != dtype):
+        return None
+    return Form(name, word, tuple(source.name for source in sources), result.name, dtype.name)
+
+
+def _run(form: Form, operands: tuple[Array, ...], numbers: list[int]) -> Array:
+    """Compute the first operand from the others."""
+    result = operands[0]
+    if result.size == 0:
+        return result
+    if len(operands) == 2 and result.flags.c_contiguous and operands[1].flags.c_contiguous:
+        plan = _flat_plan(form, result.size, current().name)
+    else:
+        plan = _plan(form, result.shape, tuple(one.strides for one in operands), current().name)
+    words = plan.words[:]
+    for i, one in enumerate(operands):
+        words[i] = memory.address(one)
+    words.extend(numbers)
+    workers.run(plan.address, words.buffer_info()[0], plan.tasks, plan.threads)
+    return result
+
+
+class Plan(NamedTuple):
+    """A routine, and all the words of a call but the addresses of the operands and the numbers behind.
+
+    `table` is what the words point to.
+    """
+
+    address: int
+    words: array[int]
+    tasks: int
+    threads: int | None
+    table: Array
+
+
+class Axis(NamedTuple):
+    """An axis of all operands at once: its size and the step of each, in elements."""
+
+    size: int
+    steps: tuple[int, ...]
+
+
+@lru_cache(maxsize=1024)
+def _flat_plan(form: Form, size: int, _target: str) -> Plan:
+    return _planned(form, [Axis(size, (1,) * len(form.operands))])
+
+
+@lru_cache(maxsize=256)
+def _plan(form: Form, shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], _target: str) -> Plan:
+    sizes = [ELEMENTS[kind].itemsize for kind in (form.result, *form.sources)]
+    steps = [[step // size for step in one] for one, size in zip(strides, sizes, strict=True)]
+    axes = [Axis(n, each) for n, each in zip(shape, zip(*steps, strict=True), strict=True) if n > 1]
+    return _planned(form, _merged(axes))
+
+
+def _merged(axes: list[Axis]) -> list[Axis]:
+    """Return the axes from the innermost in the result to the outermost, joined where two go on like one."""
+    result: list[Axis] = []
+    for axis in sorted(axes, key=lambda axis: abs(axis.steps[0])):
+        inner = result[-1] if result else None
+        if inner and axis.steps == tuple(step * inner.size for step in inner.steps):
+            result[-1] = Axis(inner.size * axis.size, inner.steps)
+        else:
+            result.append(axis)
+    return result
+
+
+def _planned(form: Form, axes: list[Axis]) -> Plan:
+    """Return the plan: columns are the innermost axis, or the longest where that is short; rows the next."""
+    operands = len(form.operands)
+    none = Axis(1, (0,) * operands)
+    rest = list(axes)
+    columns = none
+    if rest:
+        columns = rest[0] if rest[0].size >= FEW else max(rest, key=lambda axis: axis.size)
+        rest.remove(columns)
+    if columns.size == 1:
+        columns = Axis(1, (1,) * operands)
+    rows, outer = (rest[0], rest[1:]) if rest else (none, [])
+    if operands == 3 and columns.steps[2] == 0:
+        form = Form(form.name, form.word, form.sources, form.result, form.element, level=True)
+    target = current()
+    routine = proof.compiled(form.title, form, lambda: elementwise_routine(form, target), target, _trial(form))
+    most = TASK_LIGHT if form.name in LIGHT else TASK
+    column_tasks, task_columns = _shared(columns.size, most, 64)
+    row_tasks, task_rows = _shared(rows.size, max(1, most // task_columns), 1)
+    places = math.prod(axis.size for axis in outer)
+    table = np.array([word for axis in outer for word in (axis.size, *axis.steps)] or [0], np.int64)
+    steps = [axis.steps[k] for k in range(operands) for axis in (rows, columns)]
+    sizes = (len(outer), rows.size, columns.size, task_rows, task_columns, row_tasks, column_tasks)
+    assert len(sizes) == len(SIZES)
+    words = array("q", [*(0,) * operands, memory.address(table), *sizes, *steps])
+    alone = places * rows.size * columns.size <= most
+    return Plan(routine.address, words, places * row_tasks * column_tasks, 1 if alone else None, table)
+
+
+def _shared(size: int, most: int, unit: int) -> tuple[int, int]:
+    """Return how many tasks of at most about `most` share `size` evenly, and the size of each: whole units."""
+    tasks = -(-size // most)
+    each = -(-size // (tasks * unit)) * unit
+    return -(-size // each), each
+
+
+def _trial(form: Form) -> Callable[[], bool]:
+    """Return the trial of a form: a few rows of small integers, computed here and in NumPy."""
+
+    def agrees() -> bool:
+        x, dtype = np.zeros((3, 37), form.sources[0]), np.dtype(form.element)
+        if form.name == "prelu":
+            slope = np.zeros((3, 1) if form.level else 37, form.sources[1])
+            return proof.agree(prelu, windows.prelu, x, slope, dtype)
+        values = [1, 2][: len(PARAMETERS.get(form.name, ()))]
+        parameters = (form.word,) if form.word else tuple(values)
+        return proof.agree(apply, _converted, form.name, x, dtype, parameters)
+
+    return agrees
+
+
+def _converted(name: str, x: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...]) -> Array:
+    """Return what `windows` gives, in the type that `apply` gives."""
+    result = windows.apply(name, x, dtype, parameters)
+    return result.astype(x.dtype) if x.dtype == np.float16 else result
