@@ -308,7 +308,7 @@ def lp_pool(problem: Pooling, x: Array, dtype: np.dtype[Any]) -> Array:
     return result
 
 
-def _fractional_starts(problem: FractionalPooling, axis: int, samples: Array) -> Array:
+def fractional_starts(problem: FractionalPooling, axis: int, samples: Array) -> Array:
     """Return the starts (batch, channels, outputs) of one axis: `geometry.pooling.starts_of` for all channels."""
     n, k, outputs = problem.size[axis], problem.kernel[axis], problem.output_size[axis]
     starts = np.full((*samples.shape[:2], outputs), n - k, np.intp)
@@ -340,7 +340,7 @@ def fractional_max_pool(
     places = np.empty(problem.output_shape, np.int64)
     if values.size == 0:
         return values, places if indices else None
-    starts = [_fractional_starts(problem, axis, samples) for axis in range(problem.rank)]
+    starts = [fractional_starts(problem, axis, samples) for axis in range(problem.rank)]
     outputs = problem.output_size[0]
     step = max(1, outputs * PIECE_ELEMENTS // prod(problem.size))
     for n, channels in planes(x.shape):
