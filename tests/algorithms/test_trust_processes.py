@@ -74,7 +74,7 @@ from oracles.trust import answers, unlike
 if __name__ == "__main__":
     expected = answers()
     with multiprocessing.get_context({method!r}).Pool(2) as children:
-        for found in children.map(answers, ["direct"] * 2, 1):
+        for found in children.map(answers, ["generated"] * 2, 1):
             print(unlike(found, expected))
 """
     assert said(process(code)) == ["[]"] * 2
