@@ -101,3 +101,17 @@ def test_the_address_is_that_of_the_first_element():
     for view in views:
         assert memory.address(view) == memory._asked(view) == view.__array_interface__["data"][0]
     assert memory._reads_heads()
+
+
+def test_room_is_aligned_kept_and_bounded():
+    first = memory.room("other", 1000)
+    assert first.address % 64 == 0
+    assert first.address == place(first.bytes)
+    assert first.bytes.nbytes == first.size >= 1000
+    assert memory.room("other", 10) is first
+    larger = memory.room("other", 10 * first.size)
+    assert larger.size >= 10 * first.size
+    assert memory.room("other", 1000) is larger
+    assert memory.room("other", memory.MOST + 1).size > memory.MOST
+    assert memory.room("other", 1000) is larger
+    assert memory.scratch("other", 0, np.float32).size == 0

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -83,9 +83,9 @@ def empty(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     whole = _rounded(size)
     piece = _waiting.take(whole)
     if piece is None:
-        room = np.empty(whole + ALIGNMENT, np.uint8)
-        start = -room.ctypes.data % ALIGNMENT
-        piece = room[start : start + whole]
+        fresh = np.empty(whole + ALIGNMENT, np.uint8)
+        start = -address(fresh) % ALIGNMENT
+        piece = fresh[start : start + whole]
     # Views of an array keep the array that owns the memory, not those between; a buffer keeps the very object that gave
     # it. So all views of the result keep the memory view below it, and that keeps the lease.
     lease = piece[:size]
@@ -135,21 +135,35 @@ address: Callable[[Array], int] = _read if _reads_heads() else _asked
 """Return the address of the first element of an array, quickly. The array must outlive the use of it."""
 
 
+class Room(NamedTuple):
+    """Memory that is lent: its bytes, aligned, their number, and the address of the first."""
+
+    bytes: Array
+    size: int
+    address: int
+
+
 _rooms = threading.local()
+
+
+def room(name: str, size: int) -> Room:
+    """Return room for at least `size` bytes, uninitialised, that this thread may use until it asks for `name` again.
+
+    Whoever takes the address keeps the room itself as long.
+    """
+    found: Room | None = getattr(_rooms, name, None)
+    if found is None or found.size < size:
+        whole = np.empty(_rounded(size) + ALIGNMENT, np.uint8)
+        start = -address(whole) % ALIGNMENT
+        found = Room(whole[start : whole.size - ALIGNMENT + start], whole.size - ALIGNMENT, address(whole) + start)
+        if size <= MOST:
+            setattr(_rooms, name, found)
+    return found
 
 
 def scratch(name: str, count: int, dtype: npt.DTypeLike) -> Array:
     """Return room for `count` elements, uninitialised, that this thread may use until it asks for `name` again."""
     kind = np.dtype(dtype)
     size = count * kind.itemsize
-    if size > MOST:
-        return np.empty(count, kind)
-    room = getattr(_rooms, name, None)
-    if room is None or room.nbytes < size:
-        room = np.empty(_rounded(size) + ALIGNMENT, np.uint8)
-        setattr(_rooms, name, room)
-    start = -room.ctypes.data % ALIGNMENT
-    if room.nbytes - start < size:  # only where alignment took what rounding had left
-        return np.empty(count, kind)
-    part: Array = room[start : start + size].view(kind)
+    part: Array = room(name, size).bytes[:size].view(kind)
     return part
