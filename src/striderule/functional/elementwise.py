@@ -83,7 +83,8 @@ def run(
     value = opened(x, name, complex_too=complex_too)
     dtype = value.dtype if keeps else door.float_of(value.dtype)
     door.check_out(out, value.shape, dtype, [value], same=True)
-    result = table.family("elementwise", algorithm).apply(name, value, arithmetic(dtype), parameters)
+    compute = table.family("elementwise", algorithm)
+    result = compute.apply(name, value, arithmetic(dtype), parameters, **table.into(compute, out))
     return door.finish(result, dtype, out=out)
 
 

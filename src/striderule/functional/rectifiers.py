@@ -161,7 +161,8 @@ def prelu(
     door.check_out(out, value.shape, dtype, [value, slopes], same=True)
     # One slope for each channel stands beside axis 1; a single one anywhere.
     slopes = slopes.reshape((-1,) + (1,) * (value.ndim - 2) if slopes.size > 1 else ())
-    result = table.family("elementwise", algorithm).prelu(value, slopes, door.arithmetic_of(dtype))
+    compute = table.family("elementwise", algorithm)
+    result = compute.prelu(value, slopes, door.arithmetic_of(dtype), **table.into(compute, out))
     return door.finish(result, dtype, out=out)
 
 
