@@ -31,5 +31,10 @@ def inner_loops(text):
 
 
 def spills(loop):
-    """Return the lines of a loop that move vectors to the stack or back by the stack pointer, as spilled ones are."""
-    return [line for line in loop if re.search(r"\t(?:ld|st)\w+\t[qdv]\d.*\[sp\b", line)]
+    """Return the lines of a loop that put a vector on the stack, by the stack pointer, as spilled ones are."""
+    return [line for line in loop if re.search(r"\tst\w+\t[qdv]\d.*\[sp\b", line)]
+
+
+def reloads(loop):
+    """Return the lines of a loop that take a vector from the stack: a spilled one, or a constant of many."""
+    return [line for line in loop if re.search(r"\tld\w+\t[qdv]\d.*\[sp\b", line)]
