@@ -133,7 +133,7 @@ def show(console: Console, rows: list[Row], limits: Limits, data: dict[str, Any]
             console.print(table(list(some), limits, name))
             console.print(sentence(one) + "\n")
         console.print(overall(found))
-    console.print("\n".join(line for line in (where(data), neighbours.told(data["others"])) if line))
+    console.print("\n".join(line for line in (where(data), neighbours.told(data["others"])) if line), soft_wrap=True)
     if words.json:
         words.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         console.print(f"written to {words.json}")

@@ -32,7 +32,7 @@ def draw(rows: list[Row], heading: str, path: Path) -> None:
         words = f"{found.list_name}: geometric mean {number(found.mean)}"
         place = axes.get_yaxis_transform()
         axes.text(0, first - 1, words, transform=place, va="center", fontsize=8, fontweight="bold", color=INK)
-        axes.plot([found.mean] * 2, [first - 0.5, last + 0.5], color=INK, linewidth=1, linestyle=(0, (2, 2)))
+        axes.plot([found.mean or 1.0] * 2, [first - 0.5, last + 0.5], color=INK, linewidth=1, linestyle=(0, (2, 2)))
     axes.set_yticks(places, labels, fontsize=7)
     axes.set_ylim(places[-1] + 0.8, -0.8)
     _scale(axes, min(*ratios, 1), max(*ratios, 1))

@@ -28,8 +28,10 @@ def convolution(shape: Shape, x: Array, weight: Array) -> tuple[Callable[[Array]
     weights = weight.astype(wide)
     exact = np.stack([_at(shape, x, weights, [int(axis[i]) for axis in places]) for i in range(count)])
 
+    index: Any = (places[0], slice(None), *places[1:])
+
     def pick(whole: Array) -> Array:
-        return whole[(places[0], slice(None), *places[1:])]
+        return np.asarray(whole[index])
 
     return pick, exact
 

@@ -45,7 +45,7 @@ STRUCTURES = {
     "pad": "sr.pad(x, 1)",
 }
 # What is aimed at, in seconds: import, first and further structures without and with the disk.
-AIMS = {"import": 0.060, "first": (0.250, 0.060), "further": (0.150, 0.015)}
+IMPORT, FIRST, FURTHER = 0.060, (0.250, 0.060), (0.150, 0.015)
 
 _IMPORT = """
 import time
@@ -152,14 +152,14 @@ def show(console: Console, found: dict[str, Any]) -> None:
     """Print the figures as tables that are Markdown too."""
     table = _markdown("first call of", "without code on disk, ms", "with it, ms", "at most")
     for number, name in enumerate(STRUCTURES):
-        aims = AIMS["further" if number else "first"]
+        aims = FURTHER if number else FIRST
         told = (found["without"][name], found["kept"][name])
         table.add_row(name, *map(_milliseconds, told), " and ".join(map(_milliseconds, aims)) + _above(told, aims))
     console.print(table)
     taken = found["import"]
     console.print(
         f"import numpy {_milliseconds(taken['numpy'])} ms; import striderule {_milliseconds(taken['striderule'])} ms "
-        f"more, with its functions {_milliseconds(taken['functions'])} ms (at most {_milliseconds(AIMS['import'])})"
+        f"more, with its functions {_milliseconds(taken['functions'])} ms (at most {_milliseconds(IMPORT)})"
     )
     console.print(
         f"{found['routines']} routines for all of these; a hundred sizes of one structure made "

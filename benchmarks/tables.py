@@ -159,7 +159,7 @@ def sentence(found: Summary) -> str:
     """Return the line below a table: the geometric mean, the worst row and the count of rows below 1."""
     if found.mean is None or found.worst is None:
         return "no peer to compare with"
-    text = f"ratio: geometric mean {found.mean:.2f}; worst {found.worst:.2f} ({found.worst_name}); "
+    text = f"ratio: geometric mean {found.mean:.2f}; worst {number(found.worst)} ({found.worst_name}); "
     text += f"{found.below} of {found.rows} rows below 1"
     return text + (f"; {found.exceeding} with more than twice the peer's error" if found.exceeding else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def contest(shape: Shape, setting: Setting) -> Contest:
         theirs = getattr(setting.torch.nn.functional, f"{name}{shape.rank}d")
         for label, order in formats(setting.torch, shape.rank).items():
             tensor = setting.torch.from_numpy(x).contiguous(memory_format=order)
-            found[f"PyTorch{label}"] = Way(lambda tensor=tensor: theirs(tensor, *rest, **words), _whole)
+            found[f"PyTorch{label}"] = Way(partial(theirs, tensor, *rest, **words), _whole)
     exact = _whole(op(x.astype(np.float64), *rest, algorithm="windows", **words))
     return Contest(found, exact, same=0.0 if "max" in shape.kind else SAME)
 
