@@ -179,3 +179,17 @@ def test_nothing_is_called(machine):
             r.store(v, r.pointer("y"), here)
         lines = [line.split() for line in jit.assembly(r.finish(), goal).splitlines()]
         assert not [words for words in lines if words and words[0] in ("call", "callq", "bl", "jmpq")]
+
+
+def test_lanes_of_the_bits_of_a_range(machine):
+    for first, last in ((0, 5), (-9, 4), (7, 7), (4, 80), (-5, -2), (70, 90), (0, 63)):
+        r = Routine("lanes", machine, FLOAT32, pointers=("y",), sizes=("first", "last"))
+        with r.tasks():
+            bits = r.between(r.size("first"), r.size("last"))
+            for part in range(2):
+                ones = r.select(r.lanes_of(bits, 3 + part * r.lanes), r.constant(1), r.constant(0))
+                r.store(ones, r.pointer("y") + part * r.lanes)
+        y = np.full(2 * r.lanes, 9, np.float32)
+        run(r, (y,), (first, last))
+        places = np.arange(3, 3 + 2 * r.lanes)
+        assert (y == ((places >= first) & (places < min(last, 63)))).all()

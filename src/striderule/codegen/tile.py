@@ -38,6 +38,7 @@ from striderule.codegen.values import (
     FLOAT16,
     FLOAT32,
     FLOAT64,
+    I1,
     I32,
     I64,
     INT8,
@@ -204,6 +205,18 @@ class Routine:
         few = start.larger(0).smaller(lanes or self.lanes)
         return self.numbered(INT32, lanes).greater_equal(self.spread(few, INT32, lanes))
 
+    def between(self, first: Size, last: Size) -> Size:
+        """Return the number of which the bits first <= i < last are set; `first` is at most `last`, and 0 to 63 count."""
+        one = ir.Constant(I64, 1)
+        low, high = (self.build.shl(one, end.larger(0).smaller(63).value) for end in (first, last))
+        return Size(self, self.build.sub(high, low))
+
+    def lanes_of(self, bits: Size, first: int = 0, lanes: int | None = None) -> Mask:
+        """Return the mask of the lanes l for which bit first + l of a number is set."""
+        count = lanes or self.lanes
+        here = self.build.trunc(self.build.lshr(bits.value, ir.Constant(I64, first)), ir.IntType(count))
+        return Mask(self, self.build.bitcast(here, ir.VectorType(I1, count)))
+
     def both(self, a: Mask, b: Mask) -> Mask:
         """Return the lanes that both masks have."""
         return a & b
@@ -311,8 +324,8 @@ class Routine:
         limit = high if isinstance(high, Vector) else a.like(high)
         return self.select(limit.less(a), limit, a)
 
-    def select(self, mask: Mask, a: Vector, b: Vector) -> Vector:
-        """Return a where the mask holds, else b."""
+    def select(self, mask: Mask | Condition, a: Vector, b: Vector) -> Vector:
+        """Return a where the mask holds, else b; with a condition one of them whole."""
         return Vector(self, self.build.select(mask.value, a.value, b.value), a.element)
 
     def absolute(self, a: Vector) -> Vector:
@@ -330,7 +343,7 @@ class Routine:
         return self._of("llvm.sqrt", a)
 
     def scale(self, a: Vector, exponent: Vector) -> Vector:
-        """Return floats times 2 to the power of whole floats, rounded once. Of AVX-512, and for whole vectors, alone."""
+        """Return floats times 2 to the power of whole floats, rounded once: for whole vectors of AVX-512 alone."""
         kind, lanes = a.element, a.lanes
         letter = "ps" if kind.itemsize == 4 else "pd"
         every = ir.Constant(ir.IntType(lanes), -1)
