@@ -81,15 +81,23 @@ def plan_for(problem: Any, precision: Any = None, algorithm: Any = None, dtype: 
 
 
 def perform(
-    plan: Plan, family: str, operation: str, *operands: Any, shape: tuple[int, ...], dtypes: tuple[Any, ...]
+    plan: Plan,
+    family: str,
+    operation: str,
+    *operands: Any,
+    shape: tuple[int, ...],
+    dtypes: tuple[Any, ...],
+    out: Any = None,
 ) -> Any:
     """Run an operation by the algorithm of its plan; under `explain` note the plan and answer with stand-ins.
 
-    `shape` and `dtypes` are those of the results: one, or a tuple of several alike.
+    `shape` and `dtypes` are those of the results: one, or a tuple of several alike. An algorithm that can writes its
+    result to `out`, and returns that.
     """
     plans = noted.get()
     if plans is None:
-        return getattr(table.family(family, plan.algorithm), operation)(*operands)
+        module = table.family(family, plan.algorithm)
+        return getattr(module, operation)(*operands, **table.into(module, out))
     plans.append(plan)
     results = tuple(stand_in(shape, dtype) for dtype in dtypes)
     return results if len(results) > 1 else results[0]

@@ -69,7 +69,8 @@ def pixel_shuffle(x: Any, upscale_factor: int, *, algorithm: str | None = None, 
     shape = (*lead, channels // r**2, height * r, width * r)
     check_count(shape, "the output")
     door.check_out(out, shape, value.dtype, [value])
-    return door.finish(table.family("shuffle", algorithm).pixel_shuffle(value, r), value.dtype, out=out)
+    compute = table.family("shuffle", algorithm)
+    return door.finish(compute.pixel_shuffle(value, r, **table.into(compute, out)), value.dtype, out=out)
 
 
 @door.accepts_input
@@ -115,4 +116,5 @@ def pixel_unshuffle(x: Any, downscale_factor: int, *, algorithm: str | None = No
     shape = (*lead, channels * r**2, height // r, width // r)
     check_count(shape, "the output")
     door.check_out(out, shape, value.dtype, [value])
-    return door.finish(table.family("shuffle", algorithm).pixel_unshuffle(value, r), value.dtype, out=out)
+    compute = table.family("shuffle", algorithm)
+    return door.finish(compute.pixel_unshuffle(value, r, **table.into(compute, out)), value.dtype, out=out)

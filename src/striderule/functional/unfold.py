@@ -92,7 +92,10 @@ def unfold(
     door.check_out(out, shape, x.dtype, [x])
     plan = plan_for(problem, algorithm=algorithm, dtype=x.dtype)
     where = {"shape": problem.columns_shape, "dtypes": (x.dtype,)}
-    columns = perform(plan, "convolution", "unfold", problem, image, value, **where)
+    whole = out[None] if out is not None and axes.missing else out
+    columns = perform(plan, "unfold", "unfold", problem, image, value, **where, out=whole)
+    if out is not None and columns is whole:
+        return out
     return door.finish(columns.reshape(shape), x.dtype, out=out)
 
 
@@ -178,5 +181,8 @@ def fold(
     plan = plan_for(problem, algorithm=algorithm, dtype=types.arithmetic)
     wide = columns.astype(types.arithmetic, copy=False)
     where = {"shape": (problem.batch, channels, *size), "dtypes": (types.arithmetic,)}
-    result = perform(plan, "convolution", "fold", problem, wide, **where)
+    whole = out[None] if out is not None and len(shape) == len(problem.size) + 1 else out
+    result = perform(plan, "unfold", "fold", problem, wide, **where, out=whole if types.result == wide.dtype else None)
+    if out is not None and result is whole:
+        return out
     return door.finish(result.reshape(shape), types.result, types.overflow, out)

@@ -1,0 +1,165 @@
+"""Windows cut out and added back, on generated code: `unfold` is one copy, `fold` adds rows of columns."""
+
+from __future__ import annotations
+
+from array import array
+from functools import lru_cache
+from itertools import product
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.direct import copying, giving_way, proof
+from striderule.algorithms.direct.copying import Plan, Source, Walk
+from striderule.algorithms.direct.fold_routine import Fold, fold_routine
+from striderule.algorithms.windows import unfold as windows
+from striderule.codegen import workers
+from striderule.codegen.target import current
+from striderule.errors import CompilationFailed
+from striderule.geometry.padding import source_index
+from striderule.geometry.problem import Unfold
+
+Array = npt.NDArray[Any]
+Ints = tuple[int, ...]
+
+# Positions in the borders of all axes, or lines of windows, that are looked up; more are left to NumPy.
+MOST_BORDER = 1 << 16
+# Bytes of columns that a task reads, about, and those below which the calling thread does it all.
+TASK, ALONE = 1 << 16, 1 << 17
+# Sums of more taps in one chain would err more than is promised.
+MOST_TAPS = 128
+ADDED = ("float32", "float64", "int64")
+
+
+def unfold(problem: Unfold, x: Array, fill: Any = 0, out: Array | None = None) -> Array:
+    """columns[n, (c, t), j] = x[n, c, j * stride + t * dilation - before], in `out` or a new array."""
+    if sum(abs(side) for pair in problem.padding for side in pair) > MOST_BORDER:
+        return _given(out, windows.unfold(problem, x, fill))
+    result = memory.empty(problem.columns_shape, x.dtype) if out is None else out
+    if result.size == 0:
+        return result
+    words = copying.fill_words(fill, x.dtype)
+    try:
+        plan = _copy(problem, x.strides, result.strides, x.itemsize)
+        plan.run(x, result, words, lambda: proof.agree(unfold, windows.unfold, problem, x, fill))
+    except CompilationFailed as failure:
+        giving_way.warn(failure)
+        return _given(out, windows.unfold(problem, x, fill))
+    return result
+
+
+@lru_cache(maxsize=64)
+def _copy(problem: Unfold, x_steps: Ints, y_steps: Ints, itemsize: int) -> Plan:
+    """Return the copy: an axis of the image is walked on by the windows and by their taps."""
+    taps, counts = problem.kernel, problem.output_size
+    sources = [Source(problem.batch, x_steps[0]), Source(problem.channels, x_steps[1])]
+    walks = [Walk(problem.batch, y_steps[0], 0), Walk(problem.channels, y_steps[1] * prod(taps), 1)]
+    for axis, (n, (before, after), words) in enumerate(
+        zip(problem.size, problem.padding, problem.boundary, strict=True)
+    ):
+        places = [*range(-max(before, 0), 0), *range(n, n + max(after, 0))]
+        border = tuple(source_index(place, n, words[place >= n]) for place in places)
+        walks.append(Walk(taps[axis], y_steps[1] * prod(taps[axis + 1 :]), len(sources), problem.dilation[axis]))
+        walks.append(Walk(counts[axis], y_steps[2] * prod(counts[axis + 1 :]), len(sources), problem.stride[axis]))
+        sources.append(Source(n, x_steps[2 + axis], -before, max(before, 0), border))
+    return copying.plan_of(itemsize, sources, walks)
+
+
+class Addition(NamedTuple):
+    """The words of a `fold_routine` behind its first two pointers, how many tasks, and what the words point to."""
+
+    words: array[int]
+    tasks: int
+    tables: tuple[npt.NDArray[np.int64], ...]
+
+
+def fold(problem: Unfold, columns: Array, out: Array | None = None) -> Array:
+    """x[n, c, j * stride + t * dilation - before] += columns[n, (c, t), j]; what falls outside is dropped.
+
+    Sums are formed in the order of the taps. `out` of another type than the columns, or without rows side by side,
+    receives a copy.
+    """
+    shape = (problem.batch, problem.channels, *problem.size)
+    long = prod(problem.kernel) > MOST_TAPS or problem.output_size == () or prod(problem.size[:-1]) > MOST_BORDER
+    if columns.dtype.name not in ADDED or long or not columns.size or not prod(shape):
+        return _given(out, windows.fold(problem, columns))
+    if columns.strides[2] != columns.itemsize:
+        columns = np.ascontiguousarray(columns)
+    in_place = out is not None and out.dtype == columns.dtype and out.flags.c_contiguous
+    result = out if out is not None and in_place else memory.empty(shape, columns.dtype)
+    form = Fold(columns.dtype.name, problem.stride[-1] == 1)
+    try:
+        target = current()
+        routine = proof.compiled(
+            form.name,
+            form,
+            lambda: fold_routine(form, target),
+            target,
+            lambda: proof.agree(fold, windows.fold, problem, columns),
+        )
+        addition = _addition(problem, columns.strides, columns.itemsize)
+        words = array("q", (memory.address(columns), memory.address(result)))
+        words.extend(addition.words)
+        workers.run(routine.address, words.buffer_info()[0], addition.tasks, 1 if columns.nbytes < ALONE else None)
+    except CompilationFailed as failure:
+        giving_way.warn(failure)
+        return _given(out, windows.fold(problem, columns))
+    return result if out is None or in_place else _given(out, result)
+
+
+@lru_cache(maxsize=64)
+def _addition(problem: Unfold, steps: Ints, itemsize: int) -> Addition:
+    taps, length = prod(problem.kernel), problem.size[-1]
+    lines, starts = _lines(problem, steps, itemsize)
+    inner = []
+    for t in range(problem.kernel[-1]):
+        shift = problem.padding[-1][0] - t * problem.dilation[-1]
+        first = max(0, -(-shift // problem.stride[-1]))
+        end = min(problem.output_size[-1], -(-(length + shift) // problem.stride[-1]))
+        inner += [first, max(0, end - first), first * problem.stride[-1] - shift]
+    tables = tuple(np.array(words or [0], np.int64) for words in (lines, starts, inner))
+    rows = prod(problem.size[:-1])
+    task_rows = max(1, min(rows, TASK // (length * taps * itemsize)))
+    row_tasks = -(-rows // task_rows)
+    plane = rows * length * itemsize
+    words = [
+        *map(memory.address, tables),
+        problem.channels, steps[0], steps[1] * taps, steps[1],
+        plane * problem.channels, plane, length * itemsize,
+        rows, length, problem.kernel[-1], problem.stride[-1], task_rows, row_tasks,
+    ]  # fmt: skip
+    return Addition(array("q", words), problem.batch * problem.channels * row_tasks, tables)
+
+
+def _lines(problem: Unfold, steps: Ints, itemsize: int) -> tuple[list[int], list[int]]:
+    """Return where the lines of columns stand that meet each row of the image, and where each row's begin in that."""
+    rank = len(problem.size)
+    met = []  # for every place of every outer axis: (tap, window) pairs
+    for axis in range(rank - 1):
+        before, stride, gap = problem.padding[axis][0], problem.stride[axis], problem.dilation[axis]
+        reached = [
+            [(t, divmod(place + before - t * gap, stride)) for t in range(problem.kernel[axis])]
+            for place in range(problem.size[axis])
+        ]
+        count = problem.output_size[axis]
+        met.append([[(t, j) for t, (j, rest) in pairs if rest == 0 and 0 <= j < count] for pairs in reached])
+    tap_steps = [steps[1] * prod(problem.kernel[axis + 1 :]) for axis in range(rank - 1)]
+    window_steps = [itemsize * prod(problem.output_size[axis + 1 :]) for axis in range(rank - 1)]
+    lines: list[int] = []
+    starts = [0]
+    for row in product(*met):
+        for pairs in product(*row):
+            places = zip(pairs, tap_steps, window_steps, strict=True)
+            lines += [sum(t * tap + j * window for (t, j), tap, window in places)]
+        starts.append(len(lines))
+    return lines, starts
+
+
+def _given(out: Array | None, result: Array) -> Array:
+    if out is None:
+        return result
+    np.copyto(out, result, casting="unsafe")
+    return out
