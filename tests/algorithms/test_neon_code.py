@@ -9,9 +9,10 @@ from functional.operations import CALLS
 from oracles.assembly import calls, inner_loops, reloads, spills
 from oracles.emulation import Recorder
 from striderule.algorithms import memory
-from striderule.algorithms.direct.routine import Tile, product_routine
+from striderule.algorithms.direct.laying import Form
+from striderule.algorithms.direct.product import product_routine
 from striderule.codegen import jit, target
-from striderule.planning.cost import register_tiles
+from striderule.planning.schedule import register_tiles
 
 NEON = target.named("neon")
 
@@ -20,16 +21,22 @@ NEON = target.named("neon")
 @pytest.mark.parametrize("tile", register_tiles(NEON.registers), ids=str)
 def test_the_sums_of_a_convolution_stay_in_registers(dtype, tile):
     rows, vectors = tile
-    text = jit.assembly(product_routine("product", NEON, dtype, Tile(*tile)), NEON)
+    text = jit.assembly(product(dtype, *tile), NEON)
     lanes = {"float32": "4s", "float64": "2d"}[dtype]
     sums = [loop for loop in inner_loops(text) if sum(f".{lanes}" in line and "fmla" in line for line in loop) > 1]
-    assert len(sums) == 2  # within, and at the edge
+    # Within, and at the edge with each number of vectors.
+    wide = [sum("\tfmla\t" in line for line in loop) for loop in sums]
+    assert sorted(wide) == sorted([rows * vectors, *(rows * v for v in range(1, vectors + 1))])
     for loop in sums:
-        assert sum("\tfmla\t" in line for line in loop) == rows * vectors
         assert spills(loop) + reloads(loop) == []
         # Loads of inputs and weights, multiply-adds, and the few instructions that count: nothing is moved about.
         assert len(loop) <= rows * vectors + vectors + 2 * rows + 8
     assert calls(text) == set()
+
+
+def product(dtype, rows, vectors):
+    form = Form(dtype, dtype, dtype, dtype, rows, vectors, 528, together=True, in_place=False, step=1, borders=False)
+    return product_routine(form, NEON)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,7 @@ def test_routines_call_nothing_and_keep_what_they_compute_in_registers(routines)
 
 
 def test_the_reading_of_assembly_finds_what_it_looks_for():
-    wide = jit.assembly(product_routine("product", NEON, "float32", Tile(12, 4)), NEON)
+    wide = jit.assembly(product("float32", 12, 4), NEON)
     assert any(spills(loop) + reloads(loop) for loop in inner_loops(wide))
     calling = """
 declare <4 x float> @llvm.exp.v4f32(<4 x float>)

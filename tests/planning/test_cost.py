@@ -77,7 +77,7 @@ def test_direct_computes_the_edges_of_its_tiles_too(name):
     assert f"vectors of {machine.lanes('float32')} positions" in found.tile
     # What stays in registers: the sums and a row of inputs; a weight may be read from memory in the multiply-add.
     assert all(
-        rows * vectors + vectors <= machine.registers for rows, vectors in cost.register_tiles(machine.registers)
+        rows * vectors + vectors <= machine.registers for rows, vectors in schedule.register_tiles(machine.registers)
     )
 
 

@@ -206,7 +206,7 @@ class Routine:
         return self.numbered(INT32, lanes).greater_equal(self.spread(few, INT32, lanes))
 
     def between(self, first: Size, last: Size) -> Size:
-        """Return the number of which the bits first <= i < last are set; `first` is at most `last`, and 0 to 63 count."""
+        """Return the number of which the bits first <= i < last are set: of 0 to 62, with first <= last."""
         one = ir.Constant(I64, 1)
         low, high = (self.build.shl(one, end.larger(0).smaller(63).value) for end in (first, last))
         return Size(self, self.build.sub(high, low))

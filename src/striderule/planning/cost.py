@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
 from striderule.planning.machine import Machine, itemsize
+from striderule.planning.schedule import CHAIN, schedule, sums_type
 
-# Sums are formed in chains of so many terms. `windows` adds the chains pairwise, `direct` in their order.
-CHAIN = 128
 # Elements of the blocks of `windows`: the matrix of columns, 2 MiB of float32 for the second-level cache, and a sweep
 # tap by tap, which stays in the first or second between taps.
 COLUMNS, SWEEP = 1 << 19, 1 << 15
@@ -26,10 +25,12 @@ COLUMNS, SWEEP = 1 << 19, 1 << 15
 CALL, OPERATION, COPIED, SWEPT, STORED, PRODUCT = 60e-6, 3e-6, 1.5e-9, 0.7e-9, 1e-9, 0.5
 # `reference`: seconds an operation of the definition.
 INTERPRETED = 3e-6
-# Vectors in a row of outputs from which `direct` sweeps it by itself.
-LONG = 6
-# `direct`: seconds a call, an element laid out in planes or taken from them, and the part of the peak of its loop.
-DIRECT_CALL, LAID_OUT, DIRECT_LOOP = 100e-6, 0.5e-9, 0.7
+# `direct`: seconds a call, and the part of the peak that its vector operations reach.
+DIRECT_CALL, DIRECT_LOOP = 5e-6, 0.9
+# `direct`: seconds a call of a pooling; how many operations of the peak a window element takes.
+POOL_CALL, POOLED = 5e-6, 16.0
+# The parts of complex numbers.
+_REAL = {"complex64": "float32", "complex128": "float64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,67 +176,35 @@ def reference(_: Any, work: Work, __: Machine) -> Cost:
 
 def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     """Generated code: a tile of output channels by vectors of output positions stays in registers."""
-    size, lanes = itemsize(work.dtype), machine.lanes(work.dtype)
-    rows = problem.out_channels // problem.groups
-    lines, length = sweep_of(problem, lanes)
-
-    tile = register_tile(rows, length, machine.registers, lanes)
-    computed = _up(rows, tile[0]) * lines * _up(length, tile[1] * lanes)
-    operations = problem.batch * problem.groups * computed * problem.terms
-    planes = problem.in_channels * prod(problem.padded_size)
-    laid_out = problem.batch * planes + work.outputs
-    moved = work.least_bytes + 2 * planes * problem.batch * size
-    sums = 2 * operations / (DIRECT_LOOP * machine.peak(work.dtype))
-    seconds = DIRECT_CALL + sums + LAID_OUT * laid_out * size / 4
-    words = f"{tile[0]} output channels x {tile[1]} vectors of {lanes} positions"
-    workspace = (planes + problem.out_channels * lines * length) * size
-    # The chains are added to the result one after the other.
-    error = work.unit * (min(work.terms, CHAIN) + max(0, -(-work.terms // CHAIN) - 1))
-    return Cost(operations, moved, workspace, seconds, error, words)
-
-
-def sweep_of(problem: Convolution, lanes: int) -> tuple[int, int]:
-    """Return (lines, length): `direct` sweeps the output positions as so many lines of that length.
-
-    Long rows are swept one by one. Short ones are swept as one line together with the positions between the end of an
-    output row and that of its plane, which are computed too and thrown away.
-
-    >>> sweep_of(Convolution.from_shapes((1, 3, 224, 224), (64, 3, 3, 3), padding=1), 16)
-    (224, 224)
-    >>> sweep_of(Convolution.from_shapes((1, 3, 14, 14), (64, 3, 3, 3), padding=1), 16)
-    (1, 222)
-    """
-    plane = [-(-n // s) for n, s in zip(problem.padded_size, problem.stride, strict=True)]
-    span = sum((n - 1) * prod(plane[axis + 1 :]) for axis, n in enumerate(problem.output_size)) + 1
-    row, outputs = problem.output_size[-1], prod(problem.output_size)
-    return (outputs // row, row) if span != outputs and row >= LONG * lanes else (1, span)
-
-
-def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
-    """Return the (rows, vectors) of sums that leave registers for a row of inputs and a weight."""
-    if registers >= 32:
-        return (8, 3), (6, 4), (12, 2), (24, 1), (4, 5), (2, 8), (1, 8)
-    return (4, 3), (3, 3), (6, 2), (12, 1), (2, 4), (1, 6)
-
-
-def register_tile(rows: int, span: int, registers: int, lanes: int) -> tuple[int, int]:
-    """Return the tile with the least predicted time for `rows` channels by `span` positions; of equals the first.
-
-    >>> register_tile(64, 3136, 32, 16), register_tile(1, 3136, 32, 16)
-    ((8, 3), (1, 8))
-    """
-
-    def time(tile: tuple[int, int]) -> float:
-        count, vectors = tile
-        tiles = -(-rows // count) * -(-span // (vectors * lanes))
-        # Each cycle takes one multiply-add of vectors, and beside it one vector of inputs or two weights.
-        return tiles * max(count * vectors, vectors + count / 2 + 1)
-
-    return min(register_tiles(registers), key=time)
-
-
-def _up(count: int, step: int) -> int:
-    return -(-count // step) * step
+    if work.kind == "pooling":  # at the speed of memory, or of comparisons and additions; rounded once
+        rate = machine.peak(work.dtype) / POOLED
+        seconds = POOL_CALL + max(work.least_bytes / machine.bandwidth, (work.operations + work.inputs) / rate)
+        return Cost(work.operations, work.least_bytes, 0, seconds, work.unit)
+    if work.operations == 0:
+        return Cost(0, work.least_bytes, 0, DIRECT_CALL, 0.0)
+    if work.kind == "unfold":  # one pass at the speed of memory
+        return Cost(
+            work.operations, work.least_bytes, 0, DIRECT_CALL + work.least_bytes / machine.bandwidth, work.error
+        )
+    problem = replace(problem, dtype=_REAL.get(problem.dtype, problem.dtype))
+    kind = sums_type(problem)
+    size, lanes = itemsize(kind), machine.lanes(kind)
+    plan = schedule(replace(problem, batch=1, bound=None), lanes, machine.registers, size)
+    images = problem.batch * problem.groups
+    # Complex numbers: twice the channels on both sides, half the sums each.
+    factor = 4 if work.dtype in _REAL else 1
+    tasks = images * prod(problem.output_size[:-2]) * plan.tasks
+    rate = machine.peak(kind) / (2 * lanes) * min(1.0, tasks / machine.cores)
+    seconds = DIRECT_CALL + factor * images * plan.operations / (DIRECT_LOOP * rate)
+    planes = plan.chunk * plan.plane
+    unfinished = plan.channels * plan.positions if problem.terms > plan.chunk * len(plan.taps) else 0
+    workspace = min(tasks, machine.cores) * (planes + unfinished) * size
+    moved = work.least_bytes + 2 * images * plan.tasks * planes * size
+    words = f"{plan.tile[0]} output channels x {plan.tile[1]} vectors of {lanes} positions"
+    # Chains are added in their order within a chunk, and chunks in theirs.
+    chunk = plan.chunk * len(plan.taps)
+    error = work.unit * (plan.chain + -(-chunk // plan.chain) + max(0, -(-problem.terms // chunk) - 1))
+    return Cost(factor * work.operations, moved, workspace, seconds, error, words)
 
 
 # algorithm -> what it costs

@@ -5,11 +5,13 @@ The reasons are what a user reads, in a plan and in the error that answers an al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from striderule.geometry.problem import Convolution
+from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling, Unpooling
+from striderule.geometry.problem import Convolution, Unfold
 from striderule.planning.machine import Machine
 
 PRECISIONS = ("highest", "high", "medium")
@@ -20,8 +22,12 @@ PROMISES = {"highest": (1e-6, 1e-5), "high": (1e-5, 5e-5), "medium": (5e-3, 1e-2
 # show the digits that people expect.
 SMALL = 100_000
 
-# Longest sums of `direct`: 39 chains of 128 terms err at most (128 + 38) units, within 1e-5 for float32.
-MOST_TERMS = 39 * 128
+# The arithmetic that generated convolutions know.
+ARITHMETIC = ("float32", "float64", "int64", "complex64", "complex128")
+
+POOLINGS = (Pooling, AdaptivePooling, FractionalPooling, Unpooling)
+# The norms of pooling that take no power of any exponent.
+NORMS = (None, 1.0, 2.0, math.inf, -math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +70,29 @@ def _anything(_: Any, __: Machine) -> str | None:
     return None
 
 
+def _pooling(problem: Pooling | AdaptivePooling | FractionalPooling | Unpooling) -> str | None:
+    if isinstance(problem, Unpooling):
+        return "it takes values out of windows, and this puts them back"
+    if problem.rank > 3:
+        return f"it pools up to three axes, and this has {problem.rank}"
+    if isinstance(problem, Pooling) and problem.norm not in NORMS:
+        return f"it computes the norms 1, 2 and infinity, and this is {problem.norm:g}"
+    return None
+
+
 def _direct(problem: Any, machine: Machine) -> str | None:
     if not machine.generated:
         return "it is generated machine code, which this installation cannot make (llvmlite is missing or fails)"
+    if isinstance(problem, POOLINGS):
+        return _pooling(problem)
+    if isinstance(problem, Unfold):
+        return None
     if not isinstance(problem, Convolution):
         return "it serves dense convolutions of layers, and this is another operation"
     if problem.zero_taps == "skip":
         return "it counts every tap, and in images a tap of zero contributes nothing"
-    if problem.dtype not in ("float32", "float64"):
-        return f"it computes in float32 and float64, and this needs {problem.dtype}"
-    if problem.terms > MOST_TERMS:
-        return f"it adds chains in their order, which may err too much for sums of more than {MOST_TERMS:,} terms"
+    if problem.dtype not in ARITHMETIC:
+        return f"it computes in {', '.join(ARITHMETIC)}, and this needs {problem.dtype}"
     return None
 
 

@@ -1,77 +1,24 @@
-"""Dense convolution: the planes, the schedule and the call of the routine."""
+"""Dense convolution on generated code: what the library calls."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
 
 from striderule.algorithms import memory
-from striderule.algorithms.direct import giving_way, proof
-from striderule.algorithms.direct.planes import Layout, layout_of, planes_of
-from striderule.algorithms.direct.routine import POINTERS, SIZES, Tile, product_routine
+from striderule.algorithms.binding import ArrayInfo
+from striderule.algorithms.direct import giving_way
+from striderule.algorithms.direct.call import SOURCES, Call, call_for
 from striderule.algorithms.windows import convolution as windows
-from striderule.codegen import jit, workers
-from striderule.codegen.target import Target, current
+from striderule.algorithms.windows import elementwise
 from striderule.errors import CompilationFailed
 from striderule.geometry.problem import Convolution
-from striderule.planning.cost import register_tile, sweep_of
+from striderule.planning.schedule import sums_type
 
 Array = npt.NDArray[Any]
-
-# Positions that a task sweeps for each block of rows: with a chain of terms they stay in the second-level cache.
-SWEEP = 1024
-# Bytes that stay in the second-level cache beside other things.
-NEAR = 1 << 19
-# Tasks to aim for: enough to share evenly between the threads of a common machine, whatever their number.
-TASKS = 32
-# Bytes of planes and sums that are held at a time; a single image may need more.
-WORKSPACE = 1 << 26
-# Positions an axis that are enough to try a routine on.
-CORNER = 48
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How the work is cut: decided by the problem of one group of one image and the target alone."""
-
-    tile: Tile
-    lines: int
-    length: int
-    row_blocks: int
-    row_tasks: int
-    task_lines: int
-    line_tasks: int
-    tiles: int
-    tile_tasks: int
-
-    @classmethod
-    def of(cls, problem: Convolution, target: Target, itemsize: int) -> Schedule:
-        """Return the schedule of the sums of one group."""
-        lanes = target.lanes(itemsize)
-        rows = problem.out_channels // problem.groups
-        lines, length = sweep_of(problem, lanes)
-        tile = Tile(*register_tile(rows, length, target.registers, lanes))
-        width = tile.vectors * lanes
-        row_tiles, column_tiles = -(-rows // tile.rows), -(-length // width)
-        tiles = min(column_tiles, max(1, SWEEP // width))
-        task_lines = min(lines, max(1, SWEEP // (tiles * width)))
-        tile_tasks, line_tasks = -(-column_tiles // tiles), -(-lines // task_lines)
-        row_blocks = -(-row_tiles // min(row_tiles, max(1, TASKS // (tile_tasks * line_tasks))))
-        if problem.terms * task_lines * tiles * width * itemsize <= NEAR:
-            # All inputs of a task stay near, so rows are finished one after the other and weights streamed.
-            row_blocks = 1
-        row_tasks = -(-row_tiles // row_blocks)
-        return cls(tile, lines, length, row_blocks, row_tasks, task_lines, line_tasks, tiles, tile_tasks)
-
-    @property
-    def tasks(self) -> int:
-        """How many tasks one group of one image has."""
-        return self.row_tasks * self.line_tasks * self.tile_tasks
 
 
 def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) -> Array:
@@ -79,103 +26,142 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
 
     Gives way to `windows`, with one warning, where no code can be made.
     """
-    out = memory.empty(problem.output_shape, problem.dtype)
+    if np.dtype(problem.dtype).kind == "c":
+        return _complex(problem, x, weight, fill)
+    out = memory.empty(problem.output_shape, sums_type(problem))
     if out.size == 0 or problem.terms == 0:
         out[...] = 0
         return out
-    layout = layout_of(problem)
-    weights = np.ascontiguousarray(weight, out.dtype)
-    try:
-        plan = _prepared(problem, out.dtype)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
+    x, weight = readable(x, out.dtype), np.ascontiguousarray(weight)
+    words = {"bias": False, "residual": None, "activation": None, "out": ArrayInfo.of(out)}
+    bound = bind(problem, fill, x=ArrayInfo.of(x), weight=ArrayInfo.of(weight), **words)
+    if bound is None:
         return windows.convolution(problem, x, weight, fill)
-    image_bytes = (layout.pitch * problem.in_channels + out[0].size) * out.itemsize
-    step = max(1, WORKSPACE // image_bytes)
-    for first in range(0, problem.batch, step):
-        images = slice(first, first + step)
-        planes = planes_of(problem, layout, x[images], fill, out.dtype, plan.slack)
-        _product(problem, layout, plan, planes, weights, out[images])
-    if _pads_zeros(problem, fill) and _has_nan(out) and not np.isfinite(weights).all():
-        # An infinite weight on zero padding has made a NaN, where the definition has no term.
-        return windows.convolution(problem, x, weight, fill)
+    bound.run(x, weight, None, None, out)
     return out
 
 
+def readable(x: Array, dtype: np.dtype[Any]) -> Array:
+    """Return x as routines read it: a copy where elements stand at odd addresses or are of a type that they do not."""
+    if x.dtype.name not in SOURCES:
+        return np.ascontiguousarray(x, dtype)
+    if not x.flags.aligned or any(step % x.itemsize for step in x.strides):
+        return np.ascontiguousarray(x)
+    return x
+
+
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """The routine and the schedule of a problem; `slack` elements behind the input may be read."""
+class Checked:
+    """A call whose padding with zeros must contribute nothing, under an infinite weight too.
 
-    routine: jit.Routine
-    schedule: Schedule
-    slack: int
+    An infinite weight on zero padding makes a NaN, where the definition has no term. The routine says whether it met a
+    weight that is not finite; then NumPy computes. `activation` is its word and parameters.
+    """
+
+    call: Call
+    problem: Convolution
+    fill: Any
+    activation: tuple[Any, ...] | None
+
+    def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
+        """Compute into out."""
+        if residual is not None and np.may_share_memory(residual, out):
+            residual = residual.copy()  # it may be needed again
+        if self.call.run(x, weight, bias, residual, out):
+            self._by_numpy(x, weight, bias, residual, out)
+
+    def packed(self, weight: Array) -> Packed:
+        """Return the same with this weight packed; NumPy gets a copy if it has to compute."""
+        kept = weight.copy()
+        return Packed(self, self.call.packed(kept), kept, bool(np.isfinite(kept).all()))
+
+    def _by_numpy(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
+        sums = windows.convolution(self.problem, x, weight, self.fill)
+        with np.errstate(invalid="ignore", over="ignore"):
+            if bias is not None:
+                sums += bias.reshape(-1, *(1,) * self.problem.rank)
+            if residual is not None:
+                sums += residual
+            if self.activation is not None:
+                word, *parameters = self.activation
+                sums = elementwise.apply(word, sums, sums.dtype, tuple(parameters))
+            out[...] = sums
 
 
-def _prepared(problem: Convolution, dtype: np.dtype[Any]) -> Prepared:
-    """Return the routine, made and loaded if it is new."""
-    target = current()
-    schedule = Schedule.of(problem, target, dtype.itemsize)
-    tile = schedule.tile
-    name = f"product_{dtype.name}_{tile.rows}x{tile.vectors}"
-    build = lambda: product_routine(name, target, dtype.name, tile)  # noqa: E731 - short, and used at once
-    routine = proof.compiled(name, tile, build, target, lambda: _agrees(problem, dtype, tile))
-    return Prepared(routine, schedule, max(0, tile.vectors * target.lanes(dtype.itemsize) - schedule.length))
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A checked call with its weight; see `Checked`."""
+
+    checked: Checked
+    call: Call
+    weight: Array
+    finite: bool
+
+    def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
+        """Compute into out; the weight given is not looked at."""
+        if self.finite:
+            self.call.run(x, weight, bias, residual, out)
+        else:
+            self.checked.run(x, self.weight, bias, residual, out)
+
+    def packed(self, weight: Array) -> Packed:
+        """Return the same with another weight."""
+        return self.checked.packed(weight)
 
 
-def _agrees(problem: Convolution, dtype: np.dtype[Any], tile: Tile) -> bool:
-    """Compare a routine with NumPy, on a corner of one image where that has the same tile, or else on all of it."""
-    one = replace(problem, batch=1)
-    corner = replace(one, size=tuple(min(n, CORNER + e) for n, e in zip(one.size, one.extent, strict=True)))
-    tried = corner if Schedule.of(corner, current(), dtype.itemsize).tile == tile else one
-    x = np.empty((1, tried.in_channels, *tried.size), dtype)
-    weight = np.empty((tried.out_channels, tried.in_channels // tried.groups, *tried.kernel), dtype)
-    return proof.agree(convolution, windows.convolution, tried, x, weight)
-
-
-def _has_nan(out: Array) -> bool:
-    """Tell whether there may be a NaN, by one sum: infinities of both signs count too."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return bool(np.isnan(out.sum()))
+def bind(
+    problem: Convolution,
+    fill: Any = 0,
+    *,
+    x: ArrayInfo,
+    weight: ArrayInfo,
+    bias: bool,
+    residual: ArrayInfo | None,
+    activation: tuple[Any, ...] | None,
+    out: ArrayInfo,
+) -> Call | Checked | None:
+    """Return the call that does everything at once; see `striderule.algorithms.binding`."""
+    if 0 in out.shape or problem.terms == 0 or np.dtype(problem.dtype).kind == "c":
+        return None
+    try:
+        call = call_for(problem, fill, x, weight, residual, activation, out)
+    except CompilationFailed as failure:
+        giving_way.warn(failure)
+        return None
+    if call is None or not _pads_zeros(problem, fill) or weight.dtype.kind != "f":
+        return call
+    return Checked(call, problem, fill, activation)
 
 
 def _pads_zeros(problem: Convolution, fill: Any) -> bool:
     sides = zip(problem.padding, problem.boundary, strict=True)
     pairs = [(side, word) for pads, words in sides for side, word in zip(pads, words, strict=True)]
-    return fill == 0 and any(side > 0 and word == "constant" for side, word in pairs)
+    return bool(fill == 0) and any(side > 0 and word == "constant" for side, word in pairs)
 
 
-def _product(problem: Convolution, layout: Layout, plan: Prepared, planes: Array, weights: Array, out: Array) -> None:
-    """Fill the outputs of some images from their planes."""
-    groups, rows, schedule = problem.groups, problem.out_channels // problem.groups, plan.schedule
-    # Where there are no positions between the rows the result is written in place.
-    positions = schedule.lines * schedule.length
-    compact = prod(problem.output_size) == positions
-    lead = out.shape[:2]
-    sums = out if compact else memory.scratch("sums", prod(lead) * positions, out.dtype).reshape(*lead, -1)
-    values = {
-        "x": planes.ctypes.data,
-        "w": weights.ctypes.data,
-        "y": sums.ctypes.data,
-        "table": layout.table.ctypes.data,
-        "starts": layout.starts.ctypes.data,
-        "rows": rows,
-        "terms": problem.terms,
-        "lines": schedule.lines,
-        "length": schedule.length,
-        "groups": groups,
-        "x_group": planes[0].size // groups,
-        "w_group": rows * problem.terms,
-        "y_group": rows * positions,
-        "y_row": positions,
-        "row_blocks": schedule.row_blocks,
-        "row_tasks": schedule.row_tasks,
-        "task_lines": schedule.task_lines,
-        "line_tasks": schedule.line_tasks,
-        "tiles": schedule.tiles,
-        "tile_tasks": schedule.tile_tasks,
-    }
-    arguments = np.array([values[word] for word in (*POINTERS, *SIZES)], np.int64)
-    workers.run(plan.routine.address, arguments.ctypes.data, out.shape[0] * groups * schedule.tasks)
-    if not compact:
-        strides = (*sums.strides[:2], *(step * sums.itemsize for step in layout.steps))
-        out[...] = as_strided(sums, out.shape, strides, writeable=False)
+def _complex(problem: Convolution, x: Array, weight: Array, fill: Any) -> Array:
+    """Compute complex sums as real ones of twice as many channels.
+
+    (a + ib)(c + id) = (ac - bd) + i(ad + bc): of each group, the real parts of the inputs are followed by the imaginary
+    ones, and so are those of the outputs.
+    """
+    if fill:  # it would stand in the imaginary parts, too
+        return windows.convolution(problem, x, weight, fill)
+    groups, kind = problem.groups, np.dtype("float32" if problem.dtype == "complex64" else "float64")
+    parts = x.reshape(problem.batch, groups, -1, *problem.size)
+    inputs = np.concatenate([parts.real, parts.imag], axis=2, dtype=kind)
+    taps = weight.reshape(groups, -1, *weight.shape[1:])
+    real, imaginary = taps.real.astype(kind), taps.imag.astype(kind)
+    weights = np.concatenate(
+        [np.concatenate([real, -imaginary], axis=2), np.concatenate([imaginary, real], axis=2)], axis=1
+    )
+    twice = replace(
+        problem, dtype=kind.name, in_channels=2 * problem.in_channels, out_channels=2 * problem.out_channels
+    )
+    inputs = inputs.reshape(problem.batch, twice.in_channels, *problem.size)
+    sums = convolution(twice, inputs, weights.reshape(twice.out_channels, -1, *problem.kernel))
+    halves = sums.reshape(problem.batch, groups, 2, -1, *problem.output_size)
+    out = memory.empty(problem.output_shape, problem.dtype)
+    target = out.reshape(problem.batch, groups, -1, *problem.output_size)
+    target.real, target.imag = halves[:, :, 0], halves[:, :, 1]
+    return out

@@ -1,0 +1,269 @@
+"""The routine of direct convolution, in the tile language.
+
+    y[o, q] = activation(sum over k of w[o, k] * x[q + distance[k]] + bias[o] + residual[o, q])
+
+k runs over channels and taps, q over output positions. Algorithm: every product of the definition. Schedule: tiles of
+registers, and the blocks of `planning.schedule.Schedule`: a task lays out the inputs that it needs, a chunk of channels
+at a time (`laying`), and sweeps them with every tile of its output channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from striderule.algorithms.direct.activation import ACTIVATIONS
+from striderule.algorithms.direct.laying import Form, Window, lay_out
+from striderule.codegen.target import Target
+from striderule.codegen.tile import ELEMENTS, INT64, Mask, Pointer, Register, Routine, Size, Vector
+
+POINTERS = (
+    "x", "w", "bias", "residual", "y", "work", "flags", "status",
+    "row_places", "column_places", "outer_places", "slots", "shifts", "distances",
+)  # fmt: skip
+SIZES = (
+    # Of a group: output channels, input channels, these with the outer taps of each, taps of the last two axes, terms.
+    "channels", "inputs", "planes", "taps", "terms",
+    # Groups, positions of the outer axes, taps of the outer axes, outputs and inputs along the last two axes.
+    "groups", "outer", "outer_taps", "height", "width", "input_width",
+    # Distances in elements, of x, y and residual: from image to image, channel to channel; of x from column to column.
+    "x_image", "x_channel", "x_column", "y_image", "y_channel", "residual_image", "residual_channel",
+    # Steps of the output, and positions added before the first column.
+    "row_step", "column_step", "before",
+    # The blocks of a task: rows, columns, channels, and how many of each there are.
+    "rows", "columns", "block", "row_blocks", "column_blocks", "channel_blocks",
+    # Planes of a chunk, chunks, terms of a chain; rows and runs of a plane, lengths of a run and of a plane.
+    "chunk", "chunks", "chain", "slot_count", "shift_count", "run", "plane",
+    # Threads, and the room that each has, in elements; where in it the weights and the unfinished sums begin; the
+    # distance between two rows of these.
+    "threads", "room", "panel_at", "sums_at", "pitch",
+    # Whether the weights come in panels, and whether there is a residual: 0 or 1.
+    "packed", "has_residual",
+)  # fmt: skip
+# Activations of few instructions, which are repeated for every vector.
+CHEAP = ("relu", "relu6", "leaky_relu", "hardtanh", "threshold")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Where a task works: its output channels, the lines of positions that it sweeps, its operands and its room."""
+
+    window: Window
+    first: Size
+    channels: Size
+    lines: Size
+    length: Size
+    y: Pointer
+    residual: Pointer
+    room: Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A chunk of a task: which, its terms, and where they are read."""
+
+    task: Task
+    chunk: Size
+    first_term: Size
+    terms: Size
+    inputs: Pointer
+    bad: Register
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tile of sums: its first channel within the task, line, first column, and the lanes that count (None: all)."""
+
+    row: Size
+    line: Size
+    column: Size
+    masks: list[Mask | None]
+
+
+def product_routine(form: Form, target: Target) -> str:
+    """Return the routine as LLVM IR."""
+    numbers = ("fill", *(f"number_{i}" for i, word in enumerate(form.parameters) if word is None))
+    r = Routine(form.name, target, ELEMENTS[form.element], pointers=POINTERS, sizes=SIZES, numbers=numbers)
+    flags = r.table("flags")
+    totals = r.scratch(form.rows * form.vectors * r.lanes)
+    bad = r.register(r.constant(0))
+    slot = r.claim(flags, r.size("threads"))
+    room = r.pointer("work") + slot * r.size("room")
+    with r.tasks() as number:
+        task = _task(r, form, number, room)
+        with r.loop(r.size("chunks")) as chunk:
+            sweep = _sweep(r, form, task, chunk, bad)
+            with r.loop((task.channels + (form.rows - 1)) // form.rows) as block:
+                _channels(r, form, sweep, block * form.rows, totals)
+    if r.element.kind == "f":
+        with r.when(r.any(bad.value.is_nan())):
+            r.store(r.constant(1, INT64, 1), r.table("status"))
+    r.give_back(flags, slot)
+    return r.finish()
+
+
+def _task(r: Routine, form: Form, number: Size, room: Pointer) -> Task:
+    """Find out what task `number` is: blocks of channels vary first, then columns, rows, outer axes, groups, images."""
+    digits = []
+    for word in ("channel_blocks", "column_blocks", "row_blocks", "outer", "groups"):
+        digits.append(number % r.size(word))
+        number = number // r.size(word)
+    block, column_block, row_block, outer, group = digits
+    row, column = row_block * r.size("rows"), column_block * r.size("columns")
+    rows = (r.size("height") - row).smaller(r.size("rows"))
+    columns = (r.size("width") - column).smaller(r.size("columns"))
+    first = group * r.size("channels") + block * r.size("block")
+    place = (outer * r.size("height") + row) * r.size("width") + column
+    y, residual = (
+        r.pointer(word, ELEMENTS[form.result])
+        + (number * r.size(f"{word}_image") + first * r.size(f"{word}_channel") + place)
+        for word in ("y", "residual")
+    )
+    return Task(
+        Window(number, group, outer, row, column),
+        first,
+        (r.size("channels") - block * r.size("block")).smaller(r.size("block")),
+        r.whole(1) if form.together else rows,
+        rows * columns if form.together else columns,
+        y,
+        residual,
+        room,
+    )
+
+
+def _sweep(r: Routine, form: Form, task: Task, chunk: Size, bad: Register) -> Sweep:
+    """Lay out the inputs of a chunk, unless they are read where they are."""
+    first = chunk * r.size("chunk")
+    count = (r.size("planes") - first).smaller(r.size("chunk"))
+    if form.in_place:
+        channel = task.window.group * r.size("inputs") + first
+        inputs = r.pointer("x") + (task.window.image * r.size("x_image") + channel * r.size("x_channel"))
+        inputs = inputs + task.window.column
+    else:
+        inputs = task.room
+        lay_out(r, form, task.window, first, count, inputs)
+    return Sweep(task, chunk, first * r.size("taps"), count * r.size("taps"), inputs, bad)
+
+
+def _channels(r: Routine, form: Form, sweep: Sweep, row: Size, totals: Pointer) -> None:
+    """Add a chunk of terms to one tile's rows of channels, at all positions of the task."""
+    task, width = sweep.task, form.vectors * r.lanes
+    panel = _weights(r, form, sweep, row)
+    whole = task.length // width
+    rest = task.length - whole * width
+    with r.loop(task.lines) as line:
+        with r.loop(whole) as number:
+            place = Place(row, line, number * width, [None] * form.vectors)
+            _tile(r, form, sweep, place, panel, totals)
+        for vectors in range(1, form.vectors + 1):
+            with r.when(((rest + (r.lanes - 1)) // r.lanes).equals(vectors)):
+                _tile(r, form, sweep, _edge(r, form, task, row, line, whole * width, vectors), panel, totals)
+
+
+def _edge(r: Routine, form: Form, task: Task, row: Size, line: Size, column: Size, vectors: int) -> Place:
+    """Return the place of the last tile of a line. Inputs in place are not read behind their end: it moves back."""
+    if not form.in_place:
+        masks = [None] * (vectors - 1) + [r.first_lanes(task.length - column - (vectors - 1) * r.lanes)]
+        return Place(row, line, column, masks)
+    start = task.length - vectors * r.lanes
+    steps = range(0, vectors * r.lanes, r.lanes)
+    masks = [r.lanes_from(column - start - step) & r.first_lanes(task.length - start - step) for step in steps]
+    return Place(row, line, start, masks)
+
+
+def _weights(r: Routine, form: Form, sweep: Sweep, row: Size) -> Pointer:
+    """Return the weights of a chunk for one tile's rows, each `form.panel` behind the one before.
+
+    They are copied side by side, since they are read for every tile of positions, unless they came so. A weight that is
+    no number, or infinite, leaves NaN in `bad`.
+    """
+    task = sweep.task
+    room = task.room + r.size("panel_at")
+    with r.when(r.size("packed").equals(0)):
+        last = (task.window.group + 1) * r.size("channels") - 1
+        with r.loop(form.rows) as m:
+            # Rows beyond the last repeat it, so that nothing outside is read; they are not stored.
+            source = r.pointer("w", ELEMENTS[form.weights]) + (
+                (task.first + row + m).smaller(last) * r.size("terms") + sweep.first_term
+            )
+            with r.loop(sweep.terms, step=r.lanes) as k:
+                weights = r.convert(r.load(source + k, r.first_lanes(sweep.terms - k)), r.element)
+                if r.element.kind == "f":
+                    sweep.bad.set(r.multiply_add(weights, r.constant(0), sweep.bad.value))
+                r.store(weights, room + m * form.panel + k)
+                # The next tile's weights come from far away while this one is swept.
+                r.prefetch(source + form.rows * r.size("terms") + k)
+    # Panels stand in the order of groups, tiles, chunks.
+    tiles = (r.size("channels") + (form.rows - 1)) // form.rows
+    tile = task.window.group * tiles + (task.first + row - task.window.group * r.size("channels")) // form.rows
+    ready = r.pointer("w") + (tile * r.size("chunks") + sweep.chunk) * (form.rows * form.panel)
+    return r.nearer(r.size("packed").equals(0), room, ready)
+
+
+def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, totals: Pointer) -> None:
+    """Form the sums of one tile over a chunk, chain after chain, and deliver them."""
+    vectors = len(place.masks)
+    inputs = sweep.inputs + place.line * r.size("run") + place.column
+    with r.loop((sweep.terms + (r.size("chain") - 1)) // r.size("chain")) as chain:
+        start = chain * r.size("chain")
+        distances, weights = r.table("distances") + start, panel + start
+        sums = r.tile(form.rows, vectors)
+        with r.loop((sweep.terms - start).smaller(r.size("chain"))) as k:
+            under = inputs + r.entry(distances, k)
+            values = [r.load(under + v * r.lanes) for v in range(vectors)]
+            for m in range(form.rows):
+                weight = r.broadcast(weights + k + m * form.panel)
+                for v in range(vectors):
+                    sums[m][v].add_product(weight, values[v])
+        places = [(totals + (m * vectors + v) * r.lanes, sums[m][v]) for m in range(form.rows) for v in range(vectors)]
+        for where, total in places:
+            r.store(r.select(chain.equals(0), total.value, r.load(where) + total.value), where)
+    _deliver(r, form, sweep, place, totals)
+
+
+def _deliver(r: Routine, form: Form, sweep: Sweep, place: Place, totals: Pointer) -> None:
+    """Add the sums of the chunks before; keep them for the next, or after the last write the result."""
+    task, vectors = sweep.task, len(place.masks)
+    unfinished = task.room + (r.size("sums_at") + place.line * task.length + place.column)
+    behind = place.line * r.size("width") + place.column
+    with r.loop((task.channels - place.row).smaller(form.rows)) as m:
+        row = place.row + m
+        lanes = [(totals + (m * vectors + v) * r.lanes, v * r.lanes, mask) for v, mask in enumerate(place.masks)]
+        before = unfinished + row * r.size("pitch")
+        with r.when(sweep.chunk.above(0)):
+            for total, step, mask in lanes:
+                r.store(r.load(before + step, mask) + r.load(total), total)
+        with r.either(sweep.chunk.equals(r.size("chunks") - 1)) as (last, more):
+            with last:
+                _finish(r, form, task, row, behind, lanes)
+            with more:
+                for total, step, mask in lanes:
+                    r.store(r.load(total), before + step, mask)
+
+
+def _finish(
+    r: Routine, form: Form, task: Task, row: Size, behind: Size, lanes: list[tuple[Pointer, int, Mask | None]]
+) -> None:
+    """Write activation(sum + bias + residual), in the type of the result."""
+    bias = r.broadcast(r.pointer("bias") + (task.first + row))
+    residual = task.residual + (row * r.size("residual_channel") + behind)
+    y = task.y + (row * r.size("y_channel") + behind)
+    with r.when(r.size("has_residual").equals(1)):
+        for total, step, mask in lanes:
+            other = r.convert(r.load(residual + step, mask), r.element)
+            r.store(r.load(total) + bias + other, total)
+    with r.when(r.size("has_residual").equals(0)):
+        for total, _, _ in lanes:
+            r.store(r.load(total) + bias, total)
+    if form.activation and form.activation not in CHEAP:
+        with r.loop(len(lanes)) as v:  # one copy of a long function, on sums that are near
+            where = lanes[0][0] + v * r.lanes
+            r.store(_active(r, form, r.load(where)), where)
+    for total, step, mask in lanes:
+        value = r.load(total)
+        value = _active(r, form, value) if form.activation in CHEAP else value
+        r.store(r.convert(value, y.element or r.element), y + step, mask)
+
+
+def _active(r: Routine, form: Form, value: Vector) -> Vector:
+    parameters = [word or r.number(f"number_{i}") for i, word in enumerate(form.parameters)]
+    return ACTIVATIONS[form.activation or ""](r, value, *parameters)

@@ -1,0 +1,269 @@
+"""How `direct` cuts its work: pure arithmetic on sizes, for the cost model and for the routine alike.
+
+A task computes a block of output channels at a block of output positions of one image and group. It lays the inputs
+that it needs out in planes, one for each channel (with the taps of the outer axes of a kernel of three and more axes
+counted as channels), so that every tap of the last two axes lies at one distance from all output positions:
+
+    plane[run, slot, i]        a run of inputs along the last axis, for each row of inputs that some tap meets
+
+*Together*, rows of outputs are swept as one line: each tap of the last axis has a run of its own, exactly as long as a
+row of outputs, so that the positions of all rows follow each other. *Row by row*, taps of the last axis share runs (one
+for each remainder of the stride), which are longer than a row of outputs. Few copies or no gaps: the cost decides.
+
+The terms of a sum are added in chains: `chunk` channels at a time in chains of at most `CHAIN` terms. That order, which
+decides the bits, follows from the problem alone; everything else is schedule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+from striderule.geometry.problem import Convolution
+
+# Sums are formed in chains of at most so many terms, and of at most so many in a chunk of channels.
+CHAIN, CHUNK = 128, 512
+# Bytes of planes, and of unfinished sums, that a task keeps in the second-level cache.
+PLANES, SUMS = 1 << 18, 3 << 17
+# Bytes of weights that stay in the first-level cache while inputs stream by.
+NEAR = 20 << 10
+# Positions of a task, at most, unless a single row has more.
+POSITIONS = 1024
+# Vector operations that are worth more than one task.
+WORTH = 50_000
+# Vector operations to copy a vector into a plane; those to begin a run, a task, a turn of the inner loop.
+COPY, RUN, TASK, TURN = 6, 10, 1000, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How one group of one image is computed."""
+
+    # Registers: output channels by vectors of positions.
+    tile: tuple[int, int]
+    # Output rows and columns of a task, and how many such blocks there are.
+    rows: int
+    columns: int
+    row_blocks: int
+    column_blocks: int
+    # Output channels of a task, whole tiles, and how many such blocks.
+    channels: int
+    channel_blocks: int
+    # Whether the rows of a task are swept together.
+    together: bool
+    # Channels (and outer taps) laid out at a time; terms of a chain.
+    chunk: int
+    chain: int
+    # In planes: input rows relative to the first of the task, first columns of the runs, length of a run, distance of
+    # each tap, elements of a plane.
+    slots: tuple[int, ...]
+    shifts: tuple[int, ...]
+    run: int
+    taps: tuple[int, ...]
+    plane: int
+    # Predicted vector operations for all tasks.
+    operations: int
+
+    @property
+    def positions(self) -> int:
+        """Output positions of a task."""
+        return self.rows * self.columns
+
+    @property
+    def tasks(self) -> int:
+        """Tasks of one position of the outer axes."""
+        return self.row_blocks * self.column_blocks * self.channel_blocks
+
+
+def sums_type(problem: Convolution) -> str:
+    """Return the type in which sums are formed: integers of 32 bits where the bound proves that they fit.
+
+    >>> sums_type(Convolution.from_shapes((1, 3, 8, 8), (4, 3, 3, 3), dtype="int64", bound=1000))
+    'int32'
+    """
+    fits = problem.dtype == "int64" and problem.bound is not None and problem.bound < 2**31
+    return "int32" if fits else problem.dtype
+
+
+def chunks_of(problem: Convolution) -> tuple[int, int]:
+    """Return (channels of a chunk, terms of a chain): the order of summation, which decides the bits.
+
+    >>> chunks_of(Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3)))
+    (32, 96)
+    """
+    taps = prod(problem.kernel[-2:])
+    channels = problem.terms // taps
+    parts = -(-channels // max(1, CHUNK // taps))
+    chunk = -(-channels // parts)
+    terms = chunk * taps
+    return chunk, -(-terms // -(-terms // CHAIN))
+
+
+@lru_cache(maxsize=1024)
+def schedule(problem: Convolution, lanes: int, registers: int, itemsize: int) -> Schedule:
+    """Return the quickest schedule for the sums of one group of one image, as far as a simple count can tell.
+
+    >>> schedule(Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1), 16, 32, 4).tile
+    (8, 3)
+    """
+    width = problem.output_size[-1]
+    height = problem.output_size[-2] if problem.rank > 1 else 1
+    shapes = [(rows, width, together) for rows in _divisions(height, POSITIONS // width) for together in (False, True)]
+    for length in (POSITIONS, POSITIONS // 2, POSITIONS // 4, POSITIONS // 8):
+        columns = _up(-(-width // -(-width // length)), lanes)
+        if columns < width:
+            shapes.append((1, columns, False))
+    options = [Blocks.of(problem, lanes, registers, itemsize, *shape) for shape in dict.fromkeys(shapes)]
+    chunk, chain = chunks_of(problem)
+    fitting = [one for one in options if chunk * one.plane * itemsize <= PLANES]
+    best = min(fitting or options, key=lambda one: one.score if fitting else one.plane)
+    return best.schedule(chunk, chain)
+
+
+def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
+    """Return the (rows, vectors) of sums that leave registers for a row of inputs and a weight."""
+    if registers >= 32:
+        return (8, 3), (6, 4), (12, 2), (24, 1), (4, 5), (2, 8), (1, 8)
+    return (4, 3), (3, 3), (6, 2), (12, 1), (2, 4), (1, 6)
+
+
+def register_tile(rows: int, vectors: int, registers: int, weights: int) -> tuple[int, int]:
+    """Return the tile with the least predicted time for `rows` channels by `vectors` of positions; of equals the first.
+
+    `weights` counts the bytes of one channel's weights that are read again and again.
+
+    >>> register_tile(64, 28, 32, 2048), register_tile(1, 196, 32, 100)
+    ((8, 3), (1, 8))
+    """
+    return min(register_tiles(registers), key=lambda tile: _sweep(rows, vectors, tile, weights))
+
+
+def _sweep(rows: int, vectors: int, tile: tuple[int, int], weights: int) -> float:
+    """Return the cycles of one term for `rows` channels by `vectors` of positions."""
+    height, width = tile
+    slow = 1.25 if height * weights > NEAR else 1
+
+    def time(wide: int) -> float:
+        # Each cycle takes one multiply-add of vectors, and beside it one vector of inputs or two weights.
+        return max(height * wide, wide + height / 2 + 1, 4) * slow + TURN if wide else 0
+
+    return -(-rows // height) * (vectors // width * time(width) + time(vectors % width))
+
+
+def _divisions(height: int, most: int) -> list[int]:
+    """Return numbers of rows that cut `height` into about equal blocks of at most `most` rows."""
+    least = -(-height // max(1, most))
+    parts = {least, least + 1, *(least + (height - least) * step // 8 for step in range(1, 9))}
+    return sorted({-(-height // count) for count in parts})
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """One way to cut: blocks of `rows` x `columns` output positions, swept together or not, and what that costs."""
+
+    rows: int
+    columns: int
+    together: bool
+    counts: tuple[int, int]
+    slots: tuple[int, ...]
+    shifts: tuple[int, ...]
+    run: int
+    taps: tuple[int, ...]
+    plane: int
+    tile: tuple[int, int]
+    tiles: int
+    parts: int
+    operations: int
+    score: float
+
+    @classmethod
+    def of(
+        cls, problem: Convolution, lanes: int, registers: int, itemsize: int, rows: int, columns: int, together: bool
+    ) -> Blocks:
+        """Return the blocks with the number of blocks of channels that suits them."""
+        width = problem.output_size[-1]
+        height = problem.output_size[-2] if problem.rank > 1 else 1
+        counts = (-(-height // rows), -(-width // columns))
+        blocks = prod(counts) * prod(problem.output_size[:-2])
+        slots, places = _slots(problem, rows)
+        shifts, run, reach = _runs(problem, columns, together=together)
+        taps = tuple((phase * len(slots) + place) * run + beyond for place in places for phase, beyond in reach)
+        lines, length = (1, rows * columns) if together else (rows, columns)
+        vectors, channels = -(-length // lanes), problem.out_channels // problem.groups
+        terms = chunks_of(problem)[0] * len(taps)
+        tile = register_tile(channels, vectors, registers, terms * itemsize)
+        tiles = -(-channels // tile[0])
+        sweep = blocks * (lines * _sweep(channels, vectors, tile, terms * itemsize) + channels / 4) * problem.terms
+        copies = len(shifts) * len(slots) * (RUN + COPY * -(-run // lanes)) * (problem.terms // len(taps))
+        least = 1 if problem.terms <= terms else -(-channels * rows * columns * itemsize // SUMS)
+
+        def operations(parts: int) -> float:
+            return sweep + blocks * parts * (copies + TASK)
+
+        def score(parts: int) -> float:
+            # Tasks that are few are shared badly; a problem that is small is not shared.
+            total = operations(parts)
+            return total * (1 + 1 / (blocks * parts)) if total > WORTH else total
+
+        wanted = {min(tiles, max(least, parts)) for parts in (1, 2, 3, 4, 6, 8, 12, 16)}
+        # Blocks of whole tiles, all of about the same size.
+        fair = {-(-tiles // -(-tiles // parts)) for parts in wanted}
+        parts = min(sorted(fair), key=score)
+        plane = _pitch(len(shifts) * len(slots) * run)
+        return cls(
+            rows, columns, together, counts, slots, shifts, run, taps, plane, tile, tiles, parts,
+            int(operations(parts)), score(parts),
+        )  # fmt: skip
+
+    def schedule(self, chunk: int, chain: int) -> Schedule:
+        """Return the schedule of these blocks."""
+        each = -(-self.tiles // self.parts) * self.tile[0]
+        return Schedule(
+            self.tile, self.rows, self.columns, *self.counts, each, self.parts, self.together, chunk, chain, self.slots,
+            self.shifts, self.run, self.taps, self.plane, self.operations,
+        )  # fmt: skip
+
+
+def _slots(problem: Convolution, rows: int) -> tuple[tuple[int, ...], list[int]]:
+    """Return the input rows that `rows` output rows need, and where each tap's begin among them.
+
+    Output row i meets input row i * stride + t * dilation at tap t. Either each tap has rows of its own, or taps of
+    one remainder share: those are every stride-th row from the first tap to the last one's last.
+    """
+    if problem.rank == 1:
+        return (0,), [0]
+    down, stride, dilation = problem.kernel[-2], problem.stride[-2], problem.dilation[-2]
+    reach = [t * dilation for t in range(down)]
+    shared: list[int] = []
+    starts = {}
+    for phase in sorted({at % stride for at in reach}):
+        turns = [at // stride for at in reach if at % stride == phase]
+        starts[phase] = len(shared) - turns[0]
+        shared += [turn * stride + phase for turn in range(turns[0], turns[-1] + rows)]
+    if len(shared) <= down * rows:
+        return tuple(shared), [starts[at % stride] + at // stride for at in reach]
+    return tuple(at + i * stride for at in reach for i in range(rows)), [t * rows for t in range(down)]
+
+
+def _runs(problem: Convolution, columns: int, *, together: bool) -> tuple[tuple[int, ...], int, list[tuple[int, int]]]:
+    """Return the first columns of the runs, their length, and for each tap of the last axis its run and place in it."""
+    across, stride, dilation = problem.kernel[-1], problem.stride[-1], problem.dilation[-1]
+    reach = [t * dilation for t in range(across)]
+    if together:
+        return tuple(reach), columns, [(t, 0) for t in range(across)]
+    phases = sorted({at % stride for at in reach})
+    return tuple(phases), columns + reach[-1] // stride, [(phases.index(at % stride), at // stride) for at in reach]
+
+
+def _pitch(size: int) -> int:
+    """Return a distance of at least `size` elements whose multiples fall into different sets of the cache.
+
+    That is an odd number of 16 elements: a cache line of float32, two of float64.
+    """
+    lines = -(-size // 16)
+    return 16 * (lines + 1 - lines % 2)
+
+
+def _up(count: int, step: int) -> int:
+    return -(-count // step) * step
