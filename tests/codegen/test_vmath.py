@@ -7,6 +7,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
+
 from oracles import polynomials
 
 pytest.importorskip("llvmlite")
