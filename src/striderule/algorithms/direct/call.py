@@ -20,7 +20,6 @@ from striderule.algorithms.direct.product import POINTERS, SIZES, product_routin
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.codegen import workers
-from striderule.codegen.jit import Routine
 from striderule.codegen.target import Target, current
 from striderule.geometry.padding import boundary_indices
 from striderule.geometry.problem import Convolution
@@ -40,42 +39,45 @@ SOURCES = ("float32", "float64", "float16", "int8", "uint8", "int16", "uint16", 
 class Call:
     """A convolution that is ready to run; see `striderule.algorithms.binding.Bound`.
 
-    `template` holds the words that are the same for every call, the numbers behind them; `tables` keeps alive what they
-    point to. `room` counts the bytes that each thread needs, `panels` the weights, if they are packed.
+    `address` is that of the routine; `template` holds the words that are the same for every call, `status` counts the
+    bytes before the one that the routine writes; `tables` keeps alive what they point to. `room` counts the bytes that
+    each thread needs; `panels` are the weights, if they are packed, and `panels_at` is where they stand.
     """
 
-    routine: Routine
+    address: int
     template: bytes
-    tables: tuple[Table, ...]
+    status: int
+    tables: tuple[Array, ...]
     tasks: int
     room: int
     form: Form
     problem: Convolution
     schedule: Schedule
-    zeros: Array
     panels: Array | None = None
+    panels_at: int = 0
 
     def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> bool:
         """Compute into out. Returns whether a weight was infinite or no number."""
-        words = array("q", self.template)
-        threads = min(workers.get_num_threads(), self.tasks)
-        work = memory.scratch("direct", threads * self.room + 64, np.uint8)
         address = memory.address
-        words[0] = address(x)
-        words[1] = address(weight if self.panels is None else self.panels)
-        words[2] = address(self.zeros if bias is None else bias)
+        # The last words are the status, and a flag for the room of one thread.
+        words = array("q", self.template)
+        words[0], words[4] = address(x), address(out)
+        words[1] = address(weight) if self.panels is None else self.panels_at
+        if bias is not None:
+            words[2] = address(bias)
         if residual is not None:
             words[3] = address(residual)
-        words[4] = address(out)
-        words[5] = -(-address(work) // 64) * 64
-        words[_THREADS] = threads
-        # Behind the words: whether a weight was not finite, and a flag for each thread's room.
-        end = len(words)
-        words.extend([0] * (threads + 1))
+        threads = 1
+        if self.tasks > 1:
+            threads = words[_THREADS] = min(workers.get_num_threads(), self.tasks)
+            words.extend([0] * (threads - 1))
+        room = memory.room("direct", threads * self.room)
+        words[5] = room.address
         start = words.buffer_info()[0]
-        words[7], words[6] = start + 8 * end, start + 8 * end + 8
-        workers.run(self.routine.address, start, self.tasks)
-        return bool(words[end])
+        words[7] = status = start + self.status
+        words[6] = status + 8
+        workers.run(self.address, start, self.tasks)
+        return words[self.status >> 3] != 0
 
     def packed(self, weight: Array) -> Call:
         """Return the same with the weights copied into panels, as the routine would copy them."""
@@ -94,7 +96,7 @@ class Call:
                 panels[:, tile, number, : part.shape[1], : part.shape[2]] = part
         words = array("q", self.template)
         words[_PACKED] = 1
-        return replace(self, template=words.tobytes(), panels=panels)
+        return replace(self, template=words.tobytes(), panels=panels, panels_at=memory.address(panels))
 
 
 def call_for(
@@ -135,7 +137,7 @@ def _call_for(
     word, numbers = (activation[0], activation[1:]) if activation else (None, ())
     if word is not None and (word not in ACTIVATIONS or out.dtype.kind != "f" or np.dtype(element).kind != "f"):
         return None
-    if out.dtype != np.dtype(element) and out.dtype != np.float16:
+    if out.dtype != np.dtype(element) and (out.dtype.name, element) != ("float16", "float32"):
         return None
     problem, x = _flattened(problem, x)
     problem = replace(problem, batch=1, bound=None)
@@ -203,7 +205,8 @@ def _bound(
         target,
         lambda: _agrees(problem, x, weight, residual, (word, *numbers) if word else None, out),
     )
-    tables = _tables(problem, plan, steps, in_place)
+    # A bias of nothing stands in where there is none.
+    tables = (*_tables(problem, plan, steps, in_place), np.zeros(problem.out_channels, element))
     chunks = -(-problem.terms // terms)
     planes = 0 if in_place else plan.chunk * plan.plane + (plan.tile[1] + 1) * lanes
     panel_at = _up(planes)
@@ -228,14 +231,15 @@ def _bound(
         "slot_count": len(plan.slots), "shift_count": len(plan.shifts), "run": plan.run, "plane": plan.plane,
         "threads": 1, "room": room, "panel_at": panel_at, "sums_at": sums_at, "pitch": pitch,
         "packed": 0, "has_residual": int(residual is not None),
-        **{name: memory.address(table) for name, table in zip(POINTERS[8:], tables, strict=True)},
+        **{name: memory.address(table) for name, table in zip((*POINTERS[8:], "bias"), tables, strict=True)},
     }  # fmt: skip
     words = array("q", [values.get(name, 0) for name in (*POINTERS, *SIZES)])
     words.extend(_word(number, element) for number in (fill, *numbers) if not isinstance(number, str))
+    status = words.itemsize * len(words)
+    words.extend((0, 0))
     tasks = x.shape[0] * problem.groups * prod(problem.output_size[:-2]) * plan.tasks
-    zeros = np.zeros(problem.out_channels, element)
     room_bytes = room * np.dtype(element).itemsize
-    return Call(routine, words.tobytes(), tables, tasks, room_bytes, form, problem, plan, zeros)
+    return Call(routine.address, words.tobytes(), status, tables, tasks, room_bytes, form, problem, plan)
 
 
 def _word(number: Any, element: str) -> int:
