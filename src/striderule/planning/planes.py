@@ -9,7 +9,9 @@ from striderule.geometry.problem import Convolution
 
 # Rows of a block: few numbers, so that few routines serve all heights. More than eight do not share more inputs.
 HEIGHTS = (8, 7, 6, 4, 2, 1)
-# Rows of a kernel that are unrolled at most, and the largest stride between the rows of a block.
+# Vectors beside each other.
+WIDTHS = (1, 2, 4, 8)
+# Rows of a kernel that are unrolled at most at a time, and the largest stride between the rows of a block.
 UNROLLED, STEP = 7, 2
 # Terms of a chain; see `cost.CHAIN`.
 CHAIN = 128
@@ -19,20 +21,16 @@ CHAIN = 128
 class PlaneTile:
     """What is held in registers: `rows` rows of outputs, `gap` apart, by `vectors` vectors.
 
-    `taps` rows of the kernel are unrolled; `step` is the stride between the rows, in units of the distance between two
-    of these taps.
+    `taps` rows of the kernel at a time are unrolled, and `rest` where these remain of a larger one; `step` is the
+    stride between the rows, in units of the distance between two of these taps.
     """
 
     taps: int
+    rest: int
     step: int
     gap: int
     rows: int
     vectors: int
-
-    @property
-    def reach(self) -> int:
-        """Number of rows of inputs under a block."""
-        return (self.rows - 1) * self.step + self.taps
 
 
 def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
@@ -43,7 +41,7 @@ def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
 
     >>> problem = Convolution.from_shapes((1, 8, 56, 56), (8, 1, 3, 3), padding=1, groups=8)
     >>> plane_tile(problem, 32, wide=4)
-    PlaneTile(taps=3, step=1, gap=1, rows=8, vectors=1)
+    PlaneTile(taps=3, rest=0, step=1, gap=1, rows=8, vectors=2)
     """
     if problem.rank == 1:
         height, kernel, stride, dilation = 1, 1, 1, 1
@@ -52,22 +50,33 @@ def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
         stride, dilation = problem.stride[-2], problem.dilation[-2]
     common = gcd(stride, dilation)
     gap, step = dilation // common, stride // common
-    chains = 2 if problem.terms > CHAIN else 1
-    if 2 <= kernel <= UNROLLED and step <= STEP and height > gap:
-        # Beside the sums there are the weights of a column of the kernel, an input, and a mask or two.
-        most = (registers - kernel - 3) // chains
-        return PlaneTile(kernel, step, gap, _rows(-(-height // gap), kernel, step, most), 1)
-    most = (registers - 4) // chains
-    if height < 4 and wide > 1:
-        return PlaneTile(1, 1, 1, 1, min(8, most))
-    return PlaneTile(1, 1, 1, _rows(height, 1, 1, most), 1)
+    taps, rest = _unrolled(kernel)
+    if taps == 1 or step > STEP or height <= gap:
+        taps, rest, step, gap = 1, 0, 1, 1
+    # Beside the sums there are the weights of some taps, an input, and masks.
+    most = max(1, registers - taps - 3)
+    positions = -(-height // gap)
+    shapes = [(rows, vectors) for rows in HEIGHTS for vectors in WIDTHS if rows * vectors <= most]
+
+    def time(shape: tuple[int, int]) -> float:
+        rows, vectors = shape
+        reach = (rows - 1) * step + taps
+
+        def block(count: int) -> float:
+            # A multiply-add a cycle, which takes four until the next one may add to its sum; beside it a vector of
+            # inputs in one. A row of inputs is looked for, and a column of taps begun.
+            return max(count * rows * taps, count * reach, 4 * taps) + reach / 2 + 2 if count else 0
+
+        return -(-positions // rows) * (wide // vectors * block(vectors) + wide % vectors * block(1))
+
+    return PlaneTile(taps, rest, step, gap, *min(shapes, key=time))
 
 
-def _rows(height: int, taps: int, step: int, most: int) -> int:
-    """Return the rows of a block for which a plane takes the least time."""
+def _unrolled(kernel: int) -> tuple[int, int]:
+    """Return how many rows of a kernel to unroll at a time, and how many remain: in few parts of about one size.
 
-    def time(rows: int) -> float:
-        # A multiply-add a cycle; beside it a row of inputs in half of one.
-        return -(-height // rows) * (rows * taps + ((rows - 1) * step + taps) / 2 + 2)
-
-    return min((rows for rows in HEIGHTS if rows <= max(1, most)), key=time)
+    >>> [_unrolled(kernel) for kernel in (1, 7, 9, 10, 31)]
+    [(1, 0), (7, 0), (5, 4), (5, 0), (7, 3)]
+    """
+    taps = -(-kernel // -(-kernel // UNROLLED))
+    return taps, kernel % taps

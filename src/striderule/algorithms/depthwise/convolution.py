@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo, Bound
-from striderule.algorithms.depthwise.routine import POINTERS, Structure, plane_routine
+from striderule.algorithms.depthwise.routine import plane_routine
 from striderule.algorithms.depthwise.schedule import Axis, Layout, Words, with_rows
+from striderule.algorithms.depthwise.structure import POINTERS, Structure
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.activation import ACTIVATIONS, PARAMETERS
 from striderule.algorithms.windows import convolution as windows
@@ -78,20 +79,21 @@ def bind(
         return None
     if any(step % dtype.itemsize for info in infos for step in info.strides):
         return None
-    word, *parameters = activation or (None,)
-    if word is not None and (word not in ACTIVATIONS or len(parameters) != len(PARAMETERS.get(word, ()))):
+    words = tuple(word for word in activation or () if isinstance(word, str))
+    numbers = [float(number) for number in activation or () if not isinstance(number, str)]
+    if words and (words[0] not in ACTIVATIONS or len(numbers) != len(PARAMETERS.get(words[0], ()))):
         return None
     inner, layout, along = _readable(problem, fill, x)
     axes = Axis.all_of(inner)
     given = None if residual is None else with_rows(residual)
     plan = Layout(inner, along, with_rows(layout), with_rows(out), given, axes, current())
-    structure = plan.structure(bias=bias, activation=word)
-    words = plan.words()
+    structure = plan.structure(bias=bias, activation=words)
+    told = plan.words()
     planes = Planes(
         _routine(structure, plan).address,
-        _words_of(words, [float(value) for value in parameters]),
-        words,
-        words.tasks,
+        _words_of(told, numbers),
+        told,
+        told.tasks,
         along == "channels",
     )
     return planes if layout is x else Copied(planes, inner, problem, fill)

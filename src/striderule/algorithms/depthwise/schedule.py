@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from math import prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.depthwise.routine import NOWHERE, SIZES, Structure
+from striderule.algorithms.depthwise.structure import NOWHERE, SIZES, Structure
 from striderule.codegen.target import Target
 from striderule.geometry.padding import source_index
 from striderule.geometry.problem import Convolution
@@ -20,6 +18,8 @@ from striderule.planning.planes import CHAIN, PlaneTile, plane_tile
 Table = npt.NDArray[np.int64]
 # Targets that load parts of vectors.
 MASKS = ("avx512", "avx2")
+# The largest stride of columns that vectors serve: shuffles put the columns of a vector side by side.
+COLUMN_STEP = 4
 # Multiply-adds of vectors in a task, at least and at most; parts to cut an image into where that leaves enough of them.
 LEAST, MOST, PARTS = 1 << 11, 1 << 15, 32
 # Vectors of channels that a task sweeps at least, where there are so many: pieces of memory that are worth fetching.
@@ -54,15 +54,16 @@ class Axis:
     @property
     def reached(self) -> bool:
         """Whether positions outside show elements inside."""
-        return any(side > 0 and word != "constant" for side, word in zip((self.before, self.after), self.words, strict=True))
+        return any(
+            side > 0 and word != "constant" for side, word in zip((self.before, self.after), self.words, strict=True)
+        )
 
     @property
     def inner(self) -> tuple[int, int]:
-        """The outputs from the first up to the last, exclusive, that no tap of lies outside."""
-        first = max(0, -(-self.before // self.stride))
+        """The outputs from the first up to the last, exclusive, of which all taps lie inside."""
+        first = min(max(0, -(-self.before // self.stride)), self.outputs)
         room = self.size - 1 + self.before - (self.kernel - 1) * self.dilation
-        last = min(self.outputs, room // self.stride + 1)
-        return min(first, self.outputs), max(first, last) if first < self.outputs else self.outputs
+        return first, max(first, min(self.outputs, room // self.stride + 1))
 
     def element(self, position: int) -> int:
         """Return the element at a position, or NOWHERE."""
@@ -132,7 +133,11 @@ class Layout:
     @property
     def tile(self) -> PlaneTile:
         """The block in registers."""
-        return plane_tile(self.problem, self.target.registers, wide=self.axes[-1].outputs // self.lanes)
+        columns = self.axes[-1].outputs
+        wide = (
+            columns if self.along == "channels" else -(-columns // self.lanes) if self.masks else columns // self.lanes
+        )
+        return plane_tile(self.problem, self.target.registers, wide=max(1, wide))
 
     @property
     def masks(self) -> bool:
@@ -143,7 +148,7 @@ class Layout:
     def column_step(self) -> int:
         """The stride along columns if vectors run along them, 0 if they do not."""
         stride = self.axes[-1].stride
-        return stride if stride <= 2 and self.along == "columns" else 0
+        return stride if stride <= COLUMN_STEP and self.along == "columns" else 0
 
     def served(self) -> tuple[int, int]:
         """Return the columns that vectors serve."""
@@ -155,7 +160,7 @@ class Layout:
         first, last = axis.inner
         return first, last if self.masks else first + (last - first) // self.lanes * self.lanes
 
-    def structure(self, *, bias: bool, activation: str | None) -> Structure:
+    def structure(self, *, bias: bool, activation: tuple[str, ...]) -> Structure:
         """Return what the routine is made for."""
         tile, (first, last) = self.tile, self.served()
         channels = self.along == "channels"
@@ -167,12 +172,14 @@ class Layout:
             dtype=str(self.x.dtype),
             along="channels" if channels else "columns",
             taps=tile.taps,
+            parts=tile.taps + tile.rest < self.axes[-2].kernel or tile.rest > 0,
+            rest=tile.rest,
             step=tile.step,
             rows=tile.rows,
             vectors=tile.vectors,
             column_step=self.column_step,
             masks=self.masks,
-            beyond=not channels and last - first < self.axes[-1].outputs,
+            singles=not channels and last - first < self.axes[-1].outputs,
             reached=any(axis.reached for axis in self.axes[-2:]),
             chained=self.problem.terms > CHAIN,
             compact=compact,
@@ -183,46 +190,51 @@ class Layout:
 
     def words(self) -> Words:
         """Return sizes, tables and tasks."""
+        row, column = self.axes[-2:]
+        tasks = self._tasks()
+        outer_taps, outers = (prod(getattr(axis, name) for axis in self.axes[:-2]) for name in ("kernel", "outputs"))
+        problem, columns = self.problem, self.along == "columns"
+        lane_axis = -1 if columns else 1
+        first, last = self.served()
+        inner_first, inner_last = column.inner
+        sizes = {
+            **tasks,
+            "outers": outers, "channels": problem.out_channels,
+            "first": first, "last": last, "inner_first": inner_first, "inner_last": inner_last,
+            "columns": column.outputs, "rows": row.outputs,
+            "row_gap": self.tile.gap, "input_gap": row.dilation if self.tile.taps > 1 else row.stride,
+            **_axis_words("row", row), **_axis_words("column", column),
+            "outer_taps": outer_taps, "depth": problem.in_channels // problem.groups,
+            "outputs": problem.out_channels // problem.groups, "terms": problem.terms,
+            "w_step": 1 if columns else problem.out_channels,
+            **_steps("x", self.x, lane_axis), **_steps("y", self.y, lane_axis),
+            **_steps("r", self.residual or self.y, lane_axis),
+        }  # fmt: skip
+        tables = (np.array(axis.beyond, np.int64) for axis in (row, column))
+        outer = _outer(self.axes[:-2], self.x, self.y, self.residual)
+        count = prod(tasks[f"{name}_tasks"] for name in ("column", "row", "channel")) * outers
+        return Words(tuple(sizes[word] for word in SIZES), outer, *tables, count)
+
+    def _tasks(self) -> dict[str, int]:
+        """Return how many tasks there are along each axis, and how much of it each has."""
         tile, (first, last) = self.tile, self.served()
         row, column = self.axes[-2:]
         phases = min(tile.gap, row.outputs)
-        row_blocks = phases * -(-(-(-row.outputs // tile.gap)) // tile.rows)
+        positions = -(-row.outputs // tile.gap)
+        row_blocks = phases * -(-positions // tile.rows)
         columns = self.along == "columns"
         units = -(-self.problem.out_channels // (1 if columns else self.lanes))
-        blocks = max(1, -(-(last - first) // self.lanes) if columns else column.outputs)
+        blocks = max(1, -(-(last - first) // self.lanes)) if columns else column.outputs
         single = column.outputs - (last - first) if columns else 0
-        cut = self._cut(units, row_blocks, blocks + single)
-        channel_task, row_task, column_task = cut
+        channel_task, row_task, column_task = self._cut(units, row_blocks, blocks + single)
         column_tasks = -(-(blocks + single) // column_task)
-        # Bands of vectors and of single columns, as many of each.
-        column_task, single_task = -(-blocks // column_tasks), -(-single // column_tasks)
-        channel_tasks, row_tasks = -(-units // channel_task), -(-row_blocks // row_task)
-        outers = prod(axis.outputs for axis in self.axes[:-2])
-        problem, itemsize = self.problem, self.x.dtype.itemsize
-        depth = problem.in_channels // problem.groups
-        inner_first, inner_last = column.inner
-        sizes = {
-            "column_tasks": column_tasks, "column_task": column_task, "single_task": single_task,
-            "row_tasks": row_tasks, "row_blocks": row_blocks, "row_task": row_task,
-            "outers": outers, "channels": problem.out_channels,
-            "channel_tasks": channel_tasks, "channel_task": channel_task,
-            "first": first, "last": last, "inner_first": inner_first, "inner_last": inner_last,
-            "columns": column.outputs, "rows": row.outputs, "phases": phases, "row_gap": tile.gap,
-            "input_gap": row.dilation if tile.taps > 1 else row.stride,
-            **_axis_words("row", row), **_axis_words("column", column),
-            "outer_taps": prod(axis.kernel for axis in self.axes[:-2]),
-            "depth": depth, "outputs": problem.out_channels // problem.groups, "terms": problem.terms,
-            "w_step": 1 if columns else problem.out_channels,
-            **_steps("x", self.x), **_steps("y", self.y), **_steps("r", self.residual or self.y),
+        return {
+            "phases": phases, "row_blocks": row_blocks,
+            "column_tasks": column_tasks, "row_tasks": -(-row_blocks // row_task),
+            "channel_tasks": -(-units // channel_task), "channel_task": channel_task, "row_task": row_task,
+            # Each has its share of the vectors and of the single columns.
+            "column_task": -(-blocks // column_tasks), "single_task": -(-single // column_tasks),
         }  # fmt: skip
-        lane_axis = -1 if columns else 1
-        sizes["y_step"] = self.y.strides[lane_axis] // itemsize
-        sizes["r_step"] = (self.residual or self.y).strides[lane_axis] // itemsize
-        tables = (np.array(axis.beyond, np.int64) for axis in (row, column))
-        outer = _outer(self.axes[:-2], self.x, self.y, self.residual)
-        return Words(
-            tuple(sizes[word] for word in SIZES), outer, *tables, column_tasks * row_tasks * outers * channel_tasks
-        )
 
     def _cut(self, units: int, row_blocks: int, blocks: int) -> tuple[int, int, int]:
         """Return how many channels (vectors of them), blocks of rows, and blocks of columns a task has."""
@@ -248,9 +260,12 @@ def _axis_words(name: str, axis: Axis) -> dict[str, int]:
     }
 
 
-def _steps(name: str, info: ArrayInfo) -> dict[str, int]:
+def _steps(name: str, info: ArrayInfo, lane_axis: int) -> dict[str, int]:
     image, channel, *_, row, column = info.strides
-    return {f"{name}_image": image, f"{name}_channel": channel, f"{name}_row": row, f"{name}_column": column}
+    steps = {"image": image, "channel": channel, "row": row, "column": column}
+    return {f"{name}_{axis}": step for axis, step in steps.items()} | {
+        f"{name}_step": info.strides[lane_axis] // info.dtype.itemsize
+    }
 
 
 def with_rows(info: ArrayInfo) -> ArrayInfo:

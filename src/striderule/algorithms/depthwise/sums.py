@@ -1,0 +1,292 @@
+"""The sums of one block of outputs, which stay in registers from the first tap to the store.
+
+Taps are taken column by column of the kernel; within a column each input is loaded once and used for all rows of the
+block that meet it. The order of the terms of a sum is the same wherever its output stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from striderule.algorithms.depthwise.structure import NOWHERE, Block, Place, Rows, Structure
+from striderule.algorithms.direct.activation import ACTIVATIONS
+from striderule.codegen.tile import Condition, Mask, Pointer, Register, Routine, Size, Vector
+from striderule.planning.planes import CHAIN
+
+Tile = list[list[Register]]
+# Activations that are a few instructions; others are written once for all vectors of a block.
+SHORT = ("relu", "leaky_relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "threshold")
+
+
+class Sums:
+    """Writes blocks of one routine."""
+
+    def __init__(self, r: Routine, structure: Structure, parameters: list[Vector]) -> None:
+        self.r, self.s, self.size, self.parameters = r, structure, r.size, parameters
+        self.itemsize = r.element.itemsize
+        long = structure.activation and structure.activation[0] not in SHORT
+        count = structure.rows * structure.vectors * r.lanes
+        self.room = r.scratch(count) if long else None
+        self.totals = r.scratch(count) if structure.chained else None
+
+    # Where inputs stand ---------------------------------------------------------------------------------------------
+
+    def rows(self, first: Size) -> Rows:
+        """Return the rows of the block whose first output row is `first`."""
+        if self.s.parts:
+            return Rows(first, None)
+        # Found once for all columns and channels, and kept as one number each.
+        found = self.inputs(first, self.r.whole(0), self.s.taps)
+        offsets = [self.r.choose(exists, offset, NOWHERE) for exists, offset in found]
+        return Rows(first, tuple((~offset.equals(NOWHERE), offset) for offset in offsets))
+
+    def inputs(self, first: Size, tap: Size, taps: int) -> list[tuple[Condition, Size]]:
+        """Return for every input row under a block, from a row tap on, whether it exists, and its offset."""
+        size = self.size
+        row = first * size("row_stride") + size("row_dilation") * tap - size("row_before")
+        found = []
+        for _ in range((self.s.rows - 1) * self.s.step + taps):
+            shown = self.shown(row, "row")
+            found.append((shown.above(-1) & shown.below(size("row_size")), shown * size("x_row")))
+            row = row + size("input_gap")
+        return found
+
+    def shown(self, position: Size, axis: str) -> Size:
+        """Return the index of the element that a position of an axis shows, one outside the axis if there is none."""
+        r, length = self.r, self.size(f"{axis}_size")
+        if not self.s.reached:
+            return position
+        # The table begins with its last index, then come the positions before the axis, then those behind it.
+        table, behind = r.table(f"beyond_{axis}s"), position.above(-1)
+        index = r.choose(behind, position - length, position) + self.size(f"{axis}_before").larger(0)
+        found = r.count(position)
+        with r.when(~(behind & position.below(length))):
+            # What lies further behind is under no output.
+            found.set(r.entry(table, index.smaller(r.entry(table, 0)).larger(0) + 1))
+        return found.value
+
+    # Sums -----------------------------------------------------------------------------------------------------------
+
+    def block(self, place: Place, rows: Rows, block: Block) -> None:
+        """Form the sums of one block and store them."""
+        r, s, size = self.r, self.s, self.size
+        zero = r.constant(0.0, lanes=block.lanes)
+        sums = [[r.register(zero) for _ in range(block.vectors)] for _ in range(s.rows)]
+        end = _Chain(r, sums, self.totals) if self.totals else None
+        with r.loop(size("depth")) as c, r.loop(size("outer_taps")) as z:
+            shift = r.entry(r.table("outer"), place.outer * size("outer_taps") + z)
+            with r.when(~shift.equals(NOWHERE)):
+                plane = place.x.skip(c * size("x_channel") + shift)
+                tap = (c * size("outer_taps") + z) * size("row_taps") * size("column_taps")
+                with r.loop(size("column_taps")) as t:
+                    self.column(plane, place.w + (tap + t) * size("w_step"), rows, t, block, sums, end)
+        if end is not None:
+            end.all()
+        self.finish(place, rows, block, sums)
+
+    def column(
+        self, plane: Pointer, weight: Pointer, rows: Rows, t: Size, block: Block, sums: Tile, end: _Chain | None
+    ) -> None:
+        """Add the products of one column of taps, where it does not lie outside the input."""
+        r, s, size = self.r, self.s, self.size
+        position = block.column * size("column_stride") + t * size("column_dilation") - size("column_before")
+        reader = (
+            _Border(r, s.column_step, block.vectors, position, size("column_size")) if block.kind == "border" else None
+        )
+        single = block.kind in ("single", "channels")
+        if single:
+            position = self.shown(position, "column")
+        inside = position.above(-1) & position.below(size("column_size"))
+        x = plane.skip(position * size("x_column"))
+
+        def part(tap: Size, taps: int) -> None:
+            inputs = rows.inputs or self.inputs(rows.first, tap, taps)
+            here = weight + tap * size("column_taps") * size("w_step")
+            with r.when(inside) if single else nullcontext():
+                self.products(x, here, inputs, taps, block, sums, reader)
+            if end is not None:
+                end.after(taps)
+
+        if not s.parts:
+            part(r.whole(0), s.taps)
+            return
+        with r.loop(size("row_taps") - s.rest, step=s.taps) as u:
+            part(u, s.taps)
+        if s.rest:
+            part(size("row_taps") - s.rest, s.rest)
+
+    def products(
+        self,
+        x: Pointer,
+        weight: Pointer,
+        inputs: Sequence[tuple[Condition, Size]],
+        taps: int,
+        block: Block,
+        sums: Tile,
+        reader: _Border | None,
+    ) -> None:
+        """Add the products of taps below each other, which all lie at `x` but for their rows."""
+        r, s = self.r, self.s
+        below = self.size("column_taps") * self.size("w_step")
+        weights = [self.of_channel(weight + below * u, block) for u in range(taps)]
+        apart = self.size("column_stride") * self.size("x_column") if block.kind == "across" else None
+        for q, (exists, offset) in enumerate(inputs):
+            meets = [(p, q - p * s.step) for p in range(s.rows) if 0 <= q - p * s.step < taps]
+            with r.when(exists):
+                row = x.skip(offset)
+                for v in range(block.vectors):
+                    where = row + v * r.lanes * s.column_step if apart is None else row.skip(apart * v)
+                    value = self.input(where, block, v) if reader is None else reader.load(where, v)
+                    for p, u in meets:
+                        total = sums[p][v]
+                        added = r.multiply_add(weights[u], value, total.value)
+                        total.set(added if reader is None else r.select(reader.lanes[v], added, total.value))
+
+    def of_channel(self, where: Pointer, block: Block) -> Vector:
+        """Return a number of the channel, or of each channel of the vector."""
+        if block.of_channels:
+            return self.r.load(where, block.mask(0), lanes=block.lanes)
+        return self.r.broadcast(where, lanes=block.lanes)
+
+    def input(self, where: Pointer, block: Block, v: int) -> Vector:
+        """Return a vector of inputs that all exist."""
+        if block.kind == "inside":
+            return _every(self.r, where, self.s.column_step)
+        return self.r.load(where, block.mask(v), lanes=block.lanes)
+
+    # The end --------------------------------------------------------------------------------------------------------
+
+    def finish(self, place: Place, rows: Rows, block: Block, sums: Tile) -> None:
+        """Store the sums of a block, with bias, residual and activation."""
+        r, s = self.r, self.s
+        if self.room is None:
+            for p in range(s.rows):
+                self.store(place, rows.first + self.size("row_gap") * p, block, [one.value for one in sums[p]])
+            return
+        for i, one in enumerate(_flat(sums)):
+            r.store(one.value, self.room + i * block.lanes)
+        with r.loop(s.rows) as p:
+            here = self.room + p * (block.vectors * block.lanes)
+            values = [r.load(here + v * block.lanes, lanes=block.lanes) for v in range(block.vectors)]
+            self.store(place, rows.first + self.size("row_gap") * p, block, values)
+
+    def store(self, place: Place, row: Size, block: Block, sums: list[Vector]) -> None:
+        """Store one row of a block, if there is such a row."""
+        r, s, size = self.r, self.s, self.size
+        with r.when(row.below(size("rows"))):
+            for v, total in enumerate(sums):
+                column = block.column + (v if block.kind == "across" else v * block.lanes)
+                value = total
+                if s.bias:
+                    value = value + self.of_channel(r.pointer("bias") + place.channel, block)
+                if s.residual:
+                    where = place.residual.skip(row * size("r_row") + column * size("r_column"))
+                    value = value + self.read(where, place, column, block, v)
+                where = place.y.skip(row * size("y_row") + column * size("y_column"))
+                self.write(self.activated(value, block), where, place, column, block, v)
+
+    def activated(self, value: Vector, block: Block) -> Vector:
+        """Return the activation of a vector."""
+        if not self.s.activation:
+            return value
+        word, *further = self.s.activation
+        numbers = [self.r.shuffle(one, one, [0] * block.lanes) for one in self.parameters]
+        return ACTIVATIONS[word](self.r, value, *numbers, *further)
+
+    def existing(self, place: Place, column: Size, block: Block) -> Size:
+        """Return how many lanes from the first one on exist, or more."""
+        return self.size("channels") - place.channel if block.of_channels else self.size("last") - column
+
+    def read(self, where: Pointer, place: Place, column: Size, block: Block, v: int) -> Vector:
+        """Return the residual of a vector of outputs."""
+        if self.s.compact or block.lanes == 1:
+            return self.r.load(where, block.mask(v), lanes=block.lanes)
+        return self.r.gather(where, self.size("r_step"), self.existing(place, column, block), lanes=block.lanes)
+
+    def write(self, value: Vector, where: Pointer, place: Place, column: Size, block: Block, v: int) -> None:
+        """Write a vector of outputs."""
+        if self.s.compact or block.lanes == 1:
+            self.r.store(value, where, block.mask(v))
+        else:
+            self.r.scatter(value, where, self.size("y_step"), self.existing(place, column, block))
+
+
+class _Chain:
+    """Adds full chains of terms to totals, which wait in memory."""
+
+    def __init__(self, r: Routine, sums: Tile, room: Pointer) -> None:
+        self.r, self.sums = r, [one for row in sums for one in row]
+        self.lanes = self.sums[0].value.lanes
+        self.places = [room + i * self.lanes for i in range(len(self.sums))]
+        self.zero = r.constant(0, lanes=self.lanes)
+        self.count = r.count(0)
+        for place in self.places:
+            r.store(self.zero, place)
+
+    def after(self, terms: int) -> None:
+        """Count `terms` more; end the chain if as many again would be too many."""
+        count = self.count.value + terms
+        self.count.set(count)
+        with self.r.when(count.above(CHAIN - terms)):
+            for one, place in zip(self.sums, self.places, strict=True):
+                self.r.store(self.r.load(place, lanes=self.lanes) + one.value, place)
+                one.set(self.zero)
+            self.count.set(0)
+
+    def all(self) -> None:
+        """Let the sums be those of all chains."""
+        for one, place in zip(self.sums, self.places, strict=True):
+            one.set(self.r.load(place, lanes=self.lanes) + one.value)
+
+
+def _starts(r: Routine, step: int) -> list[int]:
+    """Return where the vectors begin that have every `step`-th number: the last one ends with the last of them."""
+    return [i * r.lanes for i in range(step - 1)] + [(step - 1) * (r.lanes - 1)]
+
+
+def _every(r: Routine, where: Pointer, step: int, masks: Sequence[Mask | None] | None = None) -> Vector:
+    """Return every `step`-th number from `where` on, as many as there are lanes; nothing behind the last is read."""
+    starts, lanes = _starts(r, step), r.lanes
+    found = r.load(where, None if masks is None else masks[0])
+    for i in range(1, step):
+        part = r.load(where + starts[i], None if masks is None else masks[i])
+        # Lanes so far stand in their places, but those of the first vector, which is as it was read.
+        old = [lane * step if i == 1 else lane for lane in range(lanes)]
+        wanted = [lane * step - starts[i] for lane in range(lanes)]
+        owner = [min(lane * step // lanes, step - 1) for lane in range(lanes)]
+        pattern = [lanes + wanted[l] if owner[l] == i else old[l] % lanes for l in range(lanes)]
+        found = r.shuffle(found, part, pattern)
+    return found
+
+
+class _Border:
+    """Reads vectors of columns of which some are outside the input: those are zero, and not among `lanes`."""
+
+    def __init__(self, r: Routine, step: int, vectors: int, position: Size, size: Size) -> None:
+        self.r, self.step = r, step
+        self.lanes: list[Mask] = []
+        self.masks: list[list[Mask]] = []
+        width = r.lanes * step
+        # As many vectors at a time as 63 bits tell the elements of.
+        together = min(vectors, (63 + step - 1) // width) or 1
+        for v in range(vectors):
+            if v % together == 0:
+                first = position + v * width
+                low, high = 0 - first, size - first
+                exists = r.between(low, high)
+                # Lane l stands at element l * step.
+                lanes = (
+                    exists if step == 1 else r.between(*((one.larger(0) + (step - 1)) // step for one in (low, high)))
+                )
+            here = v % together
+            self.lanes.append(r.lanes_of(lanes, here * r.lanes))
+            self.masks.append([r.lanes_of(exists, here * width + start) for start in _starts(r, step)])
+
+    def load(self, where: Pointer, v: int) -> Vector:
+        """Return the inputs of a vector."""
+        return _every(self.r, where, self.step, self.masks[v])
+
+
+def _flat(tile: Tile) -> list[Register]:
+    return [one for row in tile for one in row]
