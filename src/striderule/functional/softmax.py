@@ -30,10 +30,13 @@ def _run(name: str, x: Any, dim: Any, sign: int, logarithm: bool, dtype: Any, al
     if final.kind != "f":
         raise InvalidArgument(f"dtype must be a float type, got {final}")
     door.check_out(out, value.shape, final, [value], same=True)
-    # PyTorch converts to dtype before anything is computed.
-    work = np.atleast_1d(value).astype(door.arithmetic_of(final), copy=False)
-    result = table.family("normalization", algorithm).softmax(work if sign > 0 else -work, axis, logarithm)
-    return door.finish(result.reshape(value.shape), final, out=out)
+    work = np.atleast_1d(value)
+    if work.dtype != final:  # PyTorch converts before anything is computed
+        work = work.astype(door.arithmetic_of(final), copy=False)
+    compute = table.family("normalization", algorithm)
+    whole = out if value.ndim else None
+    result = compute.softmax(work if sign > 0 else -work, axis, logarithm, **table.into(compute, whole))
+    return door.finish(result if result is out else result.reshape(value.shape), final, out=out)
 
 
 @door.accepts_input

@@ -158,10 +158,10 @@ def _plan(form: Form, shape: tuple[int, ...], strides: tuple[tuple[int, ...], ..
     sizes = [ELEMENTS[kind].itemsize for kind in (form.result, *form.sources)]
     steps = [[step // size for step in one] for one, size in zip(strides, sizes, strict=True)]
     axes = [Axis(n, each) for n, each in zip(shape, zip(*steps, strict=True), strict=True) if n > 1]
-    return _planned(form, _merged(axes))
+    return _planned(form, merged(axes))
 
 
-def _merged(axes: list[Axis]) -> list[Axis]:
+def merged(axes: list[Axis]) -> list[Axis]:
     """Return the axes from the innermost in the result to the outermost, joined where two go on like one."""
     result: list[Axis] = []
     for axis in sorted(axes, key=lambda axis: abs(axis.steps[0])):
@@ -190,8 +190,8 @@ def _planned(form: Form, axes: list[Axis]) -> Plan:
     target = current()
     routine = proof.compiled(form.title, form, lambda: elementwise_routine(form, target), target, _trial(form))
     most = TASK_LIGHT if form.name in LIGHT else TASK
-    column_tasks, task_columns = _shared(columns.size, most, 64)
-    row_tasks, task_rows = _shared(rows.size, max(1, most // task_columns), 1)
+    column_tasks, task_columns = shared(columns.size, most, 64)
+    row_tasks, task_rows = shared(rows.size, max(1, most // task_columns), 1)
     places = math.prod(axis.size for axis in outer)
     table = np.array([word for axis in outer for word in (axis.size, *axis.steps)] or [0], np.int64)
     steps = [axis.steps[k] for k in range(operands) for axis in (rows, columns)]
@@ -202,7 +202,7 @@ def _planned(form: Form, axes: list[Axis]) -> Plan:
     return Plan(routine.address, words, places * row_tasks * column_tasks, 1 if alone else None, table)
 
 
-def _shared(size: int, most: int, unit: int) -> tuple[int, int]:
+def shared(size: int, most: int, unit: int) -> tuple[int, int]:
     """Return how many tasks of at most about `most` share `size` evenly, and the size of each: whole units."""
     tasks = -(-size // most)
     each = -(-size // (tasks * unit)) * unit

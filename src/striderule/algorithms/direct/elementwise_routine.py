@@ -54,8 +54,7 @@ class Form:
     def words(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         """The names of the pointers, sizes and numbers, in their order.
 
-        For every operand there are its steps, in elements, between rows and between columns. The table holds, for each
-        of `rank` outer axes, its size and the step of every operand.
+        For every operand there are its steps, in elements, between rows and between columns.
         """
         steps = tuple(f"{one}_{axis}" for one in self.operands for axis in ("row", "column"))
         return (*self.operands, "table"), (*SIZES, *steps), PARAMETERS.get(self.name, ())
@@ -73,7 +72,9 @@ def elementwise_routine(form: Form, target: Target) -> str:
         column, row = column_task * r.size("task_columns"), row_task * r.size("task_rows")
         columns = (r.size("columns") - column).smaller(r.size("task_columns"))
         rows = (r.size("rows") - row).smaller(r.size("task_rows"))
-        starts = _starts(r, form, place)
+        kinds = (form.result, *form.sources)
+        pointers = [r.pointer(one, ELEMENTS[kind]) for one, kind in zip(form.operands, kinds, strict=True)]
+        starts = at_place(r, pointers, place)
         with r.loop(rows) as turn:
             here = [
                 start + (row + turn) * r.size(f"{one}_row") + column * r.size(f"{one}_column")
@@ -83,9 +84,12 @@ def elementwise_routine(form: Form, target: Target) -> str:
     return r.finish()
 
 
-def _starts(r: Routine, form: Form, place: Size) -> list[Pointer]:
-    """Return where every operand begins at an outer place, which counts the last outer axis first."""
-    distances = [r.count(0) for _ in form.operands]
+def at_place(r: Routine, pointers: Sequence[Pointer], place: Size) -> list[Pointer]:
+    """Return where every operand begins at an outer place, in whose number the first axis of the table runs fastest.
+
+    The table holds, for each of `rank` axes, its size and the step of every operand.
+    """
+    distances = [r.count(0) for _ in pointers]
     left, entry = r.count(place), r.count(0)
     with r.loop(r.size("rank")):
         size = r.entry(r.table("table"), entry.value)
@@ -94,8 +98,6 @@ def _starts(r: Routine, form: Form, place: Size) -> list[Pointer]:
             distance.set(distance.value + index * r.entry(r.table("table"), entry.value + (1 + number)))
         left.set(left.value // size)
         entry.set(entry.value + (1 + len(distances)))
-    kinds = (form.result, *form.sources)
-    pointers = [r.pointer(one, ELEMENTS[kind]) for one, kind in zip(form.operands, kinds, strict=True)]
     return [pointer + distance.value for pointer, distance in zip(pointers, distances, strict=True)]
 
 

@@ -18,8 +18,10 @@ _PIECE = 1 << 18
 def softmax(x: Array, axis: int, logarithm: bool) -> Array:
     """Return exp(x - m) / sum exp(x - m), or its logarithm x - m - log(sum exp(x - m)), with m the largest on the axis.
 
-    Shifting by m changes nothing in exact arithmetic and keeps every exponential at most 1.
+    Shifting by m changes nothing in exact arithmetic and keeps every exponential at most 1. float16 gives float32.
     """
+    if x.dtype == np.float16:
+        x = x.astype(np.float32)
     if x.size == 0:
         return x.copy()
     across = next((other for other in range(x.ndim) if other != axis and x.shape[other] > 1), None)

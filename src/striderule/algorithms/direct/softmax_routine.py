@@ -1,0 +1,209 @@
+"""Softmax in the tile language, over lines that stand side by side in memory, or across which one vector reaches.
+
+Algorithm: for each line the largest number m, the sum of exp(x - m), and exp(x - m) / sum, or x - m - log(sum).
+Schedule: lines are read again for each of the three, so those of a task stay in a cache. In a line whose numbers are
+side by side ("run") lanes are numbers; else lanes are lines that begin side by side ("across").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from striderule.algorithms.direct.elementwise_routine import at_place
+from striderule.codegen import vmath
+from striderule.codegen.target import Target
+from striderule.codegen.tile import ELEMENTS, FLOAT64, Mask, Pointer, Register, Routine, Size, Vector
+
+POINTERS = ("y", "x", "table")
+# Of `lines` lines those of a task begin `y_line` and `x_line` elements apart; a line has `length` numbers, `y_step` and
+# `x_step` apart.
+SIZES = ("rank", "lines", "task_lines", "line_tasks", "length", "y_line", "x_line", "y_step", "x_step")
+# Terms of a chain of sums in the type of the arithmetic; chains are added in float64.
+CHAIN = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the code depends on: where lanes lie, the types in memory and of the arithmetic, and what is wanted."""
+
+    kind: Literal["run", "across"]
+    source: str
+    result: str
+    element: str
+    logarithm: bool
+
+    @property
+    def title(self) -> str:
+        """The routine's name."""
+        word = "log_softmax" if self.logarithm else "softmax"
+        return f"{word}_{self.kind}_{self.source}_{self.result}_{self.element}"
+
+    @property
+    def keeps(self) -> bool:
+        """Whether exponentials can wait in the result."""
+        return not self.logarithm and self.result == self.element
+
+
+def softmax_routine(form: Form, target: Target) -> str:
+    """Return the routine as LLVM IR."""
+    r = Routine(form.title, target, ELEMENTS[form.element], pointers=POINTERS, sizes=SIZES)
+    with r.tasks() as task:
+        line_task, place = task % r.size("line_tasks"), task // r.size("line_tasks")
+        first = line_task * r.size("task_lines")
+        count = (r.size("lines") - first).smaller(r.size("task_lines"))
+        pointers = [r.pointer("y", ELEMENTS[form.result]), r.pointer("x", ELEMENTS[form.source])]
+        y, x = at_place(r, pointers, place)
+        y, x = y + first * r.size("y_line"), x + first * r.size("x_line")
+        if form.kind == "run":
+            with r.loop(count) as i:
+                _Run(r, form, y + i * r.size("y_line"), x + i * r.size("x_line")).write()
+        else:
+            _across(r, form, y, x, count)
+    return r.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What both kinds share: the numbers, and what becomes of them."""
+
+    r: Routine
+    form: Form
+    y: Pointer
+    x: Pointer
+
+    def number(self, at: Size, mask: Mask | None) -> Vector:
+        """Return numbers; lanes outside the mask hold what counts for nothing."""
+        r = self.r
+        found = r.convert(r.load(self.x + at, mask), r.element)
+        return found if mask is None else r.select(mask, found, found.like(-inf))
+
+    def result(self, shifted: Vector, last: Vector) -> Vector:
+        """Return the result of x - m; `last` is the logarithm of the sum, or its inverse."""
+        if self.form.logarithm:
+            return shifted - last
+        return vmath.exp_of_negative(self.r, shifted) * last
+
+    def last(self, total: Vector) -> Vector:
+        """Return what `result` is told of the sum, which comes in float64: the logarithm would not do with less."""
+        r = self.r
+        if self.form.logarithm:
+            return r.convert(vmath.log(r, total), r.element)
+        return 1 / r.convert(total, r.element)
+
+
+class _Run(_Line):
+    """One line whose numbers stand side by side."""
+
+    def write(self) -> None:
+        """Compute the whole line."""
+        r = self.r
+        largest = self._largest()
+        total = self._total(largest)
+        if self.form.logarithm:  # of few lanes, which are all the same
+            total = r.shuffle(total, total, [0] * min(r.lanes, r.target.lanes(8)))
+        last = self.last(total)
+        last = r.shuffle(last, last, [0] * r.lanes)
+
+        def finish(at: Size, mask: Mask | None) -> None:
+            if self.form.keeps:
+                value = r.load(self.y + at, mask) * last
+            else:
+                value = self.result(self.number(at, mask) - largest, last)
+            r.store(r.convert(value, ELEMENTS[self.form.result]), self.y + at, mask)
+
+        self._vectors(r.whole(0), r.size("length"), 2, lambda at, _, mask: finish(at, mask))
+
+    def _vectors(self, start: Size, count: Size, turns: int, body: Callable[[Size, int, Mask | None], None]) -> None:
+        """Write the body for `turns` vectors at a time, which it is told the number of, then for the rest, masked."""
+        r = self.r
+        width = turns * r.lanes
+        whole = count // width * width
+        with r.loop(whole, step=width) as i:
+            for turn in range(turns):
+                body(start + i + turn * r.lanes, turn, None)
+        with r.loop(count - whole, step=r.lanes) as i:
+            body(start + whole + i, 0, r.first_lanes(count - whole - i))
+
+    def _largest(self) -> Vector:
+        r = self.r
+        found = [r.register(r.constant(-inf)) for _ in range(4)]
+
+        def compare(at: Size, turn: int, mask: Mask | None) -> None:
+            # NaN is never larger; it comes back with the sum.
+            found[turn].set(r.at_least(found[turn].value, self.number(at, mask)))
+
+        self._vectors(r.whole(0), r.size("length"), 4, compare)
+        a, b, c, d = (one.value for one in found)
+        return r.folded(r.at_least(r.at_least(a, b), r.at_least(c, d)), r.at_least)
+
+    def _total(self, largest: Vector) -> Vector:
+        """Return the sum of the exponentials in float64, in every lane; they wait in the result where they can."""
+        r = self.r
+        total = r.register(r.constant(0.0, FLOAT64))
+        piece = 2 * CHAIN * r.lanes
+        with r.loop(r.size("length"), step=piece) as start:
+            sums = [r.register(r.constant(0.0)) for _ in range(2)]
+            for one in sums:
+                one.set(r.constant(0.0))
+
+            def add(at: Size, turn: int, mask: Mask | None) -> None:
+                power = vmath.exp_of_negative(r, self.number(at, mask) - largest)
+                if self.form.keeps:
+                    r.store(power, self.y + at, mask)
+                sums[turn].set(sums[turn].value + power)
+
+            self._vectors(start, (r.size("length") - start).smaller(piece), 2, add)
+            total.set(total.value + r.convert(sums[0].value + sums[1].value, FLOAT64))
+        return r.sum(total.value)
+
+
+def _across(r: Routine, form: Form, y: Pointer, x: Pointer, lines: Size) -> None:
+    """Compute lines that begin side by side, two vectors of them at a time."""
+    width = 2 * r.lanes
+    whole = lines // width * width
+    with r.loop(whole, step=width) as i:
+        _columns(r, form, [(_Line(r, form, y + (i + v * r.lanes), x + (i + v * r.lanes)), None) for v in range(2)])
+    with r.loop(lines - whole, step=r.lanes) as i:
+        at = whole + i
+        _columns(r, form, [(_Line(r, form, y + at, x + at), r.first_lanes(lines - at))])
+
+
+def _columns(r: Routine, form: Form, lines: list[tuple[_Line, Mask | None]]) -> None:
+    """Compute one line in each lane of some vectors."""
+    length, y_step, x_step = r.size("length"), r.size("y_step"), r.size("x_step")
+    largest = [r.register(r.constant(-inf)) for _ in lines]
+    _reset(largest, -inf)
+    with r.loop(length) as k:
+        for (line, mask), found in zip(lines, largest, strict=True):
+            found.set(r.at_least(found.value, line.number(k * x_step, mask)))
+    totals = [r.register(r.constant(0.0, FLOAT64)) for _ in lines]
+    _reset(totals, 0.0)
+    with r.loop(length, step=CHAIN) as start:
+        sums = [r.register(r.constant(0.0)) for _ in lines]
+        _reset(sums, 0.0)
+        with r.loop((length - start).smaller(CHAIN)) as i:
+            k = start + i
+            for (line, mask), found, one in zip(lines, largest, sums, strict=True):
+                power = vmath.exp_of_negative(r, line.number(k * x_step, mask) - found.value)
+                if form.keeps:
+                    r.store(power, line.y + k * y_step, mask)
+                one.set(one.value + power)
+        for total, one in zip(totals, sums, strict=True):
+            total.set(total.value + r.convert(one.value, FLOAT64))
+    last = [line.last(total.value) for (line, _), total in zip(lines, totals, strict=True)]
+    with r.loop(length) as k:
+        for (line, mask), found, end in zip(lines, largest, last, strict=True):
+            if form.keeps:
+                value = r.load(line.y + k * y_step, mask) * end
+            else:
+                value = line.result(line.number(k * x_step, mask) - found.value, end)
+            r.store(r.convert(value, ELEMENTS[form.result]), line.y + k * y_step, mask)
+
+
+def _reset(registers: list[Register], number: float) -> None:
+    """Begin anew: a register in a loop is made once."""
+    for one in registers:
+        one.set(one.value.like(number))
