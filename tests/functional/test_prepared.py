@@ -1,5 +1,7 @@
 """Convolutions whose algorithm can be bound: what it is told, what it is handed, and what comes out."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -197,6 +199,16 @@ def test_weights_are_packed_once(told, monkeypatch):
     for _ in range(3):
         np.testing.assert_array_equal(f(X), expected)
     assert len(packed) == 1
+
+
+def test_nothing_holds_on_to_the_arrays_of_a_call(told):
+    x, weight, bias, residual, out = X.copy(), W.copy(), B.copy(), noise(2, 6, 7, 6), noise(2, 6, 7, 6)
+    arrays = (x, weight, bias, residual, out)
+    before = [sys.getrefcount(array) for array in arrays]
+    for algorithm in ("windows", None):
+        for _ in range(2):
+            sr.conv2d(x, weight, bias, residual=residual, out=out, algorithm=algorithm)
+    assert [sys.getrefcount(array) for array in arrays] == before
 
 
 def test_layers_are_bound():

@@ -47,7 +47,7 @@ class Compiled:
             If x has another shape or type than was compiled for.
         """
         if type(x) is np.ndarray and noted.get() is None:
-            ready = self._ready.get(_like(x, out))
+            ready = self._ready.get((x.shape, x.strides, x.dtype) if out is None else _like(x, out))
             result = None if ready is None else ready(x, out)
             if result is not None:
                 return result
@@ -76,7 +76,7 @@ class Compiled:
 
 
 def _like(x: Any, out: Any) -> Any:
-    """Return what tells arrays apart that a bound call distinguishes; None where `out` is no plain array."""
+    """Return what tells arrays apart that a bound call tells apart; None where `out` is no plain array."""
     if out is None:
         return x.shape, x.strides, x.dtype
     return (x.shape, x.strides, x.dtype, out.shape, out.strides, out.dtype) if type(out) is np.ndarray else None

@@ -46,7 +46,7 @@ class Whole:
 
     bound: Bound
     make: Callable[[], Array]
-    # Whether `out` is written by the call itself, or from a result of its own.
+    # Whether `out`, if there is one, is written by the call itself, and not copied from a result of its own.
     in_place: bool
     # How x, residual and the result are seen; None where they have all axes in their order.
     canonical: Callable[[Array], Array] | None
@@ -71,6 +71,21 @@ class Whole:
             return result
         np.copyto(out, result)
         return out
+
+    def of_x(self, weight: Array, bias: Array | None, residual: Array | None) -> Callable[[Array, Array | None], Array]:
+        """Return the call as a function of x and out."""
+        if self.canonical is not None or not self.in_place:
+            return lambda x, out: self(x, weight, bias, residual, out)
+        run, make = self.bound.run, self.make
+        if self.bias is not None and bias is not None:
+            bias = np.ascontiguousarray(bias, self.bias).reshape(-1)
+
+        def call(x: Array, out: Array | None) -> Array:
+            result = make() if out is None else out
+            run(x, weight, bias, residual, result)
+            return result
+
+        return call
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,23 +159,25 @@ class ConvolutionRecipe(recipes.Recipe):
         else:
             packed = self
         whole = packed.whole
-        if whole is None or residual is not None:
+        if whole is None or not _aligned(weight, bias, residual):
             return lambda x, out: packed.run(x, weight, bias, residual, out)
+        carry_out = whole.of_x(taps, bias, residual)
 
         def call(x: Array, out: Array | None) -> Array | None:
-            if out is None and x.flags.aligned:
-                return whole(x, weight, bias, None, None)
-            return packed.run(x, weight, bias, None, out)
+            # The others are not in anyone's hands, so out can overlap x alone.
+            if not x.flags.aligned or (out is not None and (not out.flags.behaved or np.may_share_memory(out, x))):
+                return packed.run(x, weight, bias, residual, out)
+            return carry_out(x, out)
 
         return call
 
 
-def _aligned(bias: Array | None, residual: Array | None, out: Array | None) -> bool:
+def _aligned(first: Array | None, second: Array | None, third: Array | None = None) -> bool:
     """Tell whether elements stand at multiples of their size, as machine code takes them to do."""
     return (
-        (bias is None or bias.flags.aligned)
-        and (residual is None or residual.flags.aligned)
-        and (out is None or out.flags.aligned)
+        (first is None or first.flags.aligned)
+        and (second is None or second.flags.aligned)
+        and (third is None or third.flags.aligned)
     )
 
 
@@ -206,8 +223,9 @@ class Prepared:
         for make in makers if out is None else [lambda: out, *makers]:
             bound = bind(**words, out=ArrayInfo.of(axes.canonical(make())))
             if bound is not None:
-                in_place = out is not None and make not in makers
-                return replace(recipe, whole=self._whole(bound, makers[0] if in_place else make, in_place=in_place))
+                own = make in makers  # else it would hold on to out
+                whole = self._whole(bound, make if own else makers[0], in_place=out is None or not own)
+                return replace(recipe, whole=whole)
         sums = ArrayInfo.of(memory.empty(recipe.problem.output_shape, sums_type(recipe.problem)))
         return replace(recipe, sums=bind(bias=False, residual=None, activation=None, out=sums))
 

@@ -125,7 +125,10 @@ def clear_of(out: Array | None, *operands: Array | None, same: Array | None = No
         return True
     if not out.flags.writeable or (same is not None and same is not out and np.may_share_memory(out, same)):
         return False
-    return not any(operand is not None and np.may_share_memory(out, operand) for operand in operands)
+    for operand in operands:  # noqa: SIM110 - a generator costs as much as a comparison
+        if operand is not None and np.may_share_memory(out, operand):
+            return False
+    return True
 
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
