@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
+import oracles.anew
 from functional.operations import ACTIVATIONS, Call, drawn
 from oracles.trust import ENTRIES, answer, answers, close, unlike
-from striderule.algorithms.direct import giving_way
 from striderule.codegen import cache, jit
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -30,8 +30,15 @@ every_call = pytest.mark.parametrize("number", range(len(ENTRIES)), ids=[f"{call
 @pytest.fixture
 def anew(monkeypatch):
     """Let every routine be made or loaded anew."""
-    monkeypatch.setattr(jit, "_routines", {})
-    return monkeypatch
+    begin(monkeypatch)
+    yield monkeypatch
+    oracles.anew.forget()
+
+
+def begin(patch):
+    """Know no routine."""
+    patch.setattr(jit, "_routines", {})
+    oracles.anew.forget()
 
 
 def mode():
@@ -77,7 +84,7 @@ def test_eight_threads_call_everything_at_once(anew, new):
     expected, found = answers(), []
     if new:
         anew.setenv("STRIDERULE_CACHE", "0")
-        anew.setattr(jit, "_routines", {})
+        begin(anew)
     start = threading.Barrier(8)
 
     def calls(seed):
@@ -130,7 +137,7 @@ def test_results_do_not_depend_on_the_cache(anew, tmp_path, trouble):
     assert any(folder.iterdir())
     for _ in range(2):
         CACHES[trouble](folder, anew)
-        anew.setattr(jit, "_routines", {})
+        begin(anew)
         assert unlike(answers(), expected) == []
 
 
@@ -147,7 +154,6 @@ def test_failed_compilations_fall_back_to_numpy(anew, where):
 
     anew.setenv("STRIDERULE_CACHE", "0")
     anew.setattr(jit, where, fails)
-    giving_way._warn_once.cache_clear()
     for number in range(len(ENTRIES)):
         failed = len(jit._routines)
         with warnings.catch_warnings(record=True) as caught:

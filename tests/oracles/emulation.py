@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oracles import anew
 from striderule.codegen import jit, target, workers
 
 COMPILER = "aarch64-linux-gnu-gcc"
@@ -166,7 +167,11 @@ class Recorder:
             changed.setattr(jit, "load", self.load)
             changed.setattr(jit, "_routines", {})
             changed.setattr(workers, "run", self.run)
-            yield self
+            anew.forget()
+            try:
+                yield self
+            finally:
+                anew.forget()
 
 
 class Emulator(Recorder):

@@ -8,6 +8,7 @@ by NumPy before anything else; where they differ the structure is refused, and i
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms.direct import giving_way
 from striderule.codegen import jit
 from striderule.codegen.target import Target
 from striderule.errors import CompilationFailed
@@ -96,11 +98,22 @@ def _holds(entry: Hashable, trial: Callable[[], bool]) -> bool:
                     good = trial()
                 finally:
                     _trials.discard(entry)
-                if good and _refused() != refused:
+                if not good:
+                    _forget_calls()
+                elif _refused() != refused:
                     # Another structure was refused on the way, so NumPy was compared with itself: try again next time.
                     return True
                 _found[entry] = good
     return _found[entry]
+
+
+def _forget_calls() -> None:
+    """Let algorithms forget the calls that they keep: a trial has left some with the routine that is now refused."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("striderule.algorithms.") and module is not giving_way:
+            for value in list(vars(module).values()):
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
 
 
 def _refused() -> int:
