@@ -119,8 +119,8 @@ def run(address: int, args: Any, tasks: int, threads: int | None = None) -> None
     threads : int, optional
         At most so many threads instead of `get_num_threads`.
     """
-    if tasks == 1:
-        _routine(address)(args, 0, 1)
+    if tasks == 1 or threads == 1:
+        _routine(address)(args, 0, tasks)
         return
     helpers = (threads or _state.threads or _from_environment()) - 1
     pool = _state.pool or _make_pool()

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from striderule.algorithms import table
-from striderule.errors import InvalidArgument, InvalidType
-from striderule.functional import door, elementwise
+from striderule.algorithms import memory, table
+from striderule.errors import CompilationFailed, InvalidArgument, InvalidType
+from striderule.functional import door, elementwise, recipes
 from striderule.functional.door import Array
+from striderule.functional.moves import ChannelMove
 from striderule.geometry.arguments import integer
 from striderule.geometry.pooling import flag
 
 
-def _per_channel(values: Any, argument: str, channels: int, default: float) -> Array:
-    """Return one real number for each channel in float64."""
+def _per_channel(values: Any, argument: str, channels: int) -> Array | None:
+    """Return one real number for each channel, in float32 or float64."""
     if values is None:
-        return np.full(channels, default)
+        return None
     array = door.array(values, argument)
     if array.dtype.kind == "c":
         raise InvalidType(f"{argument} must hold real numbers, got {array.dtype}")
     if array.shape != (channels,):
         raise InvalidArgument(f"{argument} must have one value for each of the {channels} channels, got {array.shape}")
-    return array.astype(np.float64)
+    return array if array.dtype.char in "fd" else array.astype(np.float64)
 
 
 def _check_running(mean: Any, var: Any, training: bool) -> None:
@@ -56,6 +59,19 @@ def _update(running: Array, new: Array, momentum: float) -> None:
     running[...] = ((1 - momentum) * running.astype(np.float64) + momentum * new).astype(running.dtype)
 
 
+def _offer(compute: ModuleType, x: Array, numbers: tuple[Array | None, ...], eps: float, out: Array | None) -> None:
+    """Offer what later calls like this one need, if generated code does it all."""
+    bind = getattr(compute, "bind", None)
+    if bind is None or not all(one is None or compute.is_plain(one, numbers[0]) for one in numbers):
+        return
+    with contextlib.suppress(CompilationFailed):
+        result = memory.empty_like(x, x.shape, x.dtype) if out is None else out
+        call = bind(x, *numbers, eps, result)
+        if call is not None:
+            recipes.offer(ChannelMove(call, (x, *numbers), result, same=True))
+
+
+@recipes.remembered
 @door.accepts_input
 def batch_norm(
     x: Any,
@@ -133,9 +149,8 @@ def batch_norm(
         raise InvalidArgument(f"training needs more than one value per channel, got the shape {value.shape}")
     _check_running(running_mean, running_var, learn)
     given = (running_mean, running_var, weight, bias)
-    mean = _per_channel(running_mean, "running_mean", channels, 0.0)
-    var = _per_channel(running_var, "running_var", channels, 1.0)
-    scale, shift = _per_channel(weight, "weight", channels, 1.0), _per_channel(bias, "bias", channels, 0.0)
+    mean, var = _per_channel(running_mean, "running_mean", channels), _per_channel(running_var, "running_var", channels)
+    scale, shift = _per_channel(weight, "weight", channels), _per_channel(bias, "bias", channels)
     dtype = door.float_of(value.dtype)
     door.check_out(out, value.shape, dtype, [value], same=True)
     door.check_out(out, value.shape, dtype, [a for a in given if isinstance(a, np.ndarray)])
@@ -148,6 +163,10 @@ def batch_norm(
         if running_mean is not None:
             _update(running_mean, mean, share)
             _update(running_var, squares / (count - 1), share)
+    if mean is None or var is None:  # only in training, where they are known by now
+        raise AssertionError("no statistics")
+    if not learn:
+        _offer(compute, value, (mean, var, scale, shift), small, out)
     result = compute.normalize(value, mean, var, scale, shift, small, **table.into(compute, out))
     return door.finish(result, dtype, out=out)
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
-from striderule.functional import door, elementwise
+from striderule.functional import door, elementwise, moves, recipes
 from striderule.functional.door import Array
 from striderule.geometry.extension import Extension
 
 
+@recipes.remembered
 @door.accepts_input
 def pad(
     x: Any,
@@ -80,5 +81,7 @@ def pad(
         raise InvalidArgument(f"value belongs to mode='constant', got value={value!r} with mode={mode!r}")
     door.check_out(out, problem.output_shape, array.dtype, [array])
     compute = table.family("padding", algorithm)
+    bind = getattr(compute, "bind", None) and (lambda result: compute.bind(problem, array, fill, result))
+    moves.offer(bind, array, problem.output_shape, array.dtype, out)
     result = compute.pad(problem, array, fill, **table.into(compute, out))
     return door.finish(result, array.dtype, out=out)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
-from striderule.functional import door
+from striderule.functional import door, moves, recipes
 from striderule.functional.door import Array
 from striderule.geometry.arguments import check_count, integer
 
@@ -23,6 +24,13 @@ def _opened(x: Any, factor: Any, argument: str, name: str) -> tuple[Array, int]:
     return value, scale
 
 
+def _offer(compute: ModuleType, x: Array, r: int, shape: tuple[int, ...], out: Array | None, *, apart: bool) -> None:
+    bind = getattr(compute, "bind", None)
+    if bind is not None and x.size:
+        moves.offer(lambda result: bind(x, r, result, apart=apart), x, shape, x.dtype, out)
+
+
+@recipes.remembered
 @door.accepts_input
 def pixel_shuffle(x: Any, upscale_factor: int, *, algorithm: str | None = None, out: Array | None = None) -> Array:
     """Spread groups of r * r channels over r x r pixels: fine images out of many coarse channels.
@@ -70,9 +78,11 @@ def pixel_shuffle(x: Any, upscale_factor: int, *, algorithm: str | None = None, 
     check_count(shape, "the output")
     door.check_out(out, shape, value.dtype, [value])
     compute = table.family("shuffle", algorithm)
+    _offer(compute, value, r, shape, out, apart=False)
     return door.finish(compute.pixel_shuffle(value, r, **table.into(compute, out)), value.dtype, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def pixel_unshuffle(x: Any, downscale_factor: int, *, algorithm: str | None = None, out: Array | None = None) -> Array:
     """Gather r x r pixels into r * r channels: the inverse of `pixel_shuffle`.
@@ -117,4 +127,5 @@ def pixel_unshuffle(x: Any, downscale_factor: int, *, algorithm: str | None = No
     check_count(shape, "the output")
     door.check_out(out, shape, value.dtype, [value])
     compute = table.family("shuffle", algorithm)
+    _offer(compute, value, r, shape, out, apart=True)
     return door.finish(compute.pixel_unshuffle(value, r, **table.into(compute, out)), value.dtype, out=out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import proof
 from striderule.algorithms.direct.copy_routine import BLANK, MOST_SOURCES, POINTERS, SIZES, Copy, copy_routine
-from striderule.codegen import workers
+from striderule.algorithms.direct.native import Call
 from striderule.codegen.target import current
 
 Array = npt.NDArray[Any]
@@ -54,13 +55,13 @@ class Plan:
     """All that a call needs but the addresses and the fill value."""
 
     copy: Copy
-    words: npt.NDArray[np.int64]
+    words: array[int]
     table: npt.NDArray[np.int64]
     tasks: int
     threads: int | None
 
-    def run(self, x: Array, y: Array, fill: tuple[int, int], trial: Callable[[], bool]) -> None:
-        """Copy x to y, which must be as they were planned for; `fill` is the fill value's bits in two words.
+    def call(self, fill: tuple[int, int], trial: Callable[[], bool]) -> Call:
+        """Return what copies one array to another; `fill` is the fill value's bits in two words.
 
         Raises
         ------
@@ -69,10 +70,9 @@ class Plan:
         """
         target = current()
         routine = proof.compiled(self.copy.name, self.copy, lambda: copy_routine(self.copy, target), target, trial)
-        words = self.words.copy()
-        words[0], words[1], words[2] = memory.address(x), memory.address(y), memory.address(self.table)
+        words = self.words[:]
         words[3], words[4] = fill
-        workers.run(routine.address, memory.address(words), self.tasks, self.threads)
+        return Call(routine.address, words, self.tasks, self.threads, self.table)
 
 
 def fill_words(fill: Any, dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -88,8 +88,8 @@ def fill_words(fill: Any, dtype: np.dtype[Any]) -> tuple[int, int]:
     return int(room[0]), int(room[1])
 
 
-def plan_of(itemsize: int, sources: Sequence[Source], walks: Sequence[Walk]) -> Plan:
-    """Return the plan of a copy of elements of 1, 2, 4, 8 or 16 bytes.
+def plan_of(itemsize: int, sources: Sequence[Source], walks: Sequence[Walk], start: int = 0) -> Plan:
+    """Return the plan of a copy of elements of 1, 2, 4, 8 or 16 bytes, which begins `start` bytes into the input.
 
     There is one walk or more for each source, in any order. Every position that the walks on a source add up to must be
     inside it, or have its entry in the border. The walks reach no place of the output twice.
@@ -98,7 +98,6 @@ def plan_of(itemsize: int, sources: Sequence[Source], walks: Sequence[Walk]) -> 
     columns, rows, others = _chosen(itemsize, kept, moving)
     # The first three sources are those of the routine: plain bytes, columns, rows.
     numbers = {columns.source: 1, rows.source: 2}
-    start = 0
     for number, source in enumerate(kept):
         if number in numbers:
             continue
@@ -182,12 +181,14 @@ def _written(itemsize: int, sources: list[Source], outer: list[Walk], rows: Walk
         "task_rows": task_rows, "columns": columns.size, "column_pace": columns.pace, "column_step": columns.step,
         "column_tasks": column_tasks, "task_columns": task_columns,
     }  # fmt: skip
-    words = np.array([values.get(word, 0) for word in (*POINTERS, *SIZES)], np.int64)
+    table = _table(sources, outer)
+    words = array("q", [values.get(word, 0) for word in (*POINTERS, *SIZES)])
+    words[2] = memory.address(table)
     source = sources[1]
     run = columns.step == itemsize and columns.pace * source.step == itemsize
     copy = Copy(itemsize, run, all(index is None for index in source.border))
     alone = places * rows.size * columns.size * itemsize < ALONE
-    return Plan(copy, words, _table(sources, outer), places * column_tasks * row_tasks, 1 if alone else None)
+    return Plan(copy, words, table, places * column_tasks * row_tasks, 1 if alone else None)
 
 
 def _table(sources: list[Source], outer: list[Walk]) -> npt.NDArray[np.int64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
+from striderule.algorithms.direct.native import Call
 from striderule.algorithms.direct.normalization_routine import (
     PLACES,
     Form,
@@ -20,13 +20,13 @@ from striderule.algorithms.direct.normalization_routine import (
     scale_routine,
     statistics_routine,
 )
+from striderule.algorithms.direct.softmax import softmax
 from striderule.algorithms.windows import normalization as windows
-from striderule.algorithms.windows.normalization import local_response, softmax
-from striderule.codegen import workers
+from striderule.algorithms.windows.normalization import local_response
 from striderule.codegen.target import current
 from striderule.errors import CompilationFailed
 
-__all__ = ["batch_statistics", "local_response", "normalize", "softmax"]
+__all__ = ["batch_statistics", "bind", "is_plain", "local_response", "normalize", "softmax"]
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -45,6 +45,7 @@ class Lines(NamedTuple):
     places: tuple[int, ...]  # the words PLACES
     walks: npt.NDArray[np.int64]
     tasks: int
+    threads: int | None
 
     @property
     def blocks(self) -> int:
@@ -55,27 +56,56 @@ class Lines(NamedTuple):
 def normalize(
     x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, out: Array | None = None
 ) -> Array:
-    """Return (x - mean) / sqrt(var + eps) * weight + bias for each channel (axis 1), rounded once or as well."""
-    result = memory.empty_like(x, x.shape, x.dtype) if out is None else out
-    lines = lines_of(x.shape, x.strides, result.strides, x.itemsize) if x.dtype.name in SERVED else None
-    if lines is None:
-        return _given(out, windows.normalize(x, mean, var, weight, bias, eps))
-    numbers = _numbers((mean, var, weight, bias), x.shape[1])
-    form = Form(x.dtype.name, lines.kind, numbers[0].dtype.name)
-    words = array("q", (memory.address(x), memory.address(result), memory.address(lines.walks)))
-    words.extend(map(memory.address, numbers))
-    words.extend(lines.places)
-    words.append(_bits(eps))
+    """Return (x - mean) / sqrt(var + eps) * weight + bias for each channel (axis 1), in `out`, which may be x, or new.
 
-    def trial() -> bool:
-        return proof.agree(normalize, windows.normalize, x, np.abs(var), np.abs(var) + 1, weight, bias, eps)
-
+    float32 is computed in float32, from the distance to the mean in full, with about the error of one rounding.
+    """
+    result = memory.empty_like(x, x.shape, x.dtype) if out is None and x.dtype.kind == "f" else out
+    given, numbers = (mean, var, weight, bias), (mean, var, weight, bias)
+    if not all(one is None or is_plain(one, mean) for one in given):
+        mean, var = np.ascontiguousarray(mean, np.float64), np.ascontiguousarray(var, np.float64)
+        steep, shift = (None if one is None else np.ascontiguousarray(one, np.float64) for one in (weight, bias))
+        numbers = (mean, var, steep, shift)
     try:
-        _run("scale", form, scale_routine, trial, words, lines, x.nbytes)
+        call = None if result is None else bind(x, *numbers, eps, result)
     except CompilationFailed as failure:
         giving_way.warn(failure)
-        return _given(out, windows.normalize(x, mean, var, weight, bias, eps))
+        call = None
+    if call is None or result is None:
+        return _given(out, windows.normalize(x, *given, eps))
+    call.run(x, result, *numbers)
     return result
+
+
+def is_plain(numbers: Array, like: Array) -> bool:
+    """Tell whether the numbers of channels stand side by side in float32 or float64, as those of `like` do."""
+    dtype = numbers.dtype
+    return dtype.char in "fd" and dtype == like.dtype and (numbers.size < 2 or numbers.strides[0] == dtype.itemsize)
+
+
+def bind(
+    x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, result: Array
+) -> Call | None:
+    """Return what normalises arrays like x, or None where that is left to NumPy; all numbers must be plain.
+
+    Raises
+    ------
+    CompilationFailed
+        There is no machine code to be had.
+    """
+    lines = lines_of(x.shape, x.strides, result.strides, x.itemsize) if x.dtype.name in SERVED else None
+    if lines is None:
+        return None
+    form, target = Form(x.dtype.name, lines.kind, mean.dtype.name), current()
+
+    def trial() -> bool:
+        return proof.agree(normalize, windows.normalize, x, mean, np.abs(var), weight, bias, 4.0)
+
+    routine = proof.compiled(form.name("scale"), form, lambda: scale_routine(form, target), target, trial)
+    ones, zeros = (_constant(value, x.shape[1], mean.dtype) for value in (1.0, 0.0))
+    pointers = (0, 0, 0, 0, memory.address(ones), memory.address(zeros), memory.address(lines.walks))
+    words = array("q", (*pointers, *lines.places, _bits(eps)))
+    return Call(routine.address, words, lines.tasks, lines.threads, (lines.walks, ones, zeros))
 
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
@@ -92,23 +122,20 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     means, squares = np.empty((2, channels, parts) if lines.kind != "across" else (2, parts, channels))
     if lines.kind == "across":
         means, squares = means.T, squares.T
-    words = array("q", map(memory.address, (x, lines.walks, means, squares)))
-    words.extend(lines.places)
-    words.extend((channels, means.strides[1] // 8, means.strides[0] // 8))
-    form = Form(x.dtype.name, lines.kind)
+    form, target = Form(x.dtype.name, lines.kind), current()
+
+    def trial() -> bool:
+        return proof.agree(batch_statistics, windows.batch_statistics, x)
+
     try:
-        _run(
-            "statistics",
-            form,
-            statistics_routine,
-            lambda: proof.agree(batch_statistics, windows.batch_statistics, x),
-            words,
-            lines,
-            x.nbytes,
-        )
+        name = form.name("statistics")
+        routine = proof.compiled(name, form, lambda: statistics_routine(form, target), target, trial)
     except CompilationFailed as failure:
         giving_way.warn(failure)
         return windows.batch_statistics(x)
+    steps = (channels, means.strides[1] // 8, means.strides[0] // 8)
+    words = array("q", (0, 0, 0, memory.address(lines.walks), *lines.places, *steps))
+    Call(routine.address, words, lines.tasks, lines.threads).run(x, means, squares)
     return _joined(means, squares, _counts(lines, parts))
 
 
@@ -135,6 +162,7 @@ def lines_of(shape: Ints, x_steps: Ints, y_steps: Ints, itemsize: int) -> Lines 
     """Return how the routine walks over an array, or None where steps are no whole elements or there is nothing."""
     if not prod(shape) or any(step % itemsize for step in (*x_steps, *y_steps)):
         return None
+    threads = 1 if prod(shape) * itemsize < ALONE else None
     axes = [(n, x, y, 0) for n, x, y in zip(shape, x_steps, y_steps, strict=True)]
     channel, others = (*axes[1][:3], 1), _merged([axes[0], *axes[2:]])
     beside = bool(others) and others[0][1] == others[0][2] == itemsize
@@ -143,14 +171,15 @@ def lines_of(shape: Ints, x_steps: Ints, y_steps: Ints, itemsize: int) -> Lines 
         block = min(row[0], max(1, BLOCK // shape[1]))
         blocks = -(-row[0] // block)
         places = (len(outer), shape[1], itemsize, itemsize, *row[:3], block, blocks)
-        return Lines("across", places, _words(outer), prod(walk[0] for walk in outer) * blocks)
+        return Lines("across", places, _words(outer), prod(walk[0] for walk in outer) * blocks, threads)
     line, *outer = others or [(1, itemsize, itemsize, 0)]
     kind: Kind = "run" if line[1] == line[2] == itemsize or line[0] == 1 else "steps"
     block = min(line[0], BLOCK)
     blocks = -(-line[0] // block)
     x_step, y_step = (itemsize, itemsize) if kind == "run" else line[1:3]
     places = (1 + len(outer), line[0], x_step, y_step, 1, 0, 0, block, blocks)
-    return Lines(kind, places, _words([channel, *outer]), shape[1] * prod(walk[0] for walk in outer) * blocks)
+    tasks = shape[1] * prod(walk[0] for walk in outer) * blocks
+    return Lines(kind, places, _words([channel, *outer]), tasks, threads)
 
 
 def _merged(walks: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
@@ -170,16 +199,6 @@ def _words(walks: list[tuple[int, int, int, int]]) -> npt.NDArray[np.int64]:
     return words
 
 
-def _numbers(given: tuple[Array | None, ...], channels: int) -> list[Array]:
-    """Return mean, var, weight and bias compact and of one type: float32 where all of them are."""
-    dtype = np.dtype(np.float32 if all(one is None or one.dtype == np.float32 for one in given) else np.float64)
-    defaults = (0.0, 1.0, 1.0, 0.0)
-    return [
-        _constant(default, channels, dtype) if one is None else np.ascontiguousarray(one, dtype)
-        for one, default in zip(given, defaults, strict=True)
-    ]
-
-
 @lru_cache(maxsize=32)
 def _constant(value: float, count: int, dtype: np.dtype[Any]) -> Array:
     numbers = np.full(count, value, dtype)
@@ -197,17 +216,3 @@ def _given(out: Array | None, result: Array) -> Array:
         return result
     np.copyto(out, result, casting="unsafe")
     return out
-
-
-def _run(
-    word: str,
-    form: Form,
-    build: Callable[..., str],
-    trial: Callable[[], bool],
-    words: array[int],
-    lines: Lines,
-    size: int,
-) -> None:
-    target = current()
-    routine = proof.compiled(form.name(word), form, lambda: build(form, target), target, trial)
-    workers.run(routine.address, words.buffer_info()[0], lines.tasks, 1 if size < ALONE else None)

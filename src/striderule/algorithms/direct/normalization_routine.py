@@ -21,8 +21,8 @@ WALK = 4
 # A line has `length` values, `x_step` and `y_step` bytes apart, and is cut into `blocks` of `block`. Across, `rows`
 # lines are `x_row` and `y_row` bytes apart, and are cut into `blocks` of `block` instead.
 PLACES = ("walks", "length", "x_step", "y_step", "rows", "x_row", "y_row", "block", "blocks")
-SCALE_POINTERS = ("x", "y", "walk", "mean", "var", "weight", "bias")
-STATISTICS_POINTERS = ("x", "walk", "means", "squares")
+SCALE_POINTERS = ("x", "y", "mean", "var", "weight", "bias", "walk")
+STATISTICS_POINTERS = ("x", "means", "squares", "walk")
 # Elements from one part and from one channel to the next in the results.
 STATISTICS_SIZES = (*PLACES, "channels", "part_step", "channel_step")
 # Between its inverse and it, float32 arithmetic neither overflows nor loses what counts.
@@ -180,7 +180,7 @@ class _Scale(_Lines):
     def _slope(self, channel: Size, rest: Size | None, lanes: int) -> _Slope:
         r = self.r
         mask = None if rest is None else r.first_lanes(rest)
-        mean, var, weight, bias = (self._number(word, channel, mask, lanes) for word in SCALE_POINTERS[3:])
+        mean, var, weight, bias = (self._number(word, channel, mask, lanes) for word in SCALE_POINTERS[2:6])
         eps = r.number("eps", FLOAT64)
         slope = weight / r.square_root(var + r.shuffle(eps, eps, [0] * lanes))
         safe = r.absolute(mean).less(SAFE) & r.absolute(slope).less(SAFE) & r.absolute(bias).less(SAFE)

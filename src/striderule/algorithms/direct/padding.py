@@ -11,6 +11,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import copying, giving_way, proof
 from striderule.algorithms.direct.copying import Plan, Source, Walk
+from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import padding as windows
 from striderule.errors import CompilationFailed
 from striderule.geometry.extension import Extension
@@ -23,22 +24,32 @@ MOST_BORDER = 1 << 16
 
 def pad(problem: Extension, x: Array, fill: Any, out: Array | None = None) -> Array:
     """Return the extended array: `out`, or a new one in the memory order of x."""
-    if sum(abs(side) for pair in problem.padding for side in pair) > MOST_BORDER:
-        return _given(out, windows.pad(problem, x, fill))
     result = memory.empty_like(x, problem.output_shape, x.dtype) if out is None else out
     if result.size == 0:
         return result
-    inner = x
-    if any(side for pair in problem.crop for side in pair):
-        inner = x[tuple(slice(first, n - last) for n, (first, last) in zip(x.shape, problem.crop, strict=True))]
-    words = copying.fill_words(fill, x.dtype)
     try:
-        plan = _plan(problem, x.strides, result.strides, x.itemsize)
-        plan.run(inner, result, words, lambda: proof.agree(pad, windows.pad, problem, x, fill))
+        call = bind(problem, x, fill, result)
     except CompilationFailed as failure:
         giving_way.warn(failure)
+        call = None
+    if call is None:
         return _given(out, windows.pad(problem, x, fill))
+    call.run(x, result)
     return result
+
+
+def bind(problem: Extension, x: Array, fill: Any, result: Array) -> Call | None:
+    """Return what extends arrays like x into arrays like `result`, or None where that is left to NumPy.
+
+    Raises
+    ------
+    CompilationFailed
+        There is no machine code to be had.
+    """
+    if result.size == 0 or sum(abs(side) for pair in problem.padding for side in pair) > MOST_BORDER:
+        return None
+    plan = _plan(problem, x.strides, result.strides, x.itemsize)
+    return plan.call(copying.fill_words(fill, x.dtype), lambda: proof.agree(pad, windows.pad, problem, x, fill))
 
 
 def _given(out: Array | None, result: Array) -> Array:
@@ -58,4 +69,5 @@ def _plan(problem: Extension, x_steps: tuple[int, ...], y_steps: tuple[int, ...]
         border = tuple(source_index(place, size, problem.boundary) for place in places)
         sources.append(Source(size, step, -before, max(before, 0), border))
     walks = [Walk(n, step, axis) for axis, (n, step) in enumerate(zip(problem.output_shape, y_steps, strict=True))]
-    return copying.plan_of(itemsize, sources, walks)
+    start = sum(first * step for (first, _), step in zip(problem.crop, x_steps, strict=True))
+    return copying.plan_of(itemsize, sources, walks, start)

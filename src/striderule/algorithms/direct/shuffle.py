@@ -13,9 +13,9 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import copying, giving_way, proof
 from striderule.algorithms.direct.copying import Plan, Source, Walk
+from striderule.algorithms.direct.native import Call
 from striderule.algorithms.direct.shuffle_routine import FACTORS, UNITS, Mix, mix_routine
 from striderule.algorithms.windows import shuffle as windows
-from striderule.codegen import workers
 from striderule.codegen.target import current
 from striderule.errors import CompilationFailed
 
@@ -43,21 +43,40 @@ def pixel_unshuffle(x: Array, factor: int, out: Array | None = None) -> Array:
 
 
 def _moved(x: Array, factor: int, result: Array, apart: bool) -> Array:
-    twin = windows.pixel_unshuffle if apart else windows.pixel_shuffle
     if result.size == 0:
         return result
-    own = pixel_unshuffle if apart else pixel_shuffle
     try:
-        plan = _plan(x.shape, x.strides, result.strides, factor, apart, x.itemsize)
-        plan.run(x, result, lambda: proof.agree(own, twin, x, factor))
+        bind(x, factor, result, apart=apart).run(x, result)
     except CompilationFailed as failure:
         giving_way.warn(failure)
-        np.copyto(result, twin(x, factor))
+        np.copyto(result, (windows.pixel_unshuffle if apart else windows.pixel_shuffle)(x, factor))
     return result
 
 
+def bind(x: Array, factor: int, result: Array, *, apart: bool) -> Call:
+    """Return what moves arrays like x into arrays like `result`, which are not empty.
+
+    Raises
+    ------
+    CompilationFailed
+        There is no machine code to be had.
+    """
+    plan = _plan(x.shape, x.strides, result.strides, factor, apart, x.itemsize)
+
+    def trial() -> bool:
+        if apart:
+            return proof.agree(pixel_unshuffle, windows.pixel_unshuffle, x, factor)
+        return proof.agree(pixel_shuffle, windows.pixel_shuffle, x, factor)
+
+    if isinstance(plan, Plan):
+        return plan.call((0, 0), trial)
+    mix, target = plan.mix, current()
+    routine = proof.compiled(mix.name, mix, lambda: mix_routine(mix, target), target, trial)
+    return Call(routine.address, plan.words, plan.tasks, plan.threads, plan.walks)
+
+
 class Mixing(NamedTuple):
-    """The words of a `mix_routine` behind its first two pointers, how many tasks, and the walks."""
+    """The words of a `mix_routine`, how many tasks, and the walks."""
 
     mix: Mix
     words: array[int]
@@ -65,27 +84,9 @@ class Mixing(NamedTuple):
     threads: int | None
     walks: npt.NDArray[np.int64]
 
-    def run(self, x: Array, y: Array, trial: Any) -> None:
-        """Move x to y."""
-        target = current()
-        routine = proof.compiled(self.mix.name, self.mix, lambda: mix_routine(self.mix, target), target, trial)
-        words = array("q", (memory.address(x), memory.address(y)))
-        words.extend(self.words)
-        workers.run(routine.address, words.buffer_info()[0], self.tasks, self.threads)
-
-
-class Copying(NamedTuple):
-    """A copy without a border."""
-
-    plan: Plan
-
-    def run(self, x: Array, y: Array, trial: Any) -> None:
-        """Move x to y."""
-        self.plan.run(x, y, (0, 0), trial)
-
 
 @lru_cache(maxsize=64)
-def _plan(shape: Ints, x_steps: Ints, y_steps: Ints, factor: int, apart: bool, itemsize: int) -> Mixing | Copying:
+def _plan(shape: Ints, x_steps: Ints, y_steps: Ints, factor: int, apart: bool, itemsize: int) -> Mixing | Plan:
     *lead, channels, height, width = shape
     if apart:
         height, width = height // factor, width // factor
@@ -101,7 +102,7 @@ def _plan(shape: Ints, x_steps: Ints, y_steps: Ints, factor: int, apart: bool, i
     if factor in FACTORS and itemsize in UNITS and coarse[-1] == fine[-1] == itemsize:
         return _mixing(walks, Mix(itemsize, factor, apart), coarse[-3])
     sources = [Source(n, step) for n, step, _ in walks]
-    return Copying(copying.plan_of(itemsize, sources, [Walk(n, step, i) for i, (n, _, step) in enumerate(walks)]))
+    return copying.plan_of(itemsize, sources, [Walk(n, step, i) for i, (n, _, step) in enumerate(walks)])
 
 
 def _mixing(walks: list[tuple[int, int, int]], mix: Mix, step: int) -> Mixing:
@@ -111,6 +112,6 @@ def _mixing(walks: list[tuple[int, int, int]], mix: Mix, step: int) -> Mixing:
     row_tasks = -(-rows[0] // task_rows)
     places = prod(walk[0] for walk in outer)
     table = np.array([word for walk in outer for word in walk], np.int64)
-    words = [memory.address(table), len(outer), *rows, task_rows, row_tasks, columns[0], step]
+    words = [0, 0, memory.address(table), len(outer), *rows, task_rows, row_tasks, columns[0], step]
     size = places * rows[0] * columns[0] * mix.factor * mix.itemsize
     return Mixing(mix, array("q", words), places * row_tasks, 1 if size < ALONE else None, table)

@@ -15,8 +15,8 @@ from striderule.algorithms import memory
 from striderule.algorithms.direct import copying, giving_way, proof
 from striderule.algorithms.direct.copying import Plan, Source, Walk
 from striderule.algorithms.direct.fold_routine import Fold, fold_routine
+from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import unfold as windows
-from striderule.codegen import workers
 from striderule.codegen.target import current
 from striderule.errors import CompilationFailed
 from striderule.geometry.padding import source_index
@@ -36,19 +36,32 @@ ADDED = ("float32", "float64", "int64")
 
 def unfold(problem: Unfold, x: Array, fill: Any = 0, out: Array | None = None) -> Array:
     """columns[n, (c, t), j] = x[n, c, j * stride + t * dilation - before], in `out` or a new array."""
-    if sum(abs(side) for pair in problem.padding for side in pair) > MOST_BORDER:
-        return _given(out, windows.unfold(problem, x, fill))
     result = memory.empty(problem.columns_shape, x.dtype) if out is None else out
     if result.size == 0:
         return result
-    words = copying.fill_words(fill, x.dtype)
     try:
-        plan = _copy(problem, x.strides, result.strides, x.itemsize)
-        plan.run(x, result, words, lambda: proof.agree(unfold, windows.unfold, problem, x, fill))
+        call = bind_unfold(problem, x, fill, result)
     except CompilationFailed as failure:
         giving_way.warn(failure)
+        call = None
+    if call is None:
         return _given(out, windows.unfold(problem, x, fill))
+    call.run(x, result)
     return result
+
+
+def bind_unfold(problem: Unfold, x: Array, fill: Any, result: Array) -> Call | None:
+    """Return what cuts the windows of arrays like x into arrays like `result`, or None where that is left to NumPy.
+
+    Raises
+    ------
+    CompilationFailed
+        There is no machine code to be had.
+    """
+    if result.size == 0 or sum(abs(side) for pair in problem.padding for side in pair) > MOST_BORDER:
+        return None
+    plan = _copy(problem, x.strides, result.strides, x.itemsize)
+    return plan.call(copying.fill_words(fill, x.dtype), lambda: proof.agree(unfold, windows.unfold, problem, x, fill))
 
 
 @lru_cache(maxsize=64)
@@ -69,7 +82,7 @@ def _copy(problem: Unfold, x_steps: Ints, y_steps: Ints, itemsize: int) -> Plan:
 
 
 class Addition(NamedTuple):
-    """The words of a `fold_routine` behind its first two pointers, how many tasks, and what the words point to."""
+    """The words of a `fold_routine`, how many tasks, and what the words point to."""
 
     words: array[int]
     tasks: int
@@ -82,32 +95,45 @@ def fold(problem: Unfold, columns: Array, out: Array | None = None) -> Array:
     Sums are formed in the order of the taps. `out` of another type than the columns, or without rows side by side,
     receives a copy.
     """
-    shape = (problem.batch, problem.channels, *problem.size)
-    long = prod(problem.kernel) > MOST_TAPS or problem.output_size == () or prod(problem.size[:-1]) > MOST_BORDER
-    if columns.dtype.name not in ADDED or long or not columns.size or not prod(shape):
-        return _given(out, windows.fold(problem, columns))
     if columns.strides[2] != columns.itemsize:
         columns = np.ascontiguousarray(columns)
-    in_place = out is not None and out.dtype == columns.dtype and out.flags.c_contiguous
-    result = out if out is not None and in_place else memory.empty(shape, columns.dtype)
-    form = Fold(columns.dtype.name, problem.stride[-1] == 1)
+    if out is None or out.dtype != columns.dtype or not out.flags.c_contiguous:
+        result = memory.empty((problem.batch, problem.channels, *problem.size), columns.dtype)
+    else:
+        result = out
     try:
-        target = current()
-        routine = proof.compiled(
-            form.name,
-            form,
-            lambda: fold_routine(form, target),
-            target,
-            lambda: proof.agree(fold, windows.fold, problem, columns),
-        )
-        addition = _addition(problem, columns.strides, columns.itemsize)
-        words = array("q", (memory.address(columns), memory.address(result)))
-        words.extend(addition.words)
-        workers.run(routine.address, words.buffer_info()[0], addition.tasks, 1 if columns.nbytes < ALONE else None)
+        call = bind_fold(problem, columns, result)
     except CompilationFailed as failure:
         giving_way.warn(failure)
+        call = None
+    if call is None:
         return _given(out, windows.fold(problem, columns))
-    return result if out is None or in_place else _given(out, result)
+    call.run(columns, result)
+    return result if out is None or result is out else _given(out, result)
+
+
+def bind_fold(problem: Unfold, columns: Array, result: Array) -> Call | None:
+    """Return what adds columns like these into arrays like `result`, or None where that is left to NumPy.
+
+    Raises
+    ------
+    CompilationFailed
+        There is no machine code to be had.
+    """
+    long = prod(problem.kernel) > MOST_TAPS or prod(problem.size[:-1]) > MOST_BORDER
+    served = columns.dtype.name in ADDED and columns.dtype == result.dtype and result.flags.c_contiguous
+    if long or not served or not columns.size or not result.size or columns.strides[2] != columns.itemsize:
+        return None
+    form, target = Fold(columns.dtype.name, problem.stride[-1] == 1), current()
+    routine = proof.compiled(
+        form.name,
+        form,
+        lambda: fold_routine(form, target),
+        target,
+        lambda: proof.agree(fold, windows.fold, problem, columns),
+    )
+    words, tasks, tables = _addition(problem, columns.strides, columns.itemsize)
+    return Call(routine.address, words, tasks, 1 if columns.nbytes < ALONE else None, tables)
 
 
 @lru_cache(maxsize=64)
@@ -126,7 +152,7 @@ def _addition(problem: Unfold, steps: Ints, itemsize: int) -> Addition:
     row_tasks = -(-rows // task_rows)
     plane = rows * length * itemsize
     words = [
-        *map(memory.address, tables),
+        0, 0, *map(memory.address, tables),
         problem.channels, steps[0], steps[1] * taps, steps[1],
         plane * problem.channels, plane, length * itemsize,
         rows, length, problem.kernel[-1], problem.stride[-1], task_rows, row_tasks,
