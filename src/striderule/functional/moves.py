@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from striderule.algorithms import memory
 from striderule.algorithms.memory import address
-from striderule.codegen.workers import run
+from striderule.codegen.workers import alone, run
 from striderule.errors import CompilationFailed
 from striderule.functional import recipes
 from striderule.functional.door import Array
 
-
-class Native(Protocol):
-    """What the modules of `striderule.algorithms.direct` bind: a `native.Call` of x, the result, and what else is read."""
-
-    @property
-    def address(self) -> int: ...
-    @property
-    def words(self) -> array[int]: ...
-    @property
-    def tasks(self) -> int: ...
-    @property
-    def threads(self) -> int | None: ...
+if TYPE_CHECKING:
+    from striderule.algorithms.direct.native import Call
 
 
 class Move(recipes.Recipe):
@@ -38,7 +27,7 @@ class Move(recipes.Recipe):
 
     __slots__ = ("_out_span", "_spans", "call", "dtype", "same", "shape")
 
-    def __init__(self, call: Native, arrays: Sequence[Array | None], out: Array, *, same: bool = False) -> None:
+    def __init__(self, call: Call, arrays: Sequence[Array | None], out: Array, *, same: bool = False) -> None:
         self.call, self.shape, self.dtype, self.same = call, out.shape, out.dtype, same
         # The first and the last byte of each array from its address on: what overlap is told by.
         self._spans = [(0, 0) if one is None else _span(one) for one in arrays]
@@ -73,7 +62,10 @@ class Move(recipes.Recipe):
                 words[i + 1] = at = address(numbers)
                 if out is not None and at < high and low < at + self._spans[i][1]:
                     return None
-        run(call.address, words.buffer_info()[0], call.tasks, call.threads)
+        if call.threads == 1:
+            alone(call.address, words.buffer_info()[0], call.tasks)
+        else:
+            run(call.address, words.buffer_info()[0], call.tasks)
         return result
 
 
@@ -90,7 +82,7 @@ def _span(a: Array) -> tuple[int, int]:
 
 
 def offer(
-    bind: Callable[[Array], Native | None] | None, x: Array, shape: Sequence[int], dtype: np.dtype[Any], out: Any
+    bind: Callable[[Array], Call | None] | None, x: Array, shape: Sequence[int], dtype: np.dtype[Any], out: Any
 ) -> None:
     """Offer what later calls like this one need, where `bind` makes a call of machine code for arrays like a result."""
     if bind is None:

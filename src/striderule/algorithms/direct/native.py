@@ -19,7 +19,7 @@ class Call(NamedTuple):
     address: int
     words: array[int]
     tasks: int
-    # At most so many threads; None for as many as a call may use.
+    # 1 where the calling thread does it all; None for as many as a call may use.
     threads: int | None
     kept: Any = None
 
@@ -29,4 +29,7 @@ class Call(NamedTuple):
         for i, one in enumerate(arrays):
             if one is not None:
                 words[i] = address(one)
-        workers.run(self.address, words.buffer_info()[0], self.tasks, self.threads)
+        if self.threads == 1:
+            workers.alone(self.address, words.buffer_info()[0], self.tasks)
+        else:
+            workers.run(self.address, words.buffer_info()[0], self.tasks)
