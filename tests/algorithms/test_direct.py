@@ -23,6 +23,7 @@ from striderule.planning import schedule as schedules
 from striderule.planning.schedule import CHAIN, CHUNK, register_tiles
 
 TARGETS = target.available()
+BOUNDARIES = ["constant", "constant", "edge", "mirror", "symmetric", "wrap"]
 
 
 def tiles_for(machine):
@@ -50,7 +51,7 @@ def drawn(rng, largest_rank=3, batch=3, channels=6, size=14):
             "stride": rng.integers(1, 4, rank).tolist(),
             "dilation": rng.integers(1, 4, rank).tolist(),
             "padding": [tuple(pair) for pair in rng.integers(-1, 4, (rank, 2)).tolist()],
-            "boundary": str(rng.choice(["constant", "edge", "mirror", "symmetric", "wrap"])),
+            "boundary": [tuple(pair) for pair in rng.choice(BOUNDARIES, (rank, 2)).tolist()],
         }
         try:
             return Convolution.from_shapes(

@@ -33,7 +33,7 @@ POSITIONS = 1024
 # Vector operations that are worth more than one task.
 WORTH = 50_000
 # Vector operations to copy a vector into a plane; those to begin a run, a task, a turn of the inner loop.
-COPY, RUN, TASK, TURN = 6, 10, 1000, 1
+COPY, RUN, TASK, TURN = 3, 10, 1000, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +128,18 @@ def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
     return (4, 3), (3, 3), (6, 2), (12, 1), (2, 4), (1, 6)
 
 
-def register_tile(rows: int, vectors: int, registers: int, weights: int) -> tuple[int, int]:
+def register_tile(rows: int, vectors: int, registers: int, weights: int, most: int) -> tuple[int, int]:
     """Return the tile with the least predicted time for `rows` channels by `vectors` of positions; of equals the first.
 
-    `weights` counts the bytes of one channel's weights that are read again and again.
+    `weights` counts the bytes of one channel's weights that are read again and again. A tile has at most `most` vectors
+    if there is one.
 
-    >>> register_tile(64, 28, 32, 2048), register_tile(1, 196, 32, 100)
+    >>> register_tile(64, 28, 32, 2048, 28), register_tile(1, 196, 32, 100, 196)
     ((8, 3), (1, 8))
     """
-    return min(register_tiles(registers), key=lambda tile: _sweep(rows, vectors, tile, weights))
+    tiles = register_tiles(registers)
+    narrow = [tile for tile in tiles if tile[1] <= most]
+    return min(narrow or tiles, key=lambda tile: _sweep(rows, vectors, tile, weights))
 
 
 def _sweep(rows: int, vectors: int, tile: tuple[int, int], weights: int) -> float:
@@ -192,10 +195,14 @@ class Blocks:
         lines, length = (1, rows * columns) if together else (rows, columns)
         vectors, channels = -(-length // lanes), problem.out_channels // problem.groups
         terms = chunks_of(problem)[0] * len(taps)
-        tile = register_tile(channels, vectors, registers, terms * itemsize)
+        # Single taps without padding are read where they are, if a line is as long as a tile is wide.
+        alone = prod(problem.kernel) == prod(problem.stride) == 1 and problem.padded_size == problem.size
+        most = max(1, length // lanes) if alone and rows == 1 else vectors
+        tile = register_tile(channels, vectors, registers, terms * itemsize, most)
         tiles = -(-channels // tile[0])
         sweep = blocks * (lines * _sweep(channels, vectors, tile, terms * itemsize) + channels / 4) * problem.terms
         copies = len(shifts) * len(slots) * (RUN + COPY * -(-run // lanes)) * (problem.terms // len(taps))
+        copies = 0 if alone and rows == 1 and tile[1] * lanes <= length else copies
         least = 1 if problem.terms <= terms else -(-channels * rows * columns * itemsize // SUMS)
 
         def operations(parts: int) -> float:
@@ -210,7 +217,7 @@ class Blocks:
         # Blocks of whole tiles, all of about the same size.
         fair = {-(-tiles // -(-tiles // parts)) for parts in wanted}
         parts = min(sorted(fair), key=score)
-        plane = _pitch(len(shifts) * len(slots) * run)
+        plane = _pitch(len(shifts) * len(slots) * run + lanes)
         return cls(
             rows, columns, together, counts, slots, shifts, run, taps, plane, tile, tiles, parts,
             int(operations(parts)), score(parts),

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.direct.activation import ACTIVATIONS
 from striderule.algorithms.direct import proof
+from striderule.algorithms.direct.activation import ACTIVATIONS
 from striderule.algorithms.direct.laying import Form
 from striderule.algorithms.direct.product import POINTERS, SIZES, product_routine
 from striderule.algorithms.windows import convolution as windows
@@ -177,7 +177,7 @@ def _bound(
     x: ArrayInfo,
     weight: ArrayInfo,
     residual: ArrayInfo | None,
-    word: str | None,
+    activation: str | None,
     numbers: tuple[Any, ...],
     out: ArrayInfo,
     target: Target,
@@ -190,20 +190,21 @@ def _bound(
     alone = problem.kernel == problem.stride == (1,) and problem.padding == ((0, 0),)
     width = problem.output_size[-1]
     in_place = alone and steps[-1] == 1 and x.dtype.name == element and width >= plan.tile[1] * lanes
+    sides = zip(problem.padding[-1], problem.boundary[-1], strict=True)
     form = Form(
         element, x.dtype.name, weight.dtype.name, out.dtype.name, *plan.tile,
         panel=PANEL if terms <= CHUNK else (1 << terms.bit_length()) + 16,
         together=plan.together, in_place=in_place,
-        step=problem.stride[-1] if steps[-1] == 1 and problem.stride[-1] <= 2 else 0,
-        borders=any(side > 0 and it != "constant" for side, it in zip(problem.padding[-1], problem.boundary[-1], strict=True)),
-        activation=word, parameters=tuple(number if isinstance(number, str) else None for number in numbers),
+        step=problem.stride[-1] if steps[-1] == 1 and problem.stride[-1] in (1, 2, 4) else 0,
+        borders=any(side > 0 and word != "constant" for side, word in sides),
+        activation=activation, parameters=tuple(number if isinstance(number, str) else None for number in numbers),
     )  # fmt: skip
     routine = proof.compiled(
         form.name,
         form,
         lambda: product_routine(form, target),
         target,
-        lambda: _agrees(problem, x, weight, residual, (word, *numbers) if word else None, out),
+        lambda: _agrees(problem, x, weight, residual, (activation, *numbers) if activation else None, out),
     )
     # A bias of nothing stands in where there is none.
     tables = (*_tables(problem, plan, steps, in_place), np.zeros(problem.out_channels, element))

@@ -6,9 +6,11 @@ order of memory, from any type, with what stands beyond the borders. Nothing els
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from striderule.codegen.tile import ELEMENTS, Pointer, Routine, Size, Vector
+from striderule.codegen.tile import ELEMENTS, Condition, Mask, Pointer, Routine, Size, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +19,9 @@ class Form:
 
     `element` is the arithmetic; `source`, `weights` and `result` are what stands in memory. `rows` output channels by
     `vectors` of positions stay in registers; `together` says that a task's rows of outputs are swept as one line.
-    `in_place` reads the input where it is; else it is copied, `step` columns apart (1 or 2; 0: at any distance, told at
-    run time), and `borders` says that more than a fill value stands outside. `panel` is the distance between two rows
-    of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
+    `in_place` reads the input where it is; else it is copied, `step` columns apart (1, 2 or 4; 0: at any distance, told
+    at run time), and `borders` says that more than a fill value stands outside. `panel` is the distance between two
+    rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
     """
 
     element: str
@@ -54,118 +56,136 @@ class Window:
 
 
 def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, room: Pointer) -> None:
-    """Lay out `count` planes from number `first` on. A vector behind their end may be written too."""
+    """Lay out `count` planes from number `first` on. A vector behind the end of each may be written too."""
     begin = window.column * r.size("column_step") - r.size("before")
     image = r.pointer("x", ELEMENTS[form.source]) + window.image * r.size("x_image")
-    with r.loop(count) as i:
-        number, tap = (first + i) // r.size("outer_taps"), (first + i) % r.size("outer_taps")
-        outer = r.entry(r.table("outer_places"), window.outer * r.size("outer_taps") + tap)
-        channel = image + (window.group * r.size("inputs") + number) * r.size("x_channel") + outer.larger(0)
-        plane = room + i * r.size("plane")
-        with r.loop(r.size("shift_count")) as shift, r.loop(r.size("slot_count")) as slot:
-            row = window.row * r.size("row_step") + r.entry(r.table("slots"), slot)
-            place = r.entry(r.table("row_places"), row)
-            outside = place.below(0) | outer.below(0)
-            run = Run(
-                channel + place.larger(0),
-                begin + r.entry(r.table("shifts"), shift),
-                r.choose(outside, 0, r.size("input_width")),
-                plane + (shift * r.size("slot_count") + slot) * r.size("run"),
-            )
-            _copy(r, form, run)
+    with r.loop(r.size("shift_count")) as shift:
+        columns = _columns(r, begin + r.entry(r.table("shifts"), shift))
+        with r.loop(count) as i:
+            number, tap = (first + i) // r.size("outer_taps"), (first + i) % r.size("outer_taps")
+            outer = r.entry(r.table("outer_places"), window.outer * r.size("outer_taps") + tap)
+            channel = image + (window.group * r.size("inputs") + number) * r.size("x_channel") + outer.larger(0)
+            plane = room + (i * r.size("plane") + shift * r.size("slot_count") * r.size("run"))
+
+            def each(run: Callable[[Pointer, Pointer], None], otherwise: Callable[[Pointer], None]) -> None:
+                with r.loop(r.size("slot_count")) as slot:
+                    row = window.row * r.size("row_step") + r.entry(r.table("slots"), slot)
+                    place = r.entry(r.table("row_places"), row)
+                    goal = plane + slot * r.size("run")
+                    with r.either(place.below(0) | outer.below(0)) as (outside, inside):
+                        with outside:
+                            otherwise(goal)
+                        with inside:
+                            run(channel + place.larger(0), goal)
+
+            def fill(goal: Pointer) -> None:
+                with r.loop(r.size("run"), step=r.lanes) as i:
+                    r.store(r.number("fill"), goal + i)
+
+            one_by_one = partial(_copy_each, r, columns)
+            if form.step:
+                with r.either(columns.simple) as (simple, other):
+                    with simple:
+                        each(partial(_copy_vectors, r, form, columns), fill)
+                    with other:
+                        each(one_by_one, fill)
+            else:
+                each(one_by_one, fill)
+            if form.borders:
+                each(partial(_copy_borders, r, columns), lambda _: None)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A run to copy: from column `begin` of a row of `width` columns (none: all is outside), every `column_step`."""
+class Columns:
+    """The columns of a run, which begins at column `begin`: places first <= i < end are inside a row of the input.
 
-    source: Pointer
+    They are `simple` where at most the first and the last vector are partly outside; `head` and `tail` are the lanes of
+    these that are inside, and `last` is where the last one begins.
+    """
+
     begin: Size
-    width: Size
-    goal: Pointer
+    first: Size
+    end: Size
+    last: Size
+    head: Mask
+    tail: Mask
+    simple: Condition
 
 
-def _copy(r: Routine, form: Form, run: Run) -> None:
-    """Copy a run, with the fill value where the row has no column."""
+def _columns(r: Routine, begin: Size) -> Columns:
+    step, length = r.size("column_step"), r.size("run")
+    first = ((0 - begin).larger(0) + (step - 1)) // step
+    end = ((r.size("input_width") - begin).larger(0) + (step - 1)) // step
+    first = first.smaller(length)
+    end = end.smaller(length).larger(first)
+    last = (length - 1) // r.lanes * r.lanes
+    head = r.lanes_from(first) & r.first_lanes(end)
+    tail = r.lanes_from(first - last) & r.first_lanes(end - last)
+    return Columns(begin, first, end, last, head, tail, ~first.above(r.lanes) & ~end.below(last))
+
+
+def _copy_vectors(r: Routine, form: Form, columns: Columns, source: Pointer, goal: Pointer) -> None:
+    """Copy a run by vectors. The last one goes on behind its end, where the next run is written afterwards."""
     fill = r.number("fill")
-    if form.step:
-        with r.loop(r.size("run"), step=r.lanes) as i:
-            # The fill value goes a vector too far at the end of a run, where the next one is written afterwards.
-            _copy_vector(r, form, run, i, fill)
-    else:
-        _copy_each(r, run, fill)
-    if form.borders:
-        with r.when(run.width.above(0)):
-            _copy_borders(r, run, fill)
+
+    def some(i: Size, here: Mask) -> None:
+        def load(ahead: int) -> Vector:
+            at = columns.begin + (i * form.step + ahead)
+            mask = here if form.step == 1 else r.lanes_from(0 - at) & r.first_lanes(r.size("input_width") - at)
+            return r.load(source + at, mask)
+
+        r.store(r.select(here, r.convert(_every(r, form.step, load), r.element), fill), goal + i)
+
+    def all_of(i: Size) -> None:
+        at = source + (columns.begin + i * form.step)
+        r.store(r.convert(_every(r, form.step, lambda ahead: r.load(at + ahead)), r.element), goal + i)
+
+    with r.when(columns.last.above(0)):
+        some(r.whole(0), columns.head)
+        with r.loop(columns.last - r.lanes, step=r.lanes) as i:
+            all_of(i + r.lanes)
+    some(columns.last, columns.tail)
 
 
-def _copy_vector(r: Routine, form: Form, run: Run, i: Size, fill: Vector) -> None:
-    at, step = run.begin + i * form.step, form.step
-    source = run.source + at
-    with r.either(~at.below(0) & ~(at + ((r.lanes - 1) * step + 1)).above(run.width)) as (inside, edge):
-        with inside:
-            values = r.load(source) if step == 1 else r.load_even(source)
-            r.store(r.convert(values, r.element), run.goal + i)
-        with edge:
-            here = r.lanes_from(_steps(0 - at, step)) & r.first_lanes(_steps(run.width - at, step))
-            values = r.load(source, here) if step == 1 else _even_inside(r, source, at, run.width)
-            r.store(r.select(here, r.convert(values, r.element), fill), run.goal + i)
+def _every(r: Routine, step: int, load: Callable[[int], Vector], ahead: int = 0) -> Vector:
+    """Return the numbers 0, step, 2 step ... from `ahead` on, for a step that is a power of two.
+
+    Every second of every second is every fourth; the other half begins with the last number of the one.
+    """
+    if step == 1:
+        return load(ahead)
+    half = step // 2
+    return r.even(_every(r, half, load, ahead), _every(r, half, load, ahead + half * (r.lanes - 1)))
 
 
-def _even_inside(r: Routine, source: Pointer, at: Size, width: Size) -> Vector:
-    """Return every second column from `at` on, and zero for those outside."""
-
-    def part(ahead: int) -> Vector:
-        begin = at + ahead
-        return r.load(source + ahead, r.lanes_from(0 - begin) & r.first_lanes(width - begin))
-
-    return r.even(part(0), part(r.lanes - 1))
-
-
-def _copy_each(r: Routine, run: Run, fill: Vector) -> None:
+def _copy_each(r: Routine, columns: Columns, source: Pointer, goal: Pointer) -> None:
     """Copy columns at any distance one by one."""
     step = r.size("column_step")
-    first, end = _inside(r, run)
-    one = r.shuffle(fill, fill, [0])
-    with r.loop(first) as i:
-        r.store(one, run.goal + i)
-    with r.loop(end - first) as i:
-        at = (run.begin + (first + i) * step) * r.size("x_column")
-        r.store(r.convert(r.load(run.source + at, lanes=1), r.element), run.goal + (first + i))
-    with r.loop(r.size("run") - end) as i:
-        r.store(one, run.goal + (end + i))
+    one = r.shuffle(r.number("fill"), r.number("fill"), [0])
+    with r.loop(columns.first) as i:
+        r.store(one, goal + i)
+    with r.loop(columns.end - columns.first) as i:
+        at = (columns.begin + (columns.first + i) * step) * r.size("x_column")
+        r.store(r.convert(r.load(source + at, lanes=1), r.element), goal + (columns.first + i))
+    with r.loop(r.size("run") - columns.end) as i:
+        r.store(one, goal + (columns.end + i))
 
 
-def _copy_borders(r: Routine, run: Run, fill: Vector) -> None:
+def _copy_borders(r: Routine, columns: Columns, source: Pointer, goal: Pointer) -> None:
     """Write what stands beyond the borders, looked up in the table of columns."""
-    first, end = _inside(r, run)
-    one = r.shuffle(fill, fill, [0])
+    one = r.shuffle(r.number("fill"), r.number("fill"), [0])
 
     def look_up(i: Size) -> None:
-        column = run.begin + i * r.size("column_step")
+        column = columns.begin + i * r.size("column_step")
         place = r.entry(r.table("column_places"), column + r.size("before"))
         with r.either(place.below(0)) as (nothing, something):
             with nothing:
-                r.store(one, run.goal + i)
+                r.store(one, goal + i)
             with something:
-                value = r.load(run.source + place * r.size("x_column"), lanes=1)
-                r.store(r.convert(value, r.element), run.goal + i)
+                value = r.load(source + place * r.size("x_column"), lanes=1)
+                r.store(r.convert(value, r.element), goal + i)
 
-    with r.loop(first) as i:
+    with r.loop(columns.first) as i:
         look_up(i)
-    with r.loop(r.size("run") - end) as i:
-        look_up(end + i)
-
-
-def _inside(r: Routine, run: Run) -> tuple[Size, Size]:
-    """Return the first place of a run that is inside its row, and the first behind these."""
-    step, length = r.size("column_step"), r.size("run")
-    first = ((0 - run.begin).larger(0) + (step - 1)) // step
-    end = ((run.width - run.begin).larger(0) + (step - 1)) // step
-    first = first.smaller(length)
-    return first, end.smaller(length).larger(first)
-
-
-def _steps(distance: Size, step: int) -> Size:
-    """Return how many steps reach a distance; none for a negative one."""
-    return distance if step == 1 else (distance.larger(0) + (step - 1)) // step
+    with r.loop(r.size("run") - columns.end) as i:
+        look_up(columns.end + i)
