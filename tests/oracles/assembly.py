@@ -26,7 +26,7 @@ def inner_loops(text):
         if branch := _BRANCH.match(line):
             if branch[1] == label:
                 found.append(block)
-            label = None
+            label, block = None, []
     return found
 
 
