@@ -1,6 +1,7 @@
 """Calls like an earlier one: the same results, the same errors, settings obeyed, and nothing that grows."""
 
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -285,6 +286,28 @@ def test_functions_remember_a_bounded_number_of_calls(monkeypatch):
     for width in range(3, 40):
         sr.conv1d(np.ones((1, 1, width), np.float32), np.ones((1, 1, 3), np.float32))
     assert len(memory_of(sr.conv1d)) == 8
+
+
+def test_several_threads_remember_together(monkeypatch):
+    monkeypatch.setattr(recipes, "MOST", 5)
+    w = np.ones((1, 1, 3), np.float32)
+    wrong = []
+
+    def calls(seed):
+        for width in np.random.default_rng(seed).integers(3, 15, 200):
+            x = np.full((1, 1, int(width)), seed, np.float32)
+            if not (sr.conv1d(x, w) == 3 * seed).all():
+                wrong.append((seed, width))
+            if width == 9:
+                recipes.forget()
+
+    threads = [threading.Thread(target=calls, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert len(memory_of(sr.conv1d)) <= 5
 
 
 def test_varying_shapes_take_no_more_memory():

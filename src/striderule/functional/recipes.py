@@ -211,7 +211,7 @@ def _matched(
     arrays = [place for place, value in enumerate(values) if type(value) is np.ndarray]
     if not all(values[place].dtype.isnative for place in arrays):
         return None
-    parameters = tuple(inspect.signature(function).parameters)
+    parameters = inspect.unwrap(function).__code__.co_varnames
     names = [*parameters[: len(args)], *(parameters[0] if name == "input" else name for name in kwargs)]
     places = []
     for role in recipe.roles:
