@@ -15,13 +15,13 @@ from typing import Literal
 from striderule.algorithms.direct.elementwise_routine import at_place
 from striderule.codegen import vmath
 from striderule.codegen.target import Target
-from striderule.codegen.tile import ELEMENTS, FLOAT64, Mask, Pointer, Register, Routine, Size, Vector
+from striderule.codegen.tile import ELEMENTS, FLOAT64, Element, Mask, Pointer, Register, Routine, Size, Vector
 
 POINTERS = ("y", "x", "table")
 # Of `lines` lines those of a task begin `y_line` and `x_line` elements apart; a line has `length` numbers, `y_step` and
 # `x_step` apart.
 SIZES = ("rank", "lines", "task_lines", "line_tasks", "length", "y_line", "x_line", "y_step", "x_step")
-# Terms of a chain of sums in the type of the arithmetic; chains are added in float64.
+# Terms of a chain of sums; chains are added in float64.
 CHAIN = 128
 
 
@@ -40,6 +40,11 @@ class Form:
         """The routine's name."""
         word = "log_softmax" if self.logarithm else "softmax"
         return f"{word}_{self.kind}_{self.source}_{self.result}_{self.element}"
+
+    @property
+    def chain(self) -> Element:
+        """The type of a chain of sums. A logarithm of little more than 1 needs all digits of what is added to the 1."""
+        return FLOAT64 if self.logarithm else ELEMENTS[self.element]
 
     @property
     def keeps(self) -> bool:
@@ -145,15 +150,14 @@ class _Run(_Line):
         total = r.register(r.constant(0.0, FLOAT64))
         piece = 2 * CHAIN * r.lanes
         with r.loop(r.size("length"), step=piece) as start:
-            sums = [r.register(r.constant(0.0)) for _ in range(2)]
-            for one in sums:
-                one.set(r.constant(0.0))
+            sums = [r.register(r.constant(0.0, self.form.chain)) for _ in range(2)]
+            _reset(sums, 0.0)
 
             def add(at: Size, turn: int, mask: Mask | None) -> None:
                 power = vmath.exp_of_negative(r, self.number(at, mask) - largest)
                 if self.form.keeps:
                     r.store(power, self.y + at, mask)
-                sums[turn].set(sums[turn].value + power)
+                sums[turn].set(sums[turn].value + r.convert(power, self.form.chain))
 
             self._vectors(start, (r.size("length") - start).smaller(piece), 2, add)
             total.set(total.value + r.convert(sums[0].value + sums[1].value, FLOAT64))
@@ -182,7 +186,7 @@ def _columns(r: Routine, form: Form, lines: list[tuple[_Line, Mask | None]]) -> 
     totals = [r.register(r.constant(0.0, FLOAT64)) for _ in lines]
     _reset(totals, 0.0)
     with r.loop(length, step=CHAIN) as start:
-        sums = [r.register(r.constant(0.0)) for _ in lines]
+        sums = [r.register(r.constant(0.0, form.chain)) for _ in lines]
         _reset(sums, 0.0)
         with r.loop((length - start).smaller(CHAIN)) as i:
             k = start + i
@@ -190,7 +194,7 @@ def _columns(r: Routine, form: Form, lines: list[tuple[_Line, Mask | None]]) -> 
                 power = vmath.exp_of_negative(r, line.number(k * x_step, mask) - found.value)
                 if form.keeps:
                     r.store(power, line.y + k * y_step, mask)
-                one.set(one.value + power)
+                one.set(one.value + r.convert(power, form.chain))
         for total, one in zip(totals, sums, strict=True):
             total.set(total.value + r.convert(one.value, FLOAT64))
     last = [line.last(total.value) for (line, _), total in zip(lines, totals, strict=True)]
