@@ -1,6 +1,7 @@
 """What is predicted: operations by the definition, and figures that follow from the shapes."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from striderule.geometry.problem import Convolution, LocalConvolution, Transpose
 from striderule.planning import Machine, cost
 from striderule.planning.machine import DEFAULTS, itemsize
 from striderule.planning.rules import PROMISES, keeps_promise
+from striderule.planning.schedule import CHAIN, register_tiles, schedule
 
 LAYER = Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
 PROBLEMS = (
@@ -76,9 +78,26 @@ def test_direct_computes_the_edges_of_its_tiles_too(name):
     assert work.limit(machine) < found.seconds < cost.windows(LAYER, work, machine).seconds
     assert f"vectors of {machine.lanes('float32')} positions" in found.tile
     # What stays in registers: the sums and a row of inputs; a weight may be read from memory in the multiply-add.
-    assert all(
-        rows * vectors + vectors <= machine.registers for rows, vectors in schedule.register_tiles(machine.registers)
-    )
+    assert all(rows * vectors + vectors <= machine.registers for rows, vectors in register_tiles(machine.registers))
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("size", [1, 5, 17, 40])
+def test_direct_counts_what_its_tiles_compute_beyond_the_edges(name, size):
+    """Rows of tiles beyond the last channel, and lanes beyond the last position: counted one by one here."""
+    machine = Machine.of(name)
+    problem = Convolution.from_shapes((3, 4, size, size), (14, 2, 3, 3), padding=1, groups=2)
+    found = cost.direct(problem, cost.work_of(problem, "float32"), machine)
+    lanes = machine.lanes("float32")
+    cut = schedule(replace(problem, batch=1), lanes, machine.registers, 4)
+    tiles = sum(-(-min(cut.channels, 7 - first) // cut.tile[0]) for first in range(0, 7, cut.channels))
+    vectors = 0
+    for row in range(0, size, cut.rows):
+        for column in range(0, size, cut.columns):
+            rows, columns = min(cut.rows, size - row), min(cut.columns, size - column)
+            lines = [rows * columns] if cut.together else [columns] * rows
+            vectors += sum(-(-length // lanes) for length in lines)
+    assert found.operations == 3 * 2 * 18 * tiles * cut.tile[0] * vectors * lanes
 
 
 def test_more_work_takes_longer():
@@ -92,7 +111,7 @@ def test_more_work_takes_longer():
 
 
 def test_the_blocks_are_those_of_windows():
-    assert (cost.CHAIN, cost.COLUMNS, cost.SWEEP) == (windows.CHAIN, windows.COLUMNS, windows.SWEEP)
+    assert (CHAIN, cost.COLUMNS, cost.SWEEP) == (windows.CHAIN, windows.COLUMNS, windows.SWEEP)
 
 
 def test_error_bounds_keep_the_promise_for_any_size():

@@ -121,6 +121,29 @@ def schedule(problem: Convolution, lanes: int, registers: int, itemsize: int) ->
     return best.schedule(chunk, chain)
 
 
+def products(problem: Convolution, plan: Schedule, lanes: int) -> int:
+    """Return the multiply-adds that the tiles compute for one group of one image: also those beyond the edges.
+
+    >>> one = Convolution.from_shapes((1, 3, 9), (5, 3, 2))
+    >>> plan = schedule(one, 8, 16, 4)
+    >>> plan.tile, products(one, plan, 8), one.multiply_adds
+    ((12, 1), 576, 240)
+    """
+    height = problem.output_size[-2] if problem.rank > 1 else 1
+    vectors = 0
+    for rows, row_blocks in _blocks(height, plan.rows):
+        for columns, column_blocks in _blocks(problem.output_size[-1], plan.columns):
+            lines, length = (1, rows * columns) if plan.together else (rows, columns)
+            vectors += row_blocks * column_blocks * lines * -(-length // lanes)
+    channels = _up(problem.out_channels // problem.groups, plan.tile[0])
+    return prod(problem.output_size[:-2]) * vectors * lanes * channels * problem.terms
+
+
+def _blocks(size: int, each: int) -> tuple[tuple[int, int], ...]:
+    """Return (length, count) of the blocks that cut a size: the whole ones, and the last one that is not."""
+    return (each, size // each), (size % each, int(size % each > 0))
+
+
 def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
     """Return the (rows, vectors) of sums that leave registers for a row of inputs and a weight."""
     if registers >= 32:

@@ -27,7 +27,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from striderule.algorithms.windows.extend import extend
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
-from striderule.planning.cost import CHAIN, COLUMNS, SWEEP
+from striderule.planning.cost import COLUMNS, SWEEP
+from striderule.planning.schedule import CHAIN
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from striderule.geometry.padding import source_index
 from striderule.geometry.problem import Convolution
-from striderule.planning.cost import CHAIN
+from striderule.planning.schedule import CHAIN
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
