@@ -15,7 +15,7 @@ from typing import Any
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
 from striderule.planning.machine import Machine, itemsize
-from striderule.planning.schedule import CHAIN, schedule, sums_type
+from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 
 # Elements of the blocks of `windows`: the matrix of columns, 2 MiB of float32 for the second-level cache, and a sweep
 # tap by tap, which stays in the first or second between taps.
@@ -204,7 +204,8 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     # Chains are added in their order within a chunk, and chunks in theirs.
     chunk = plan.chunk * len(plan.taps)
     error = work.unit * (plan.chain + -(-chunk // plan.chain) + max(0, -(-problem.terms // chunk) - 1))
-    return Cost(factor * work.operations, moved, workspace, seconds, error, words)
+    computed = factor * images * products(problem, plan, lanes)
+    return Cost(computed, moved, workspace, seconds, error, words)
 
 
 # algorithm -> what it costs
