@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from striderule.functional import door, pools
+from striderule.functional import door, pools, recipes
 from striderule.functional.door import Array
 from striderule.geometry.pooling import AdaptivePooling
 
 
+@recipes.remembered
 @door.accepts_input
 def adaptive_avg_pool1d(
     x: Any,
@@ -53,6 +54,7 @@ def adaptive_avg_pool1d(
     return pools.averaged("average_pool", problem, value, image, axes, dtype=dtype, algorithm=algorithm, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def adaptive_avg_pool2d(
     x: Any,
@@ -76,7 +78,7 @@ def adaptive_avg_pool2d(
         Type of the result. Default: that of x; averages of integers are floats, float32 for integers of up to 16 bits,
         else float64. Integers asked for are rounded half to even and saturated.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to.
 
@@ -107,6 +109,7 @@ def adaptive_avg_pool2d(
     return pools.averaged("average_pool", problem, value, image, axes, dtype=dtype, algorithm=algorithm, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def adaptive_avg_pool3d(
     x: Any,
@@ -152,6 +155,7 @@ def adaptive_avg_pool3d(
     return pools.averaged("average_pool", problem, value, image, axes, dtype=dtype, algorithm=algorithm, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def adaptive_max_pool1d(
     x: Any,
@@ -198,6 +202,7 @@ def adaptive_max_pool1d(
     )
 
 
+@recipes.remembered
 @door.accepts_input
 def adaptive_max_pool2d(
     x: Any,
@@ -220,7 +225,7 @@ def adaptive_max_pool2d(
     return_indices
         Also return where each value stands in its plane of x, counted through row by row (int64).
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to; a pair of arrays with `return_indices`.
 
@@ -254,6 +259,7 @@ def adaptive_max_pool2d(
     )
 
 
+@recipes.remembered
 @door.accepts_input
 def adaptive_max_pool3d(
     x: Any,

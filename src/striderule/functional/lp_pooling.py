@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from striderule.functional import door, pools
+from striderule.functional import door, pools, recipes
 from striderule.functional.door import Array
 from striderule.geometry.pooling import Pooling
 
 
+@recipes.remembered
 @door.accepts_input
 def lp_pool1d(
     x: Any,
@@ -56,6 +57,7 @@ def lp_pool1d(
     return pools.averaged("lp_pool", problem, value, image, axes, dtype=dtype, algorithm=algorithm, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def lp_pool2d(
     x: Any,
@@ -89,7 +91,7 @@ def lp_pool2d(
     dtype
         Type of the result. Default: that of x; float32 for integers of up to 16 bits, else float64.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to.
 
@@ -119,6 +121,7 @@ def lp_pool2d(
     return pools.averaged("lp_pool", problem, value, image, axes, dtype=dtype, algorithm=algorithm, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def lp_pool3d(
     x: Any,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from striderule.functional import door, pools
+from striderule.functional import door, pools, recipes
 from striderule.functional.door import Array
 from striderule.geometry.pooling import Pooling
 
 
+@recipes.remembered
 @door.accepts_input
 def max_pool1d(
     x: Any,
@@ -59,6 +60,7 @@ def max_pool1d(
     )
 
 
+@recipes.remembered
 @door.accepts_input
 def max_pool2d(
     x: Any,
@@ -94,7 +96,7 @@ def max_pool2d(
     return_indices
         Also return where each value stands in its plane of x, counted through row by row (int64), for `max_unpool2d`.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to; a pair of arrays with `return_indices`.
 
@@ -135,6 +137,7 @@ def max_pool2d(
     )
 
 
+@recipes.remembered
 @door.accepts_input
 def max_pool3d(
     x: Any,
@@ -186,6 +189,7 @@ def max_pool3d(
     )
 
 
+@recipes.remembered
 @door.accepts_input
 def avg_pool1d(
     x: Any,
@@ -246,6 +250,7 @@ def avg_pool1d(
     return pools.averaged("average_pool", problem, value, image, axes, dtype=dtype, algorithm=algorithm, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def avg_pool2d(
     x: Any,
@@ -284,7 +289,7 @@ def avg_pool2d(
         Type of the result. Default: that of x; averages of integers are floats, float32 for integers of up to 16 bits,
         else float64. Integers asked for are rounded half to even and saturated.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to.
 
@@ -327,6 +332,7 @@ def avg_pool2d(
     return pools.averaged("average_pool", problem, value, image, axes, dtype=dtype, algorithm=algorithm, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def avg_pool3d(
     x: Any,

@@ -336,11 +336,18 @@ def fractional_max_pool(
     problem: FractionalPooling, x: Array, samples: Array, indices: bool
 ) -> tuple[Array, Array | None]:
     """As `max_pool`, with windows that start where the samples (batch, channels, axes) of each channel say."""
+    starts = [fractional_starts(problem, axis, samples) for axis in range(problem.rank)]
+    return max_pool_from(starts, problem, x, indices)
+
+
+def max_pool_from(
+    starts: list[Array], problem: FractionalPooling, x: Array, indices: bool
+) -> tuple[Array, Array | None]:
+    """As `fractional_max_pool`, with the starts (batch, channels, outputs) of the windows of every axis."""
     values = np.empty(problem.output_shape, x.dtype)
     places = np.empty(problem.output_shape, np.int64)
     if values.size == 0:
         return values, places if indices else None
-    starts = [fractional_starts(problem, axis, samples) for axis in range(problem.rank)]
     outputs = problem.output_size[0]
     step = max(1, outputs * PIECE_ELEMENTS // prod(problem.size))
     for n, channels in planes(x.shape):

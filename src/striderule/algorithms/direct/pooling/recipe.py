@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -32,8 +31,6 @@ TASK = 1 << 15
 ACROSS = 16
 # Scales that a routine reads at once.
 WIDEST = 64
-# Entries of tables up to which they are kept for the next call.
-KEPT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +123,11 @@ class Layout:
     lane: int | None
 
 
-def layout_of(shape: Ints, steps: Ints, *, any_order: bool) -> Layout:
-    """Return how to go through an array (batch, channels, *size) with these steps in elements."""
+def layout_of(shape: Ints, steps: Ints, *, any_order: bool, lanes: bool = True) -> Layout:
+    """Return how to go through an array (batch, channels, *size) with these steps in elements.
+
+    With `any_order` any spatial axis may come last; without `lanes` none lie across windows.
+    """
     order = tuple(range(2, len(shape)))
 
     def near(axis: int) -> bool:
@@ -136,22 +136,12 @@ def layout_of(shape: Ints, steps: Ints, *, any_order: bool) -> Layout:
     if near(order[-1]):
         return Layout(order, None)
     for lane in (1, 0):
-        if near(lane):
+        if lanes and near(lane):
             return Layout(order, lane)
     for axis in order[:-1]:
         if any_order and near(axis):  # the largest is the same whichever axis comes last
             return Layout((*(other for other in order if other != axis), axis), None)
     return Layout(order, None)
-
-
-def empty_like_order(shape: Ints, layout: Layout, dtype: np.dtype[Any], make: Any) -> Array:
-    """Return a new array for the results, in the memory order in which they are written."""
-    if layout.lane is None:
-        order = (0, 1, *layout.order)
-    else:
-        order = (1 - layout.lane, *layout.order, layout.lane)
-    made: Array = make(tuple(shape[axis] for axis in order), dtype)
-    return made.transpose(np.argsort(order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +166,13 @@ def _scales(kind: str, problem: Windowed, axes: list[Axis], divides: bool) -> li
     return counts if divides else [1.0 / count for count in counts]
 
 
-def _merged(axes: list[Axis], steps: list[Ints], kind: str) -> tuple[list[Axis], list[Ints]]:
+def _merged(axes: list[Axis], steps: list[Ints]) -> tuple[list[Axis], list[Ints]]:
     """Join the last two axes where every window has whole rows that stand one behind the other in memory."""
     while len(axes) > 1:
         before, last = axes[-2:]
-        whole = last.outputs == 1 and last.windows[0, 1] == last.n and last.dilation == before.dilation == 1
+        whole = (
+            last.outputs == 1 and last.windows[0, 1] == last.n == last.taps and last.dilation == before.dilation == 1
+        )
         if not whole or steps[0][-2] != last.n * steps[0][-1] or last.counted[0] != last.n:
             break
         windows = before.windows * last.n
@@ -247,7 +239,7 @@ def _follow(steps: Ints, axes: list[Axis]) -> bool:
     return all(step == prod(sizes[axis + 1 :]) * steps[-1] for axis, step in enumerate(steps))
 
 
-def _mode(axes: list[Axis], lane: int | None, step: int) -> str:
+def _mode(axes: list[Axis], lane: int | None) -> str:
     """Return where the lanes lie; see `Structure`."""
     last = axes[-1]
     if lane is not None:
@@ -290,8 +282,8 @@ def recipe_of(
     lead = [step[:2] for step in steps]
     spatial = [tuple(step[axis] for axis in layout.order) for step in steps]
     if layout.lane is None and starts is None:
-        axes, spatial = _merged(axes, spatial, kind)
-    mode = _mode(axes, layout.lane, spatial[0][-1])
+        axes, spatial = _merged(axes, spatial)
+    mode = _mode(axes, layout.lane)
     last = axes[-1]
     divides = kind == "sum" and names[1] == "float64" and getattr(problem, "kind", "") != "lp"
     lane_axis = 0 if layout.lane is None else layout.lane
@@ -372,9 +364,3 @@ def _words(
     words["outputs2"], words["rows"] = last.outputs, prod(axis.outputs for axis in axes[:-1])
     words |= {"n2": last.n, "taps2": last.taps, "d2": last.dilation, "before2": last.before}
     return words
-
-
-@lru_cache(maxsize=512)
-def kept_recipe(*key: Any) -> Recipe:
-    """As `recipe_of`, remembered."""
-    return recipe_of(*key)

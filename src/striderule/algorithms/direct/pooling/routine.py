@@ -492,5 +492,6 @@ class Pool:
             runs[0].meet(run.value, run.where if s.places else None)
         total = runs[0].folded()
         single = Running(r, s, 1)
-        single.put(r.shuffle(total.value, total.value, [0]), r.shuffle(total.where, total.where, [0]) if s.places else None)
+        place = r.shuffle(total.where, total.where, [0]) if s.places else None
+        single.put(r.shuffle(total.value, total.value, [0]), place)
         self.store(single, row, (j * size("y2"), j * size("where2")), self._scales(row, j, 1), None)

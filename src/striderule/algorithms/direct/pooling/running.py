@@ -82,7 +82,7 @@ class Running:
             self._where.set(where)
 
     def folded(self) -> Running:
-        """Return what all lanes together come to, in every lane; halves meet halves, so the order is always the same."""
+        """Return what all lanes together come to, in every lane, always in the same order."""
         half = self.value.lanes // 2
         while half:
             pattern = [i ^ half for i in range(self.value.lanes)]

@@ -49,8 +49,8 @@ class Structure:
     - "within" the windows, each by itself.
 
     `outer` counts the pooled axes before the last; `rows` are the taps of the nearest of them (0: a loop). `stride` and
-    `taps` are those of the last axis for "along" (no taps: a loop). `x_apart` and `y_apart` tell that lanes do not stand side by side in the input or the results. `divides`
-    tells that sums are divided by the scales, not multiplied.
+    `taps` are those of the last axis for "along" (no taps: a loop). `x_apart` and `y_apart` tell that lanes do not
+    stand side by side in the input or the results. `divides` tells that sums are divided by the scales, not multiplied.
     """
 
     kind: str
@@ -68,9 +68,10 @@ class Structure:
     @property
     def name(self) -> str:
         """What the routine is called."""
-        words = [self.kind, self.x, self.y, self.mode, f"o{self.outer}", f"r{self.rows}", f"s{self.stride}", f"t{self.taps}"]
+        words = "pool", self.kind, self.x, self.y, self.mode
+        numbers = f"o{self.outer}", f"r{self.rows}", f"s{self.stride}", f"t{self.taps}"
         flags = (self.x_apart, "x"), (self.y_apart, "y"), (self.divides, "d")
-        return "_".join(["pool", *words, *(word for flag, word in flags if flag)])
+        return "_".join([*words, *numbers, *(word for flag, word in flags if flag)])
 
     @property
     def sums(self) -> bool:
@@ -84,7 +85,7 @@ class Structure:
 
     @property
     def work(self) -> Element:
-        """What is computed with: float64 for all but comparisons, which keep the type, or widen it for 32-bit places."""
+        """What is computed with: float64 for sums; comparisons keep the type, or widen it for 32-bit places."""
         element = ELEMENTS[self.x]
         if self.kind not in ("max", "argmax"):
             return FLOAT64
