@@ -130,7 +130,15 @@ def test_every_filter_is_planned_without_filling_memory(name, dtype):
 def test_functions_without_a_choice_say_so():
     plan = sr.explain(sr.softmax, sr.Array((3, 4)), 1)
     assert (plan.passes, plan.algorithm) == ((), "")
-    assert str(plan) == "softmax: nothing to choose: computed slice by slice along its axis, in NumPy"
+    assert str(plan) == "softmax: nothing to choose: computed slice by slice along its axis, in generated code"
+    for x, algorithm, means in (
+        (sr.Array((3, 4)), None, "in generated code"),
+        (sr.Array((3, 4), "complex64"), None, "in NumPy"),
+        ([1j], None, "in NumPy"),
+        ([1.0], "windows", "in NumPy"),
+        ([1.0], "reference", "in plain Python"),
+    ):
+        assert str(sr.explain(sr.sigmoid, x, algorithm=algorithm)).endswith(f"element by element, {means}")
     assert without_choice(sr.relu) == NO_CHOICE["activation"]
     assert without_choice(sr.conv2d) is None
     for name in ("relu", "gelu", "prelu", "log_softmax", "batch_norm", "pad", "pixel_shuffle"):

@@ -14,11 +14,13 @@ from striderule.errors import CompilationFailed, InvalidArgument
 from striderule.planning import algorithm_word
 
 PACKAGES = {
+    "depthwise": "striderule.algorithms.depthwise",
     "direct": "striderule.algorithms.direct",
     "reference": "striderule.algorithms.reference",
     "windows": "striderule.algorithms.windows",
 }
 DEFAULT = "windows"
+MEANS = {"direct": "in generated code", "reference": "in plain Python", "windows": "in NumPy"}
 
 
 def family(name: str, algorithm: str | None = None) -> ModuleType:
@@ -44,6 +46,12 @@ def family(name: str, algorithm: str | None = None) -> ModuleType:
 def into(module: ModuleType, out: Any) -> dict[str, Any]:
     """Return the keyword with which a function of a module writes its result to `out` itself, where it can."""
     return {"out": out} if out is not None and module.__name__.startswith(PACKAGES["direct"]) else {}
+
+
+def means(name: str, operation: str, algorithm: str | None = None) -> str:
+    """Return what computes an operation of a family, in words; a module may leave some of them to another's."""
+    where = str(getattr(family(name, algorithm), operation).__module__)
+    return next(words for word, words in MEANS.items() if where.startswith(PACKAGES[word]))
 
 
 def _compiles() -> bool:

@@ -43,6 +43,18 @@ NO_CHOICE = {
     "padding": "element by element, copied to its place",
     "shuffle": "element by element, copied to its place",
 }
+# What computes them, where that is not "apply" of the family "elementwise".
+_COMPUTED_BY = {
+    "prelu": ("elementwise", "prelu"),
+    "softmax": ("normalization", "softmax"),
+    "log_softmax": ("normalization", "softmax"),
+    "softmin": ("normalization", "softmax"),
+    "batch_norm": ("normalization", "normalize"),
+    "local_response_norm": ("normalization", "local_response"),
+    "pad": ("padding", "pad"),
+    "pixel_shuffle": ("shuffle", "pixel_shuffle"),
+    "pixel_unshuffle": ("shuffle", "pixel_unshuffle"),
+}
 
 
 def machine() -> Machine:
@@ -218,17 +230,28 @@ def explain(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan | Plans:
     >>> plan.algorithm, plan.work.operations
     ('windows', 921600)
     >>> print(sr.explain(sr.relu, sr.Array((1, 64, 56, 56))))
-    relu: nothing to choose: computed element by element, in NumPy
+    relu: nothing to choose: computed element by element, in generated code
     """
     if not callable(op):
         raise InvalidType(f"op must be a function of striderule or a layer, got {op!r}")
     how = without_choice(op)
     if how is not None:
-        return Plans(name_of(op), (), f"nothing to choose: computed {how}, in NumPy")
+        return Plans(name_of(op), (), f"nothing to choose: computed {how}, {_means(op, args, kwargs)}")
     plans = plans_of(op, args, kwargs)
     if not plans:
         return Plans(name_of(op), (), "nothing to choose: nothing is planned for these arguments")
     return plans[0] if len(plans) == 1 else Plans(name_of(op), tuple(plans))
+
+
+def _means(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Return what computes a function that leaves no choice, in words."""
+    family, operation = _COMPUTED_BY.get(name_of(op), ("elementwise", "apply"))
+    algorithm = kwargs.get("algorithm")
+    value = args[0] if args else kwargs.get("x", kwargs.get("input"))
+    dtype = value.dtype if isinstance(value, Array | np.ndarray) else np.asarray(value).dtype
+    if family == "elementwise" and dtype.kind == "c":  # which code is not generated for
+        algorithm = algorithm or table.DEFAULT
+    return table.means(family, operation, algorithm)
 
 
 def plans_of(op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Plan]:

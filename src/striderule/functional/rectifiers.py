@@ -31,7 +31,8 @@ def relu(
     inplace
         Only False; to write into x, pass ``out=x``.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"reference"`` (plain loops), ``"windows"`` (NumPy) or ``"direct"`` (generated code). Default: direct, where
+        code can be generated.
     out
         Array to write the result to: of its shape and type; x itself is fine.
 

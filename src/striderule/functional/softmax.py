@@ -61,7 +61,8 @@ def softmax(
     dtype
         Float type to compute in and to return. Default: that of x.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"reference"`` (plain loops), ``"windows"`` (NumPy) or ``"direct"`` (generated code). Default: direct, where
+        code can be generated.
     out
         Array to write the result to: of its shape and type; x itself is fine.
 
