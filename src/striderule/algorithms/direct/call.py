@@ -15,7 +15,7 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import proof
 from striderule.algorithms.direct.activation import ACTIVATIONS
-from striderule.algorithms.direct.laying import Form
+from striderule.algorithms.direct.laying import OUTSIDE, Form
 from striderule.algorithms.direct.product import POINTERS, SIZES, product_routine
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
@@ -259,9 +259,9 @@ def _tables(problem: Convolution, plan: Schedule, steps: list[int], in_place: bo
     """Return the tables of rows, columns, outer places, slots, shifts and distances."""
     rows, columns = [0], _sources(problem, problem.rank - 1)
     if problem.rank > 1:
-        rows = [-1 if place < 0 else place * steps[-2] for place in _sources(problem, problem.rank - 2)]
+        rows = [OUTSIDE if place < 0 else place * steps[-2] for place in _sources(problem, problem.rank - 2)]
         last = (plan.row_blocks - 1) * plan.rows * problem.stride[-2] + max(plan.slots)
-        rows += [-1] * (last + 1 - len(rows))
+        rows += [OUTSIDE] * (last + 1 - len(rows))
     furthest = ((plan.column_blocks - 1) * plan.columns + plan.run) * problem.stride[-1] + max(plan.shifts)
     columns += [-1] * (furthest + 1 - len(columns))
     planes = range(plan.chunk)
@@ -280,7 +280,7 @@ def _sources(problem: Convolution, axis: int) -> list[int]:
 
 
 def _outer(problem: Convolution, steps: list[int]) -> list[int]:
-    """Return where every outer tap at every outer position of the output begins in a channel, -1 outside."""
+    """Return where every outer tap at every outer position of the output begins in a channel, or `OUTSIDE`."""
     places = [0]
     for axis in range(problem.rank - 2):
         sources, step = _sources(problem, axis), steps[2 + axis]
@@ -291,7 +291,7 @@ def _outer(problem: Convolution, steps: list[int]) -> list[int]:
         # Positions first, then taps, each in the order of the axes.
         before = prod(problem.kernel[:axis])
         places = [
-            -1 if place < 0 or at < 0 else place + at * step
+            OUTSIDE if place == OUTSIDE or at < 0 else place + at * step
             for first in range(0, len(places), before)
             for taps in reach
             for place in places[first : first + before]

@@ -12,6 +12,9 @@ from functools import partial
 
 from striderule.codegen.tile import ELEMENTS, Condition, Mask, Pointer, Routine, Size, Vector
 
+# Where a row begins that is beyond the border: below zero are those of arrays whose rows stand in reverse.
+OUTSIDE = -(1 << 62)
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -64,7 +67,7 @@ def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, ro
         with r.loop(count) as i:
             number, tap = (first + i) // r.size("outer_taps"), (first + i) % r.size("outer_taps")
             outer = r.entry(r.table("outer_places"), window.outer * r.size("outer_taps") + tap)
-            channel = image + (window.group * r.size("inputs") + number) * r.size("x_channel") + outer.larger(0)
+            channel = image + (window.group * r.size("inputs") + number) * r.size("x_channel") + outer
             plane = room + (i * r.size("plane") + shift * r.size("slot_count") * r.size("run"))
 
             def each(run: Callable[[Pointer, Pointer], None], otherwise: Callable[[Pointer], None]) -> None:
@@ -72,11 +75,11 @@ def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, ro
                     row = window.row * r.size("row_step") + r.entry(r.table("slots"), slot)
                     place = r.entry(r.table("row_places"), row)
                     goal = plane + slot * r.size("run")
-                    with r.either(place.below(0) | outer.below(0)) as (outside, inside):
+                    with r.either(place.equals(OUTSIDE) | outer.equals(OUTSIDE)) as (outside, inside):
                         with outside:
                             otherwise(goal)
                         with inside:
-                            run(channel + place.larger(0), goal)
+                            run(channel + place, goal)
 
             def fill(goal: Pointer) -> None:
                 with r.loop(r.size("run"), step=r.lanes) as i:
