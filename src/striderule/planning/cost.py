@@ -15,6 +15,7 @@ from typing import Any
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
 from striderule.planning.machine import Machine, itemsize
+from striderule.planning.planes import plane_operations, plane_tile
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 
 # Elements of the blocks of `windows`: the matrix of columns, 2 MiB of float32 for the second-level cache, and a sweep
@@ -29,6 +30,8 @@ INTERPRETED = 3e-6
 DIRECT_CALL, DIRECT_LOOP = 5e-6, 0.9
 # `direct`: seconds a call of a pooling; how many operations of the peak a window element takes.
 POOL_CALL, POOLED = 5e-6, 16.0
+# `depthwise`: the same.
+PLANES_CALL, PLANES_LOOP = 5e-6, 0.8
 # The parts of complex numbers.
 _REAL = {"complex64": "float32", "complex128": "float64"}
 
@@ -208,5 +211,25 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     return Cost(computed, moved, workspace, seconds, error, words)
 
 
+def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:
+    """Generated code: a block of rows of one plane stays in registers, and every input is read where it stands."""
+    if work.operations == 0:
+        return Cost(0, work.least_bytes, 0, PLANES_CALL, 0.0)
+    lanes = machine.lanes(work.dtype)
+    tile = plane_tile(problem, machine.registers, wide=-(-problem.output_size[-1] // lanes))
+    operations = problem.batch * plane_operations(problem, machine.registers, lanes)
+    seconds = operations / (PLANES_LOOP * machine.peak(work.dtype) / (2 * lanes))
+    words = f"{tile.rows} rows x {tile.vectors} vector{'s' * (tile.vectors > 1)} of {lanes} columns"
+    # Chains are full but for a part of a column of taps, and are added in their order.
+    error = work.unit * (min(work.terms, CHAIN) + max(0, -(-work.terms // (CHAIN - tile.taps + 1)) - 1))
+    seconds = PLANES_CALL + max(seconds, work.least_bytes / machine.bandwidth)
+    return Cost(work.operations, work.least_bytes, 0, seconds, error, words)
+
+
 # algorithm -> what it costs
-COSTS: dict[str, Callable[[Any, Work, Machine], Cost]] = {"windows": windows, "reference": reference, "direct": direct}
+COSTS: dict[str, Callable[[Any, Work, Machine], Cost]] = {
+    "windows": windows,
+    "reference": reference,
+    "direct": direct,
+    "depthwise": depthwise,
+}

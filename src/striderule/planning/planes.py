@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, prod
 
 from striderule.geometry.problem import Convolution
 
 # Rows of a block: few numbers, so that few routines serve all heights. More than eight do not share more inputs.
 HEIGHTS = (8, 7, 6, 4, 2, 1)
-# Vectors beside each other.
-WIDTHS = (1, 2, 4, 8)
+# Vectors beside each other: more in a single row, where no input is shared.
+WIDTHS, WIDEST = (1, 2), 8
 # Rows of a kernel that are unrolled at most at a time, and the largest stride between the rows of a block.
 UNROLLED, STEP = 7, 2
 # Terms of a chain; see `cost.CHAIN`.
@@ -31,6 +31,24 @@ class PlaneTile:
     gap: int
     rows: int
     vectors: int
+
+    def operations(self, height: int, wide: int, stride: int) -> float:
+        """Return the vector operations of one column of `taps` taps, for a plane of `height` rows of `wide` vectors.
+
+        `stride` is that of the columns.
+        """
+        reach = (self.rows - 1) * self.step + self.taps
+
+        def block(vectors: int) -> float:
+            # A vector of inputs is read across two cache lines, and put together from as many as the stride says.
+            inputs = vectors * reach * (3 * stride - 1)
+            # Multiply-adds, each of which waits for the fourth before it; inputs are read beside them. Rows of inputs
+            # are looked for, and a column of taps is begun.
+            return max(vectors * self.rows * self.taps, inputs, 4 * self.taps) + reach / 2 + 2
+
+        phase = -(-height // self.gap)
+        each = wide // self.vectors * block(self.vectors) + wide % self.vectors * block(1)
+        return self.gap * -(-phase // self.rows) * each
 
 
 def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
@@ -55,21 +73,14 @@ def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
         taps, rest, step, gap = 1, 0, 1, 1
     # Beside the sums there are the weights of some taps, an input, and masks.
     most = max(1, registers - taps - 3)
-    positions = -(-height // gap)
     shapes = [(rows, vectors) for rows in HEIGHTS for vectors in WIDTHS if rows * vectors <= most]
-
-    def time(shape: tuple[int, int]) -> float:
-        rows, vectors = shape
-        reach = (rows - 1) * step + taps
-
-        def block(count: int) -> float:
-            # A multiply-add a cycle, which takes four until the next one may add to its sum; beside it a vector of
-            # inputs in one. A row of inputs is looked for, and a column of taps begun.
-            return max(count * rows * taps, count * reach, 4 * taps) + reach / 2 + 2 if count else 0
-
-        return -(-positions // rows) * (wide // vectors * block(vectors) + wide % vectors * block(1))
-
-    return PlaneTile(taps, rest, step, gap, *min(shapes, key=time))
+    if taps == 1 and most >= WIDEST:
+        shapes.append((1, WIDEST))
+    # Of equals the first, so the one with the most rows.
+    return min(
+        (PlaneTile(taps, rest, step, gap, rows, vectors) for rows, vectors in shapes),
+        key=lambda tile: tile.operations(height, wide, problem.stride[-1]),
+    )
 
 
 def _unrolled(kernel: int) -> tuple[int, int]:
@@ -80,3 +91,21 @@ def _unrolled(kernel: int) -> tuple[int, int]:
     """
     taps = -(-kernel // -(-kernel // UNROLLED))
     return taps, kernel % taps
+
+
+def plane_operations(problem: Convolution, registers: int, lanes: int) -> int:
+    """Return the vector operations of one image: what the blocks of all planes take, and columns one by one."""
+    columns = problem.output_size[-1]
+    wide = -(-columns // lanes)
+    if any(
+        side > 0 and word != "constant" for side, word in zip(problem.padding[-1], problem.boundary[-1], strict=True)
+    ):
+        # Columns at the border are served one by one.
+        wide += min(columns, sum(max(side, 0) // problem.stride[-1] for side in problem.padding[-1]))
+    tile = plane_tile(problem, registers, wide=wide)
+    height = problem.output_size[-2] if problem.rank > 1 else 1
+    planes = problem.out_channels * prod(problem.output_size[:-2])
+    # Each block is set up and stored.
+    blocks = planes * -(-height // tile.rows) * wide
+    lines = -(-problem.terms // tile.taps)
+    return int(planes * lines * tile.operations(height, wide, problem.stride[-1]) + blocks * 2 * tile.rows)

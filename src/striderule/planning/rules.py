@@ -25,6 +25,9 @@ SMALL = 100_000
 # The arithmetic that generated convolutions know.
 ARITHMETIC = ("float32", "float64", "int64", "complex64", "complex128")
 
+# Channels of a group that `depthwise` serves.
+FEW = 8
+
 POOLINGS = (Pooling, AdaptivePooling, FractionalPooling, Unpooling)
 # The norms of pooling that take no power of any exponent.
 NORMS = (None, 1.0, 2.0, math.inf, -math.inf)
@@ -96,8 +99,25 @@ def _direct(problem: Any, machine: Machine) -> str | None:
     return None
 
 
+def _depthwise(problem: Any, machine: Machine) -> str | None:
+    if not machine.generated:
+        return "it is generated machine code, which this installation cannot make (llvmlite is missing or fails)"
+    if not isinstance(problem, Convolution):
+        return "it serves convolutions of layers, and this is another operation"
+    if problem.zero_taps == "skip":
+        return "it counts every tap, and in images a tap of zero contributes nothing"
+    if problem.groups == 1 and problem.in_channels > 1:
+        return "it is for channels in groups, and here every output sees all of them"
+    if problem.in_channels > FEW * problem.groups:
+        return f"it is for at most {FEW} channels a group, and this has {problem.in_channels // problem.groups}"
+    if problem.dtype not in ("float32", "float64"):
+        return f"it computes in float32 and float64, and this needs {problem.dtype}"
+    return None
+
+
 # In order of preference where predictions are equal.
 RULES: dict[str, Rule] = {
+    "depthwise": Rule("the products of the definition plane by plane, in generated machine code", _depthwise),
     "direct": Rule("every product of the definition, in generated machine code", _direct),
     "windows": Rule("strided views and tensor products in NumPy", _anything),
     "reference": Rule(
