@@ -50,7 +50,7 @@ def routines():
         for call in CALLS:
             for dtype in (np.float32, np.float64):
                 call.by("direct", {name: _as(value, dtype) for name, value in call.operands.items()})
-    return list(recorder.texts)
+    return recorder.texts
 
 
 def _as(value, dtype):

@@ -1,9 +1,9 @@
 """Routines for AArch64 on another machine: kept (`Recorder`), or run by QEMU in user mode (`Emulator`).
 
 Both stand in for the linker and for the workers, so that every function of the library can be called as if this were
-an AArch64 machine: `jit.load` gives them a routine's IR, and `workers.run` the words of a call. `Emulator` links the
-object code with a small program (``aarch64.c``), sends it the memory that the words point to, lets it run the tasks,
-and writes back the bytes that they changed.
+an AArch64 machine: `jit.load` gives them a routine's IR, `workers.run` and `workers.alone` the words of a call.
+`Emulator` links the object code with a small program (``aarch64.c``), sends it the memory that the words point to, lets
+it run the tasks, and writes back the bytes that they changed.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ PAGE = 4096
 # Bytes before and behind a pointer that a routine may touch, as far as they are memory of this process.
 REACH = 1 << 20
 
+_ROUTINE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 # The words of a routine as the tile language reads them: the place, its value, and what is made a pointer.
 _PLACE = re.compile(r'%"(\S+)" = getelementptr i64, (?:i64\*|ptr) %"\.1", i64 (\d+)')
 _VALUE = re.compile(r'%"(\S+)" = load i64, (?:i64\*|ptr) %"(\S+)"')
@@ -62,13 +63,13 @@ class Program:
     pointers: set[int]
     name: str
 
-    def run(self, args, tasks):
-        """Run tasks 0 to `tasks` with the words at the address `args`."""
+    def run(self, args, first, last):
+        """Run tasks first <= t < last with the words at the address `args`, in three chunks."""
         words = np.ctypeslib.as_array((ctypes.c_int64 * self.words).from_address(args)).copy()
         spans = _spans([int(words[i]) for i in sorted(self.pointers) if words[i]])
         pairs = np.array([self._placed(i, int(word), spans) for i, word in enumerate(words)], np.int64)
         shapes = np.array([(end - start, start % PAGE) for start, end in spans], np.int64)
-        head = np.array([len(words), len(spans), 0, tasks, max(1, -(-tasks // 3))], np.int64)
+        head = np.array([len(words), len(spans), first, last, max(1, -(-(last - first) // 3))], np.int64)
         before = [_memory(*span).copy() for span in spans]
         try:
             for part in (head, pairs, shapes, *before):
@@ -146,16 +147,34 @@ class Recorder:
 
     def __init__(self):
         self.ran = Counter()
-        self.texts = {}
+        self.routines = {}
+        self._places = {}
+
+    @property
+    def texts(self):
+        """Name and IR of every routine."""
+        return list(self.routines)
 
     def load(self, name, text, machine):
-        """Keep a routine; its address is a number that tells it, where no code can be."""
-        address = self.texts.setdefault((name, text), len(self.texts) + 1)
-        return jit.Routine(address, name)
+        """Take a routine; at its address is a call of this machine."""
+        if (name, text) not in self.routines:
+            call = self.made(name, text, machine)
+            native = _ROUTINE(call)
+            place = ctypes.cast(native, ctypes.c_void_p).value
+            self.routines[name, text] = jit.Routine(place, name), native
+            self._places[place] = name, call
+        return self.routines[name, text][0]
+
+    def made(self, name, text, machine):
+        """Return what runs the tasks of a routine."""
+        return lambda args, first, last: None
 
     def run(self, address, args, tasks, threads=None):
-        """Count a call."""
-        self.ran[address] += 1
+        """Run all tasks of a routine at once."""
+        name, call = self._places[address]
+        self.ran[name] += 1
+        if tasks > 0:
+            call(args if isinstance(args, int) else ctypes.addressof(args), 0, tasks)
 
     @contextlib.contextmanager
     def in_place(self, monkeypatch):
@@ -167,6 +186,7 @@ class Recorder:
             changed.setattr(jit, "load", self.load)
             changed.setattr(jit, "_routines", {})
             changed.setattr(workers, "run", self.run)
+            changed.setattr(workers, "alone", self.run)
             anew.forget()
             try:
                 yield self
@@ -175,7 +195,7 @@ class Recorder:
 
 
 class Emulator(Recorder):
-    """An AArch64 machine that runs: `load` takes the place of `jit.load`, `run` that of `workers.run`."""
+    """An AArch64 machine that runs what it is given."""
 
     def __init__(self, folder):
         super().__init__()
@@ -185,24 +205,16 @@ class Emulator(Recorder):
         self._driver = folder / "driver.o"
         self._compiler("-c", "-O1", "-o", self._driver, PROGRAM)
 
-    def load(self, name, text, machine):
-        """Link a routine."""
-        made = super().load(name, text, machine)
-        if made.address > len(self._programs):
-            stem = self.folder / f"{made.address}"
-            stem.with_suffix(".o").write_bytes(jit.object_code(text, machine))
-            # Static and without the mathematical library: a routine that calls it is not linked.
-            linked = ("-static", f"-Wl,--defsym=routine={name}", "-o", stem, self._driver, stem.with_suffix(".o"))
-            self._compiler(*linked)
-            process = subprocess.Popen([self._qemu, stem], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            self._programs.append(Program(process, *words_of(text), name))
-        return made
-
-    def run(self, address, args, tasks, threads=None):
-        """Run all tasks, the last ones first."""
-        super().run(address, args, tasks)
-        if tasks > 0:
-            self._programs[address - 1].run(args if isinstance(args, int) else ctypes.addressof(args), tasks)
+    def made(self, name, text, machine):
+        """Link a routine, and begin its program."""
+        stem = self.folder / f"{len(self._programs)}"
+        stem.with_suffix(".o").write_bytes(jit.object_code(text, machine))
+        # Static and without the mathematical library: a routine that calls it is not linked.
+        linked = ("-static", f"-Wl,--defsym=routine={name}", "-o", stem, self._driver, stem.with_suffix(".o"))
+        self._compiler(*linked)
+        process = subprocess.Popen([self._qemu, stem], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._programs.append(Program(process, *words_of(text), name))
+        return self._programs[-1].run
 
     def close(self):
         """End the programs."""
