@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 class Move(recipes.Recipe):
     """An operation of x, and of numbers that stand side by side; the result stands in memory as x does.
 
-    `shape` and `dtype` are those of the result. `same` says that `out` may be x itself.
+    `shape` and `dtype` are those of the result. `same` says that `out` may be x itself; results that are not `ordered`
+    as x is have the last axis fastest.
     """
 
-    __slots__ = ("_out_span", "_spans", "call", "dtype", "same", "shape")
+    __slots__ = ("_out_span", "_spans", "call", "dtype", "plain", "same", "shape")
 
-    def __init__(self, call: Call, arrays: Sequence[Array | None], out: Array, *, same: bool = False) -> None:
+    def __init__(
+        self, call: Call, arrays: Sequence[Array | None], out: Array, *, same: bool = False, ordered: bool = True
+    ) -> None:
+        self.plain = not ordered or arrays[0] is None or arrays[0].flags.c_contiguous
         self.call, self.shape, self.dtype, self.same = call, out.shape, out.dtype, same
         # The first and the last byte of each array from its address on: what overlap is told by.
         self._spans = [(0, 0) if one is None else _span(one) for one in arrays]
@@ -45,7 +49,9 @@ class Move(recipes.Recipe):
         words = call.words[:]
         words[0] = at = address(x)
         if out is None:
-            result = memory.empty_like(x, self.shape, self.dtype)
+            result = (
+                memory.empty(self.shape, self.dtype) if self.plain else memory.empty_like(x, self.shape, self.dtype)
+            )
             words[1] = address(result)
         elif out.flags.writeable:
             result = out
@@ -82,13 +88,24 @@ def _span(a: Array) -> tuple[int, int]:
 
 
 def offer(
-    bind: Callable[[Array], Call | None] | None, x: Array, shape: Sequence[int], dtype: np.dtype[Any], out: Any
+    bind: Callable[[Array], Call | None] | None,
+    x: Array,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    out: Array | None,
+    *,
+    ordered: bool = True,
 ) -> None:
-    """Offer what later calls like this one need, where `bind` makes a call of machine code for arrays like a result."""
+    """Offer what later calls like this one need, where `bind` makes a call of machine code for arrays like a result.
+
+    Results stand in memory as x does, or, if not `ordered`, with the last axis fastest.
+    """
     if bind is None:
         return
     with contextlib.suppress(CompilationFailed):
-        result = memory.empty_like(x, shape, dtype) if out is None else out
+        result = (
+            out if out is not None else memory.empty_like(x, shape, dtype) if ordered else memory.empty(shape, dtype)
+        )
         call = bind(result)
         if call is not None:
-            recipes.offer(Move(call, (x,), result))
+            recipes.offer(Move(call, (x,), result, ordered=ordered))

@@ -11,7 +11,7 @@ import numpy as np
 
 from striderule.algorithms import memory, table
 from striderule.errors import CompilationFailed, InvalidArgument, InvalidType
-from striderule.functional import door, elementwise, recipes
+from striderule.functional import door, elementwise, moves, recipes
 from striderule.functional.door import Array
 from striderule.functional.moves import ChannelMove
 from striderule.geometry.arguments import integer
@@ -171,6 +171,7 @@ def batch_norm(
     return door.finish(result, dtype, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def local_response_norm(
     x: Any,
@@ -233,5 +234,9 @@ def local_response_norm(
     numbers = (elementwise.real(alpha, "alpha"), elementwise.real(beta, "beta"), elementwise.real(k, "k"))
     dtype = door.float_of(value.dtype)
     door.check_out(out, value.shape, dtype, [value], same=True)
-    result = table.family("normalization", algorithm).local_response(value, near, *numbers)
+    compute = table.family("normalization", algorithm)
+    bind = getattr(compute, "bind_response", None)
+    if bind is not None and (out is None or not np.may_share_memory(out, value)):
+        moves.offer(lambda result: bind(value, near, *numbers, result), value, value.shape, value.dtype, out)
+    result = compute.local_response(value, near, *numbers, **table.into(compute, out))
     return door.finish(result, dtype, out=out)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from striderule.algorithms import table
 from striderule.errors import InvalidArgument
-from striderule.functional import door, layers
+from striderule.functional import door, layers, moves, recipes
 from striderule.functional.door import Array
 from striderule.functional.names import LAYER_NAMES, answers
-from striderule.functional.planned import perform, plan_for
+from striderule.functional.planned import noted, perform, plan_for
 from striderule.geometry.arguments import is_sequence, per_axis
 from striderule.geometry.problem import Unfold
 
@@ -23,6 +24,7 @@ def _spatial_rank(x: Array, kernel_size: Any) -> int:
     return 2 if x.ndim == 3 else max(x.ndim - 2, 1)
 
 
+@recipes.remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def unfold(
@@ -93,12 +95,16 @@ def unfold(
     plan = plan_for(problem, algorithm=algorithm, dtype=x.dtype)
     where = {"shape": problem.columns_shape, "dtypes": (x.dtype,)}
     whole = out[None] if out is not None and axes.missing else out
+    if noted.get() is None and len(axes.canonical(x).shape) == x.ndim:
+        bind = getattr(table.family("unfold", plan.algorithm), "bind_unfold", None)
+        moves.offer(bind and (lambda result: bind(problem, x, value, result)), x, shape, x.dtype, out, ordered=False)
     columns = perform(plan, "unfold", "unfold", problem, image, value, **where, out=whole)
     if out is not None and columns is whole:
         return out
     return door.finish(columns.reshape(shape), x.dtype, out=out)
 
 
+@recipes.remembered
 @answers(LAYER_NAMES)
 @door.accepts_input
 def fold(
@@ -182,6 +188,9 @@ def fold(
     wide = columns.astype(types.arithmetic, copy=False)
     where = {"shape": (problem.batch, channels, *size), "dtypes": (types.arithmetic,)}
     whole = out[None] if out is not None and len(shape) == len(problem.size) + 1 else out
+    if noted.get() is None and types.result == x.dtype == types.arithmetic and x.ndim == 3:
+        bind = getattr(table.family("unfold", plan.algorithm), "bind_fold", None)
+        moves.offer(bind and (lambda result: bind(problem, x, result)), x, shape, x.dtype, out, ordered=False)
     result = perform(plan, "unfold", "fold", problem, wide, **where, out=whole if types.result == wide.dtype else None)
     if out is not None and result is whole:
         return out

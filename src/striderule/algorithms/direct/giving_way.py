@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from striderule.errors import CompilationFailed
 
@@ -16,3 +20,12 @@ def _warn_once(reason: str) -> None:
 def warn(failure: CompilationFailed) -> None:
     """Warn that NumPy computes, once for every reason."""
     _warn_once(str(failure))
+
+
+def given(out: npt.NDArray[Any] | None, result: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a result that NumPy computed, copied to `out` if there is one."""
+    if out is None:
+        return result
+    with np.errstate(all="ignore"):
+        np.copyto(out, result, casting="same_kind")
+    return out

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms.memory import address
 from striderule.codegen import workers
 
 Array = npt.NDArray[Any]
+Ints = tuple[int, ...]
 
 
 class Call(NamedTuple):
@@ -33,3 +36,28 @@ class Call(NamedTuple):
             workers.alone(self.address, words.buffer_info()[0], self.tasks)
         else:
             workers.run(self.address, words.buffer_info()[0], self.tasks)
+
+
+def merged(walks: Iterable[Ints]) -> list[Ints]:
+    """Return walks over the axes of arrays from the innermost outwards, joined where two go on like one in all arrays.
+
+    Each is a size and the steps of the arrays; the last array says which are inner ones.
+
+    >>> merged([(4, 60, 60), (5, 12, 12), (3, 4, 4), (1, 7, 7)])
+    [(60, 4, 4)]
+    """
+    result: list[Ints] = []
+    for walk in sorted((walk for walk in walks if walk[0] != 1), key=lambda walk: abs(walk[-1])):
+        last = result[-1] if result else None
+        if last is not None and walk[1:] == tuple(last[0] * step for step in last[1:]):
+            result[-1] = (walk[0] * last[0], *last[1:])
+        else:
+            result.append(walk)
+    return result
+
+
+def words_of(walks: Iterable[Ints]) -> npt.NDArray[np.int64]:
+    """Return walks one behind the other as a routine reads them; one word at least, so that it has an address."""
+    words = np.array([word for walk in walks for word in walk] or [0], np.int64)
+    words.setflags(write=False)
+    return words

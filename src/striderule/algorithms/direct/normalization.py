@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
-from striderule.algorithms.direct.native import Call
+from striderule.algorithms.direct.native import Call, merged, words_of
 from striderule.algorithms.direct.normalization_routine import (
     PLACES,
     Form,
@@ -20,13 +20,14 @@ from striderule.algorithms.direct.normalization_routine import (
     scale_routine,
     statistics_routine,
 )
+from striderule.algorithms.direct.response import bind as bind_response
+from striderule.algorithms.direct.response import local_response
 from striderule.algorithms.direct.softmax import softmax
 from striderule.algorithms.windows import normalization as windows
-from striderule.algorithms.windows.normalization import local_response
 from striderule.codegen.target import current
 from striderule.errors import CompilationFailed
 
-__all__ = ["batch_statistics", "bind", "is_plain", "local_response", "normalize", "softmax"]
+__all__ = ["batch_statistics", "bind", "bind_response", "is_plain", "local_response", "normalize", "softmax"]
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -72,7 +73,7 @@ def normalize(
         giving_way.warn(failure)
         call = None
     if call is None or result is None:
-        return _given(out, windows.normalize(x, *given, eps))
+        return giving_way.given(out, windows.normalize(x, *given, eps))
     call.run(x, result, *numbers)
     return result
 
@@ -163,15 +164,15 @@ def lines_of(shape: Ints, x_steps: Ints, y_steps: Ints, itemsize: int) -> Lines 
     if not prod(shape) or any(step % itemsize for step in (*x_steps, *y_steps)):
         return None
     threads = 1 if prod(shape) * itemsize < ALONE else None
-    axes = [(n, x, y, 0) for n, x, y in zip(shape, x_steps, y_steps, strict=True)]
-    channel, others = (*axes[1][:3], 1), _merged([axes[0], *axes[2:]])
+    axes = list(zip(shape, x_steps, y_steps, strict=True))
+    channel, others = (*axes[1], 1), [(*walk, 0) for walk in merged([axes[0], *axes[2:]])]
     beside = bool(others) and others[0][1] == others[0][2] == itemsize
     if shape[1] > 1 and x_steps[1] == y_steps[1] == itemsize and not beside:
         row, *outer = others or [(1, 0, 0, 0)]
         block = min(row[0], max(1, BLOCK // shape[1]))
         blocks = -(-row[0] // block)
         places = (len(outer), shape[1], itemsize, itemsize, *row[:3], block, blocks)
-        return Lines("across", places, _words(outer), prod(walk[0] for walk in outer) * blocks, threads)
+        return Lines("across", places, words_of(outer), prod(walk[0] for walk in outer) * blocks, threads)
     line, *outer = others or [(1, itemsize, itemsize, 0)]
     kind: Kind = "run" if line[1] == line[2] == itemsize or line[0] == 1 else "steps"
     block = min(line[0], BLOCK)
@@ -179,24 +180,7 @@ def lines_of(shape: Ints, x_steps: Ints, y_steps: Ints, itemsize: int) -> Lines 
     x_step, y_step = (itemsize, itemsize) if kind == "run" else line[1:3]
     places = (1 + len(outer), line[0], x_step, y_step, 1, 0, 0, block, blocks)
     tasks = shape[1] * prod(walk[0] for walk in outer) * blocks
-    return Lines(kind, places, _words([channel, *outer]), tasks, threads)
-
-
-def _merged(walks: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
-    """Return walks from the innermost in y outwards, joined where two go on like one in x and y."""
-    result: list[tuple[int, int, int, int]] = []
-    for n, x, y, channel in sorted((walk for walk in walks if walk[0] != 1), key=lambda walk: abs(walk[2])):
-        if result and (x, y) == tuple(step * result[-1][0] for step in result[-1][1:3]):
-            result[-1] = (n * result[-1][0], *result[-1][1:])
-        else:
-            result.append((n, x, y, channel))
-    return result
-
-
-def _words(walks: list[tuple[int, int, int, int]]) -> npt.NDArray[np.int64]:
-    words = np.array([word for walk in walks for word in walk] or [0], np.int64)
-    words.setflags(write=False)
-    return words
+    return Lines(kind, places, words_of([channel, *outer]), tasks, threads)
 
 
 @lru_cache(maxsize=32)
@@ -209,10 +193,3 @@ def _constant(value: float, count: int, dtype: np.dtype[Any]) -> Array:
 @lru_cache(maxsize=16)
 def _bits(value: float) -> int:
     return int(np.float64(value).view(np.int64))
-
-
-def _given(out: Array | None, result: Array) -> Array:
-    if out is None:
-        return result
-    np.copyto(out, result, casting="unsafe")
-    return out

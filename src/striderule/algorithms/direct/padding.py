@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms import memory
@@ -33,7 +32,7 @@ def pad(problem: Extension, x: Array, fill: Any, out: Array | None = None) -> Ar
         giving_way.warn(failure)
         call = None
     if call is None:
-        return _given(out, windows.pad(problem, x, fill))
+        return giving_way.given(out, windows.pad(problem, x, fill))
     call.run(x, result)
     return result
 
@@ -50,13 +49,6 @@ def bind(problem: Extension, x: Array, fill: Any, result: Array) -> Call | None:
         return None
     plan = _plan(problem, x.strides, result.strides, x.itemsize)
     return plan.call(copying.fill_words(fill, x.dtype), lambda: proof.agree(pad, windows.pad, problem, x, fill))
-
-
-def _given(out: Array | None, result: Array) -> Array:
-    if out is None:
-        return result
-    np.copyto(out, result)
-    return out
 
 
 @lru_cache(maxsize=64)

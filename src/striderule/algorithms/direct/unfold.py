@@ -45,7 +45,7 @@ def unfold(problem: Unfold, x: Array, fill: Any = 0, out: Array | None = None) -
         giving_way.warn(failure)
         call = None
     if call is None:
-        return _given(out, windows.unfold(problem, x, fill))
+        return giving_way.given(out, windows.unfold(problem, x, fill))
     call.run(x, result)
     return result
 
@@ -107,9 +107,9 @@ def fold(problem: Unfold, columns: Array, out: Array | None = None) -> Array:
         giving_way.warn(failure)
         call = None
     if call is None:
-        return _given(out, windows.fold(problem, columns))
+        return giving_way.given(out, windows.fold(problem, columns))
     call.run(columns, result)
-    return result if out is None or result is out else _given(out, result)
+    return result if out is None or result is out else giving_way.given(out, result)
 
 
 def bind_fold(problem: Unfold, columns: Array, result: Array) -> Call | None:
@@ -182,10 +182,3 @@ def _lines(problem: Unfold, steps: Ints, itemsize: int) -> tuple[list[int], list
             lines += [sum(t * tap + j * window for (t, j), tap, window in places)]
         starts.append(len(lines))
     return lines, starts
-
-
-def _given(out: Array | None, result: Array) -> Array:
-    if out is None:
-        return result
-    np.copyto(out, result, casting="unsafe")
-    return out
