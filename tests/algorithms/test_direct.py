@@ -124,9 +124,9 @@ def test_every_way_to_cut_gives_the_same_bits(machine, monkeypatch, shape, step)
     wide = windows.convolution(problem, x.astype(float), weight.astype(float), 0)
     width, height = problem.output_size[-1], problem.output_size[-2]
     results = []
-    for rows, columns, together in ((1, 16, False), (2, width, True), (height, width, False), (3, width, True)):
+    for rows, columns, images in ((1, 16, 0), (2, width, 1), (height, width, 0), (3, width, 1), (height, width, 2)):
 
-        def cut(one, lanes, registers, itemsize, shape=(rows, columns, together)):
+        def cut(one, lanes, registers, itemsize, shape=(rows, columns, images)):
             blocks = schedules.Blocks.of(one, lanes, registers, itemsize, *shape)
             return blocks.schedule(*schedules.chunks_of(one))
 

@@ -192,11 +192,11 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     problem = replace(problem, dtype=_REAL.get(problem.dtype, problem.dtype))
     kind = sums_type(problem)
     size, lanes = itemsize(kind), machine.lanes(kind)
-    plan = schedule(replace(problem, batch=1, bound=None), lanes, machine.registers, size)
+    plan = schedule(replace(problem, bound=None), lanes, machine.registers, size)
     images = problem.batch * problem.groups
     # Complex numbers: twice the channels on both sides, half the sums each.
     factor = 4 if work.dtype in _REAL else 1
-    tasks = images * prod(problem.output_size[:-2]) * plan.tasks
+    tasks = -(-images // plan.images) * prod(problem.output_size[:-2]) * plan.tasks
     rate = machine.peak(kind) / (2 * lanes) * min(1.0, tasks / machine.cores)
     seconds = DIRECT_CALL + factor * images * plan.operations / (DIRECT_LOOP * rate)
     planes = plan.chunk * plan.plane

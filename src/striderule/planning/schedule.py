@@ -10,6 +10,8 @@ counted as channels), so that every tap of the last two axes lies at one distanc
 row of outputs, so that the positions of all rows follow each other. *Row by row*, taps of the last axis share runs (one
 for each remainder of the stride), which are longer than a row of outputs. Few copies or no gaps: the cost decides.
 
+Small images of a batch are swept *together*, too, where a single one would leave lanes empty.
+
 The terms of a sum are added in chains: `chunk` channels at a time in chains of at most `CHAIN` terms. That order, which
 decides the bits, follows from the problem alone; everything else is schedule.
 """
@@ -32,8 +34,9 @@ NEAR = 20 << 10
 POSITIONS = 1024
 # Vector operations that are worth more than one task.
 WORTH = 50_000
-# Vector operations to copy a vector into a plane; those to begin a run, a task, a turn of the inner loop.
-COPY, RUN, TASK, TURN = 3, 10, 1000, 1
+# Vector operations to copy a vector into a plane, and to write one when images part; those to begin a run, a task, a
+# turn of the inner loop.
+COPY, PART, RUN, TASK, TURN = 3, 6, 10, 1000, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +65,20 @@ class Schedule:
     run: int
     taps: tuple[int, ...]
     plane: int
-    # Predicted vector operations for all tasks.
+    # Predicted vector operations for one image.
     operations: int
+    # Images of a task, and of which of them each slot is a row.
+    images: int
+    slot_images: tuple[int, ...]
 
     @property
     def positions(self) -> int:
         """Output positions of a task."""
-        return self.rows * self.columns
+        return self.images * self.rows * self.columns
 
     @property
     def tasks(self) -> int:
-        """Tasks of one position of the outer axes."""
+        """Tasks of one position of the outer axes, of as many images as a task has."""
         return self.row_blocks * self.column_blocks * self.channel_blocks
 
 
@@ -102,23 +108,29 @@ def chunks_of(problem: Convolution) -> tuple[int, int]:
 
 @lru_cache(maxsize=1024)
 def schedule(problem: Convolution, lanes: int, registers: int, itemsize: int) -> Schedule:
-    """Return the quickest schedule for the sums of one group of one image, as far as a simple count can tell.
+    """Return the quickest schedule, as far as a simple count can tell; operations are those of one group of one image.
 
     >>> schedule(Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1), 16, 32, 4).tile
     (8, 3)
     """
     width = problem.output_size[-1]
     height = problem.output_size[-2] if problem.rank > 1 else 1
-    shapes = [(rows, width, together) for rows in _divisions(height, POSITIONS // width) for together in (False, True)]
+    shapes = [(rows, width, images) for rows in _divisions(height, POSITIONS // width) for images in (0, 1)]
+    shapes += [(height, width, images) for images in (2, 4, 8, 16) if _merges(problem, images)]
     for length in (POSITIONS, POSITIONS // 2, POSITIONS // 4, POSITIONS // 8):
         columns = _up(-(-width // -(-width // length)), lanes)
         if columns < width:
-            shapes.append((1, columns, False))
+            shapes.append((1, columns, 0))
     options = [Blocks.of(problem, lanes, registers, itemsize, *shape) for shape in dict.fromkeys(shapes)]
     chunk, chain = chunks_of(problem)
     fitting = [one for one in options if chunk * one.plane * itemsize <= PLANES]
     best = min(fitting or options, key=lambda one: one.score if fitting else one.plane)
     return best.schedule(chunk, chain)
+
+
+def _merges(problem: Convolution, images: int) -> bool:
+    """Tell whether so many whole images may be swept together."""
+    return images <= problem.batch and images * prod(problem.output_size[-2:]) <= POSITIONS
 
 
 def products(problem: Convolution, plan: Schedule, lanes: int) -> int:
@@ -186,11 +198,14 @@ def _divisions(height: int, most: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """One way to cut: blocks of `rows` x `columns` output positions, swept together or not, and what that costs."""
+    """One way to cut, and what it costs: blocks of `rows` x `columns` output positions of `images`, swept together.
+
+    No images: of one, row by row.
+    """
 
     rows: int
     columns: int
-    together: bool
+    images: int
     counts: tuple[int, int]
     slots: tuple[int, ...]
     shifts: tuple[int, ...]
@@ -205,36 +220,41 @@ class Blocks:
 
     @classmethod
     def of(
-        cls, problem: Convolution, lanes: int, registers: int, itemsize: int, rows: int, columns: int, together: bool
+        cls, problem: Convolution, lanes: int, registers: int, itemsize: int, rows: int, columns: int, images: int
     ) -> Blocks:
         """Return the blocks with the number of blocks of channels that suits them."""
         width = problem.output_size[-1]
         height = problem.output_size[-2] if problem.rank > 1 else 1
         counts = (-(-height // rows), -(-width // columns))
         blocks = prod(counts) * prod(problem.output_size[:-2])
-        slots, places = _slots(problem, rows)
-        shifts, run, reach = _runs(problem, columns, together=together)
+        slots, places = _slots(problem, rows, max(1, images))
+        shifts, run, reach = _runs(problem, columns, together=images > 0)
         taps = tuple((phase * len(slots) + place) * run + beyond for place in places for phase, beyond in reach)
-        lines, length = (1, rows * columns) if together else (rows, columns)
+        lines, length = (1, images * rows * columns) if images else (rows, columns)
         vectors, channels = -(-length // lanes), problem.out_channels // problem.groups
         terms = chunks_of(problem)[0] * len(taps)
         # Single taps without padding are read where they are, if a line is as long as a tile is wide.
-        alone = prod(problem.kernel) == prod(problem.stride) == 1 and problem.padded_size == problem.size
-        most = max(1, length // lanes) if alone and rows == 1 else vectors
+        alone = prod(problem.kernel) == prod(problem.stride) == rows == 1 and problem.padded_size == problem.size
+        alone = alone and images < 2
+        most = max(1, length // lanes) if alone else vectors
         tile = register_tile(channels, vectors, registers, terms * itemsize, most)
         tiles = -(-channels // tile[0])
         sweep = blocks * (lines * _sweep(channels, vectors, tile, terms * itemsize) + channels / 4) * problem.terms
         copies = len(shifts) * len(slots) * (RUN + COPY * -(-run // lanes)) * (problem.terms // len(taps))
-        copies = 0 if alone and rows == 1 and tile[1] * lanes <= length else copies
-        least = 1 if problem.terms <= terms else -(-channels * rows * columns * itemsize // SUMS)
+        copies = 0 if alone and tile[1] * lanes <= length else copies
+        kept = images > 1 or problem.terms > terms
+        least = -(-channels * lines * length * itemsize // SUMS) if kept else 1
+        shares = max(1, images)
+        times = -(-problem.batch // shares) * problem.groups
+        parting = PART * channels * -(-columns * rows // lanes) if images > 1 else 0
 
         def operations(parts: int) -> float:
-            return sweep + blocks * parts * (copies + TASK)
+            return (sweep + blocks * parts * (copies + TASK)) / shares + blocks * parting
 
         def score(parts: int) -> float:
             # Tasks that are few are shared badly; a problem that is small is not shared.
             total = operations(parts)
-            return total * (1 + 1 / (blocks * parts)) if total > WORTH else total
+            return total * (1 + 1 / (times * blocks * parts)) if times * shares * total > WORTH else total
 
         wanted = {min(tiles, max(least, parts)) for parts in (1, 2, 3, 4, 6, 8, 12, 16)}
         # Blocks of whole tiles, all of about the same size.
@@ -242,7 +262,7 @@ class Blocks:
         parts = min(sorted(fair), key=score)
         plane = _pitch(len(shifts) * len(slots) * run + lanes)
         return cls(
-            rows, columns, together, counts, slots, shifts, run, taps, plane, tile, tiles, parts,
+            rows, columns, images, counts, slots, shifts, run, taps, plane, tile, tiles, parts,
             int(operations(parts)), score(parts),
         )  # fmt: skip
 
@@ -250,19 +270,29 @@ class Blocks:
         """Return the schedule of these blocks."""
         each = -(-self.tiles // self.parts) * self.tile[0]
         return Schedule(
-            self.tile, self.rows, self.columns, *self.counts, each, self.parts, self.together, chunk, chain, self.slots,
-            self.shifts, self.run, self.taps, self.plane, self.operations,
+            self.tile, self.rows, self.columns, *self.counts, each, self.parts, self.images > 0, chunk, chain,
+            self.slots, self.shifts, self.run, self.taps, self.plane, self.operations, max(1, self.images),
+            self.slot_images,
         )  # fmt: skip
 
+    @property
+    def slot_images(self) -> tuple[int, ...]:
+        """The image of every slot."""
+        if self.images < 2:
+            return (0,) * len(self.slots)
+        taps = range(len(self.slots) // (self.images * self.rows))
+        return tuple(image for _ in taps for image in range(self.images) for _ in range(self.rows))
 
-def _slots(problem: Convolution, rows: int) -> tuple[tuple[int, ...], list[int]]:
+
+def _slots(problem: Convolution, rows: int, images: int) -> tuple[tuple[int, ...], list[int]]:
     """Return the input rows that `rows` output rows need, and where each tap's begin among them.
 
     Output row i meets input row i * stride + t * dilation at tap t. Either each tap has rows of its own, or taps of
-    one remainder share: those are every stride-th row from the first tap to the last one's last.
+    one remainder share: those are every stride-th row from the first tap to the last one's last. Of several images each
+    tap has rows of its own, one image after the other.
     """
     if problem.rank == 1:
-        return (0,), [0]
+        return (0,) * images, [0]
     down, stride, dilation = problem.kernel[-2], problem.stride[-2], problem.dilation[-2]
     reach = [t * dilation for t in range(down)]
     shared: list[int] = []
@@ -271,9 +301,10 @@ def _slots(problem: Convolution, rows: int) -> tuple[tuple[int, ...], list[int]]
         turns = [at // stride for at in reach if at % stride == phase]
         starts[phase] = len(shared) - turns[0]
         shared += [turn * stride + phase for turn in range(turns[0], turns[-1] + rows)]
-    if len(shared) <= down * rows:
+    if images == 1 and len(shared) <= down * rows:
         return tuple(shared), [starts[at % stride] + at // stride for at in reach]
-    return tuple(at + i * stride for at in reach for i in range(rows)), [t * rows for t in range(down)]
+    own = tuple(at + i * stride for at in reach for _ in range(images) for i in range(rows))
+    return own, [t * images * rows for t in range(down)]
 
 
 def _runs(problem: Convolution, columns: int, *, together: bool) -> tuple[tuple[int, ...], int, list[tuple[int, int]]]:

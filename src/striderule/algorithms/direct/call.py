@@ -140,7 +140,7 @@ def _call_for(
     if out.dtype != np.dtype(element) and (out.dtype.name, element) != ("float16", "float32"):
         return None
     problem, x = _flattened(problem, x)
-    problem = replace(problem, batch=1, bound=None)
+    problem = replace(problem, bound=None)
     size = np.dtype(element).itemsize
     plan = schedule(problem, target.lanes(size), target.registers, size)
     return _bound(problem, fill, x, weight, residual, word, numbers, out, target, element, plan)
@@ -189,7 +189,9 @@ def _bound(
     terms = plan.chunk * len(plan.taps)
     alone = problem.kernel == problem.stride == (1,) and problem.padding == ((0, 0),)
     width = problem.output_size[-1]
-    in_place = alone and steps[-1] == 1 and x.dtype.name == element and width >= plan.tile[1] * lanes
+    in_place = (
+        alone and plan.images == 1 and steps[-1] == 1 and x.dtype.name == element and width >= plan.tile[1] * lanes
+    )
     sides = zip(problem.padding[-1], problem.boundary[-1], strict=True)
     form = Form(
         element, x.dtype.name, weight.dtype.name, out.dtype.name, *plan.tile,
@@ -198,6 +200,7 @@ def _bound(
         step=problem.stride[-1] if steps[-1] == 1 and problem.stride[-1] in (1, 2, 4) else 0,
         borders=any(side > 0 and word != "constant" for side, word in sides),
         activation=activation, parameters=tuple(number if isinstance(number, str) else None for number in numbers),
+        merged=plan.images > 1,
     )  # fmt: skip
     routine = proof.compiled(
         form.name,
@@ -213,7 +216,7 @@ def _bound(
     panel_at = _up(planes)
     sums_at = panel_at + _up(plan.tile[0] * form.panel)
     pitch = _up(plan.positions + lanes) + 16
-    room = sums_at + (_up(plan.channels * pitch) if chunks > 1 else 0)
+    room = sums_at + (_up(plan.channels * pitch) if chunks > 1 or form.merged else 0)
     high = problem.output_size[-2] if rank > 1 else 1
     y_steps = [step // out.dtype.itemsize for step in out.strides]
     other = [step // out.dtype.itemsize for step in (residual or out).strides]
@@ -228,6 +231,7 @@ def _bound(
         "before": problem.padding[-1][0],
         "rows": plan.rows, "columns": plan.columns, "block": plan.channels,
         "row_blocks": plan.row_blocks, "column_blocks": plan.column_blocks, "channel_blocks": plan.channel_blocks,
+        "images": plan.images, "batch": x.shape[0],
         "chunk": plan.chunk, "chunks": chunks, "chain": plan.chain,
         "slot_count": len(plan.slots), "shift_count": len(plan.shifts), "run": plan.run, "plane": plan.plane,
         "threads": 1, "room": room, "panel_at": panel_at, "sums_at": sums_at, "pitch": pitch,
@@ -238,7 +242,7 @@ def _bound(
     words.extend(_word(number, element) for number in (fill, *numbers) if not isinstance(number, str))
     status = words.itemsize * len(words)
     words.extend((0, 0))
-    tasks = x.shape[0] * problem.groups * prod(problem.output_size[:-2]) * plan.tasks
+    tasks = -(-x.shape[0] // plan.images) * problem.groups * prod(problem.output_size[:-2]) * plan.tasks
     room_bytes = room * np.dtype(element).itemsize
     return Call(routine.address, words.tobytes(), status, tables, tasks, room_bytes, form, problem, plan)
 
@@ -269,7 +273,7 @@ def _tables(problem: Convolution, plan: Schedule, steps: list[int], in_place: bo
         distances = [channel * steps[1] for channel in planes]
     else:
         distances = [channel * plan.plane + tap for channel in planes for tap in plan.taps]
-    lists = (rows, columns, _outer(problem, steps), plan.slots, plan.shifts, distances)
+    lists = (rows, columns, _outer(problem, steps), plan.slots, plan.slot_images, plan.shifts, distances)
     return tuple(np.array(entries, np.int64) for entries in lists)
 
 

@@ -21,7 +21,8 @@ class Form:
     """All that the code of a routine depends on besides the target: everything else is told at run time.
 
     `element` is the arithmetic; `source`, `weights` and `result` are what stands in memory. `rows` output channels by
-    `vectors` of positions stay in registers; `together` says that a task's rows of outputs are swept as one line.
+    `vectors` of positions stay in registers; `together` says that a task's rows of outputs are swept as one line, and
+    `merged` that a task has several images.
     `in_place` reads the input where it is; else it is copied, `step` columns apart (1, 2 or 4; 0: at any distance, told
     at run time), and `borders` says that more than a fill value stands outside. `panel` is the distance between two
     rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
@@ -40,6 +41,7 @@ class Form:
     borders: bool
     activation: str | None = None
     parameters: tuple[str | None, ...] = ()
+    merged: bool = False
 
     @property
     def name(self) -> str:
@@ -49,9 +51,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which part of the input a task sees: image, group, position on the outer axes, first output row and column."""
+    """Which part of the input a task sees: images, group, position on the outer axes, first output row and column."""
 
     image: Size
+    images: Size
     group: Size
     outer: Size
     row: Size
@@ -74,12 +77,16 @@ def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, ro
                 with r.loop(r.size("slot_count")) as slot:
                     row = window.row * r.size("row_step") + r.entry(r.table("slots"), slot)
                     place = r.entry(r.table("row_places"), row)
-                    goal = plane + slot * r.size("run")
-                    with r.either(place.equals(OUTSIDE) | outer.equals(OUTSIDE)) as (outside, inside):
+                    goal, source = plane + slot * r.size("run"), channel + place
+                    missing = place.equals(OUTSIDE) | outer.equals(OUTSIDE)
+                    if form.merged:
+                        other = r.entry(r.table("slot_images"), slot)
+                        missing, source = missing | ~other.below(window.images), source + other * r.size("x_image")
+                    with r.either(missing) as (outside, inside):
                         with outside:
                             otherwise(goal)
                         with inside:
-                            run(channel + place, goal)
+                            run(source, goal)
 
             def fill(goal: Pointer) -> None:
                 with r.loop(r.size("run"), step=r.lanes) as i:

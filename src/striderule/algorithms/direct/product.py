@@ -18,7 +18,7 @@ from striderule.codegen.tile import ELEMENTS, INT64, Mask, Pointer, Register, Ro
 
 POINTERS = (
     "x", "w", "bias", "residual", "y", "work", "flags", "status",
-    "row_places", "column_places", "outer_places", "slots", "shifts", "distances",
+    "row_places", "column_places", "outer_places", "slots", "slot_images", "shifts", "distances",
 )  # fmt: skip
 SIZES = (
     # Of a group: output channels, input channels, these with the outer taps of each, taps of the last two axes, terms.
@@ -30,7 +30,7 @@ SIZES = (
     # Steps of the output, and positions added before the first column.
     "row_step", "column_step", "before",
     # The blocks of a task: rows, columns, channels, and how many of each there are.
-    "rows", "columns", "block", "row_blocks", "column_blocks", "channel_blocks",
+    "rows", "columns", "block", "row_blocks", "column_blocks", "channel_blocks", "images", "batch",
     # Planes of a chunk, chunks, terms of a chain; rows and runs of a plane, lengths of a run and of a plane.
     "chunk", "chunks", "chain", "slot_count", "shift_count", "run", "plane",
     # Threads, and the room that each has, in elements; where in it the weights and the unfinished sums begin; the
@@ -94,6 +94,8 @@ def product_routine(form: Form, target: Target) -> str:
             sweep = _sweep(r, form, task, chunk, bad)
             with r.loop((task.channels + (form.rows - 1)) // form.rows) as block:
                 _channels(r, form, sweep, block * form.rows, totals)
+        if form.merged:
+            _part(r, form, task, totals)
     if r.element.kind == "f":
         with r.when(r.any(bad.value.is_nan())):
             r.store(r.constant(1, INT64, 1), r.table("status"))
@@ -113,17 +115,20 @@ def _task(r: Routine, form: Form, number: Size, room: Pointer) -> Task:
     columns = (r.size("width") - column).smaller(r.size("columns"))
     first = group * r.size("channels") + block * r.size("block")
     place = (outer * r.size("height") + row) * r.size("width") + column
+    number = number * r.size("images")
+    images = (r.size("batch") - number).smaller(r.size("images"))
+    positions = images * rows * columns if form.merged else rows * columns
     y, residual = (
         r.pointer(word, ELEMENTS[form.result])
         + (number * r.size(f"{word}_image") + first * r.size(f"{word}_channel") + place)
         for word in ("y", "residual")
     )
     return Task(
-        Window(number, group, outer, row, column),
+        Window(number, images, group, outer, row, column),
         first,
         (r.size("channels") - block * r.size("block")).smaller(r.size("block")),
         r.whole(1) if form.together else rows,
-        rows * columns if form.together else columns,
+        positions if form.together else columns,
         y,
         residual,
         room,
@@ -225,6 +230,8 @@ def _deliver(r: Routine, form: Form, sweep: Sweep, place: Place, totals: Pointer
     task, vectors = sweep.task, len(place.masks)
     unfinished = task.room + (r.size("sums_at") + place.line * task.length + place.column)
     behind = place.line * r.size("width") + place.column
+    # Several images part when all chunks are done.
+    last_chunk = r.whole(-1) if form.merged else r.size("chunks") - 1
     with r.loop((task.channels - place.row).smaller(form.rows)) as m:
         row = place.row + m
         lanes = [(totals + (m * vectors + v) * r.lanes, v * r.lanes, mask) for v, mask in enumerate(place.masks)]
@@ -232,21 +239,30 @@ def _deliver(r: Routine, form: Form, sweep: Sweep, place: Place, totals: Pointer
         with r.when(sweep.chunk.above(0)):
             for total, step, mask in lanes:
                 r.store(r.load(before + step, mask) + r.load(total), total)
-        with r.either(sweep.chunk.equals(r.size("chunks") - 1)) as (last, more):
+        with r.either(sweep.chunk.equals(last_chunk)) as (last, more):
             with last:
-                _finish(r, form, task, row, behind, lanes)
+                residual = task.residual + (row * r.size("residual_channel") + behind)
+                _finish(r, form, task.first + row, residual, task.y + (row * r.size("y_channel") + behind), lanes)
             with more:
                 for total, step, mask in lanes:
                     r.store(r.load(total), before + step, mask)
 
 
+def _part(r: Routine, form: Form, task: Task, totals: Pointer) -> None:
+    """Write the results of several images, whose sums follow one another."""
+    each = r.size("rows") * r.size("columns")
+    with r.loop(task.channels) as row, r.loop(task.window.images) as image, r.loop(each, step=r.lanes) as i:
+        r.store(r.load(task.room + (r.size("sums_at") + row * r.size("pitch") + image * each + i)), totals)
+        residual = task.residual + (row * r.size("residual_channel") + image * r.size("residual_image") + i)
+        y = task.y + (row * r.size("y_channel") + image * r.size("y_image") + i)
+        _finish(r, form, task.first + row, residual, y, [(totals, 0, r.first_lanes(each - i))])
+
+
 def _finish(
-    r: Routine, form: Form, task: Task, row: Size, behind: Size, lanes: list[tuple[Pointer, int, Mask | None]]
+    r: Routine, form: Form, channel: Size, residual: Pointer, y: Pointer, lanes: list[tuple[Pointer, int, Mask | None]]
 ) -> None:
     """Write activation(sum + bias + residual), in the type of the result."""
-    bias = r.broadcast(r.pointer("bias") + (task.first + row))
-    residual = task.residual + (row * r.size("residual_channel") + behind)
-    y = task.y + (row * r.size("y_channel") + behind)
+    bias = r.broadcast(r.pointer("bias") + channel)
     with r.when(r.size("has_residual").equals(1)):
         for total, step, mask in lanes:
             other = r.convert(r.load(residual + step, mask), r.element)
