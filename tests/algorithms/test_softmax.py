@@ -155,6 +155,20 @@ def test_threads_and_batch_change_nothing(machine):
     assert direct.softmax(images[2:3], 1, True).tobytes() == results[0][1][2:3].tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_where_numbers_stand_changes_nothing(machine, dtype):
+    """Along lines and across them sums are formed in one order."""
+    rng = np.random.default_rng(5)
+    for length in (1, 2, 15, 16, 17, 50, CHAIN * machine.lanes(4) + 3):
+        x = rng.normal(0, 3, (3, length, 37)).astype(dtype)
+        for logarithm in (False, True):
+            across = direct.softmax(x, 1, logarithm)
+            lines = direct.softmax(np.ascontiguousarray(x.swapaxes(1, 2)), 2, logarithm)
+            np.testing.assert_array_equal(across, lines.swapaxes(1, 2))
+            np.testing.assert_array_equal(across[:, :, 3:4], direct.softmax(x[:, :, 3:4], 1, logarithm))
+            np.testing.assert_array_equal(across[:, :, ::4], direct.softmax(x[:, :, ::4], 1, logarithm))
+
+
 @pytest.mark.parametrize("name", ["sse2", "avx2", "avx512", "neon"])
 def test_code_calls_nothing(name):
     kind = target.named(name)

@@ -31,8 +31,7 @@ def relu(
     inplace
         Only False; to write into x, pass ``out=x``.
     algorithm
-        ``"reference"`` (plain loops), ``"windows"`` (NumPy) or ``"direct"`` (generated code). Default: direct, where
-        code can be generated.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to: of its shape and type; x itself is fine.
 

@@ -61,8 +61,7 @@ def softmax(
     dtype
         Float type to compute in and to return. Default: that of x.
     algorithm
-        ``"reference"`` (plain loops), ``"windows"`` (NumPy) or ``"direct"`` (generated code). Default: direct, where
-        code can be generated.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to: of its shape and type; x itself is fine.
 

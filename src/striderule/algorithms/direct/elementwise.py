@@ -48,7 +48,7 @@ def apply(
     result = memory.empty_like(x, x.shape, kept) if out is None else out
     word, numbers = _words_of(name, dtype, parameters)
     form = None if numbers is None else _form(name, word, dtype, result.dtype, x.dtype)
-    if form is None or numbers is None or not (x.flags.aligned and result.flags.aligned):
+    if form is None or numbers is None:
         return _given(out, windows.apply(name, x, dtype, parameters))
     try:
         return _run(form, (result, x), numbers)
@@ -65,7 +65,7 @@ def prelu(x: Array, weight: Array, dtype: np.dtype[Any], out: Array | None = Non
     result = memory.empty_like(x, x.shape, dtype) if out is None else out
     slopes = weight.astype(dtype)
     form = _form("prelu", "", dtype, result.dtype, x.dtype, slopes.dtype)
-    if form is None or not (x.flags.aligned and result.flags.aligned):
+    if form is None:
         return _given(out, windows.prelu(x, weight, dtype))
     try:
         return _run(form, (result, x, np.broadcast_to(slopes, x.shape)), [])
@@ -111,11 +111,19 @@ def _form(name: str, word: str, dtype: np.dtype[Any], result: np.dtype[Any], *so
     return Form(name, word, tuple(source.name for source in sources), result.name, dtype.name)
 
 
+def aligned(x: Array) -> Array:
+    """Return an array whose elements, and the steps between them, are whole: itself, or a copy."""
+    return x if x.flags.aligned else x.copy(order="K")
+
+
 def _run(form: Form, operands: tuple[Array, ...], numbers: list[int]) -> Array:
     """Compute the first operand from the others."""
     result = operands[0]
     if result.size == 0:
         return result
+    if not (result.flags.aligned and operands[1].flags.aligned):
+        whole = _run(form, (aligned(result), aligned(operands[1]), *operands[2:]), numbers)
+        return result if whole is result else _given(result, whole)
     if len(operands) == 2 and result.flags.c_contiguous and operands[1].flags.c_contiguous:
         plan = _flat_plan(form, result.size, current().name)
     else:

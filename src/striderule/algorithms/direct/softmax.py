@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
-from striderule.algorithms.direct.elementwise import Axis, Plan, merged, shared
+from striderule.algorithms.direct.elementwise import Axis, Plan, aligned, merged, shared
 from striderule.algorithms.direct.softmax_routine import POINTERS, SIZES, Form, softmax_routine
 from striderule.algorithms.windows import normalization as windows
 from striderule.codegen import workers
@@ -38,13 +38,15 @@ def softmax(x: Array, axis: int, logarithm: bool, out: Array | None = None) -> A
     result = memory.empty_like(x, x.shape, x.dtype) if out is None else out
     if result.size == 0:
         return result
-    source, target = x, result
+    source, target = aligned(x), aligned(result)
+    back = target
     try:
         plan = _plan_of(source, target, axis, logarithm)
         if plan is None:
             # Nothing stands side by side: a copy is put in order, and its results brought back.
             source = np.moveaxis(x, axis, -1).copy()
             target = memory.empty(source.shape, result.dtype)
+            back = np.moveaxis(target, -1, axis)
             plan = _plan_of(source, target, x.ndim - 1, logarithm)
             assert plan is not None
     except CompilationFailed as failure:
@@ -53,8 +55,8 @@ def softmax(x: Array, axis: int, logarithm: bool, out: Array | None = None) -> A
     words = plan.words[:]
     words[0], words[1] = memory.address(target), memory.address(source)
     workers.run(plan.address, words.buffer_info()[0], plan.tasks, plan.threads)
-    if target is not result:
-        np.copyto(result, np.moveaxis(target, -1, axis))
+    if back is not result:
+        np.copyto(result, back)
     return result
 
 
@@ -72,8 +74,6 @@ def _given(out: Array | None, result: Array) -> Array:
 
 
 def _plan_of(x: Array, y: Array, axis: int, logarithm: bool) -> Plan | None:
-    if not (x.flags.aligned and y.flags.aligned):
-        return None
     return _plan(x.shape, x.strides, y.strides, x.dtype.name, y.dtype.name, axis, logarithm, current().name)
 
 

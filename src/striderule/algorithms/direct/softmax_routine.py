@@ -3,6 +3,9 @@
 Algorithm: for each line the largest number m, the sum of exp(x - m), and exp(x - m) / sum, or x - m - log(sum).
 Schedule: lines are read again for each of the three, so those of a task stay in a cache. In a line whose numbers are
 side by side ("run") lanes are numbers; else lanes are lines that begin side by side ("across").
+
+Both add in one order, so that results do not depend on where the numbers stand: with L lanes, every L-th number of a
+piece of CHAIN * L is added up one after the other, then the L sums, halves to halves, then the pieces in float64.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ POINTERS = ("y", "x", "table")
 # Of `lines` lines those of a task begin `y_line` and `x_line` elements apart; a line has `length` numbers, `y_step` and
 # `x_step` apart.
 SIZES = ("rank", "lines", "task_lines", "line_tasks", "length", "y_line", "x_line", "y_step", "x_step")
-# Terms of a chain of sums; chains are added in float64.
+# Terms of a chain; chains are added in float64.
 CHAIN = 128
 
 
@@ -107,8 +110,6 @@ class _Run(_Line):
         r = self.r
         largest = self._largest()
         total = self._total(largest)
-        if self.form.logarithm:  # of few lanes, which are all the same
-            total = r.shuffle(total, total, [0] * min(r.lanes, r.target.lanes(8)))
         last = self.last(total)
         last = r.shuffle(last, last, [0] * r.lanes)
 
@@ -145,23 +146,25 @@ class _Run(_Line):
         return r.folded(r.at_least(r.at_least(a, b), r.at_least(c, d)), r.at_least)
 
     def _total(self, largest: Vector) -> Vector:
-        """Return the sum of the exponentials in float64, in every lane; they wait in the result where they can."""
+        """Return the sum of the exponentials, in a vector of float64; they wait in the result where they can."""
         r = self.r
-        total = r.register(r.constant(0.0, FLOAT64))
-        piece = 2 * CHAIN * r.lanes
+        few = min(r.lanes, r.target.lanes(8))
+        total, chain = r.register(r.constant(0.0, FLOAT64, few)), r.register(r.constant(0.0, self.form.chain))
+        _reset([total], 0.0)
+        piece = CHAIN * r.lanes
+
+        def add(at: Size, _: int, mask: Mask | None) -> None:
+            power = vmath.exp_of_negative(r, self.number(at, mask) - largest)
+            if self.form.keeps:
+                r.store(power, self.y + at, mask)
+            chain.set(chain.value + r.convert(power, self.form.chain))
+
         with r.loop(r.size("length"), step=piece) as start:
-            sums = [r.register(r.constant(0.0, self.form.chain)) for _ in range(2)]
-            _reset(sums, 0.0)
-
-            def add(at: Size, turn: int, mask: Mask | None) -> None:
-                power = vmath.exp_of_negative(r, self.number(at, mask) - largest)
-                if self.form.keeps:
-                    r.store(power, self.y + at, mask)
-                sums[turn].set(sums[turn].value + r.convert(power, self.form.chain))
-
+            _reset([chain], 0.0)
             self._vectors(start, (r.size("length") - start).smaller(piece), 2, add)
-            total.set(total.value + r.convert(sums[0].value + sums[1].value, FLOAT64))
-        return r.sum(total.value)
+            whole = r.sum(chain.value)
+            total.set(total.value + r.convert(r.shuffle(whole, whole, [0] * few), FLOAT64))
+        return total.value
 
 
 def _across(r: Routine, form: Form, y: Pointer, x: Pointer, lines: Size) -> None:
@@ -183,21 +186,8 @@ def _columns(r: Routine, form: Form, lines: list[tuple[_Line, Mask | None]]) -> 
     with r.loop(length) as k:
         for (line, mask), found in zip(lines, largest, strict=True):
             found.set(r.at_least(found.value, line.number(k * x_step, mask)))
-    totals = [r.register(r.constant(0.0, FLOAT64)) for _ in lines]
-    _reset(totals, 0.0)
-    with r.loop(length, step=CHAIN) as start:
-        sums = [r.register(r.constant(0.0, form.chain)) for _ in lines]
-        _reset(sums, 0.0)
-        with r.loop((length - start).smaller(CHAIN)) as i:
-            k = start + i
-            for (line, mask), found, one in zip(lines, largest, sums, strict=True):
-                power = vmath.exp_of_negative(r, line.number(k * x_step, mask) - found.value)
-                if form.keeps:
-                    r.store(power, line.y + k * y_step, mask)
-                one.set(one.value + r.convert(power, form.chain))
-        for total, one in zip(totals, sums, strict=True):
-            total.set(total.value + r.convert(one.value, FLOAT64))
-    last = [line.last(total.value) for (line, _), total in zip(lines, totals, strict=True)]
+    totals = _totals(r, form, lines, [one.value for one in largest])
+    last = [line.last(total) for (line, _), total in zip(lines, totals, strict=True)]
     with r.loop(length) as k:
         for (line, mask), found, end in zip(lines, largest, last, strict=True):
             if form.keeps:
@@ -205,6 +195,37 @@ def _columns(r: Routine, form: Form, lines: list[tuple[_Line, Mask | None]]) -> 
             else:
                 value = line.result(line.number(k * x_step, mask) - found.value, end)
             r.store(r.convert(value, ELEMENTS[form.result]), line.y + k * y_step, mask)
+
+
+def _totals(r: Routine, form: Form, lines: list[tuple[_Line, Mask | None]], largest: list[Vector]) -> list[Vector]:
+    """Return the sums of the exponentials in float64, which wait in the result where they can.
+
+    The sums of every L-th number stand in room on the stack: lane by lane they are what the lanes of a run are.
+    """
+    length, width = r.size("length"), len(lines) * r.lanes
+    chains = r.scratch(r.lanes * width, form.chain)
+    totals = [r.register(r.constant(0.0, FLOAT64)) for _ in lines]
+    _reset(totals, 0.0)
+    with r.loop(length, step=CHAIN * r.lanes) as start:
+        with r.loop(r.lanes * len(lines)) as j:
+            r.store(r.constant(0.0, form.chain), chains + j * r.lanes)
+        with r.loop((length - start).smaller(CHAIN * r.lanes)) as i:
+            k = start + i
+            for v, ((line, mask), found) in enumerate(zip(lines, largest, strict=True)):
+                power = vmath.exp_of_negative(r, line.number(k * r.size("x_step"), mask) - found)
+                if form.keeps:
+                    r.store(power, line.y + k * r.size("y_step"), mask)
+                chain = chains + ((i % r.lanes) * width + v * r.lanes)
+                r.store(r.load(chain) + r.convert(power, form.chain), chain)
+        half = r.lanes // 2
+        while half:
+            with r.loop(half * len(lines)) as j:
+                chain = chains + j * r.lanes
+                r.store(r.load(chain) + r.load(chain + half * width), chain)
+            half //= 2
+        for v, total in enumerate(totals):
+            total.set(total.value + r.convert(r.load(chains + v * r.lanes), FLOAT64))
+    return [total.value for total in totals]
 
 
 def _reset(registers: list[Register], number: float) -> None:
