@@ -43,11 +43,7 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, ou
         return result
     x, weight = x.astype(dtype, copy=False), weight.astype(dtype, copy=False)
     infos = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(result)}
-    try:
-        bound = bind(problem, fill, bias=False, residual=None, activation=None, **infos)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        bound = None
+    bound = bind(problem, fill, bias=False, residual=None, activation=None, **infos)
     if bound is None:
         result[...] = windows.convolution(problem, x, weight, fill)
     else:
@@ -68,10 +64,7 @@ def bind(
 ) -> Bound | None:
     """Return the call that does everything at once, or None where only the sums can be formed here, or not even these.
 
-    Raises
-    ------
-    CompilationFailed
-        If no code can be made.
+    Gives way to `windows`, with one warning, where no code can be made.
     """
     dtype = np.dtype(problem.dtype)
     infos = [info for info in (x, weight, residual, out) if info is not None]
@@ -88,9 +81,14 @@ def bind(
     given = None if residual is None else with_rows(residual)
     plan = Layout(inner, along, with_rows(layout), with_rows(out), given, axes, current())
     structure = plan.structure(bias=bias, activation=words)
+    try:
+        routine = _routine(structure, plan)
+    except CompilationFailed as failure:
+        giving_way.warn(failure)
+        return None
     told = plan.words()
     planes = Planes(
-        _routine(structure, plan).address,
+        routine.address,
         _words_of(told, numbers),
         told,
         told.tasks,

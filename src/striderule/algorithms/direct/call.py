@@ -324,7 +324,10 @@ def _agrees(
         return sums
 
     def expected(image: Array, taps: Array, bias: Array, other: Array) -> Array:
-        sums = windows.convolution(problem, image, taps, 0) + bias.reshape(-1, *(1,) * problem.rank)
+        # Single taps may have been seen as one axis, the result not.
+        sums = windows.convolution(problem, image, taps, 0).reshape(result) + bias.reshape(
+            -1, *(1,) * (len(result) - 2)
+        )
         sums = sums if residual is None else sums + other
         return sums if activation is None else elementwise.apply(activation[0], sums, sums.dtype, activation[1:])
 
