@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from striderule.codegen.values import BFLOAT16, FLOAT32, UINT16, UINT32, Element, Vector
 
 if TYPE_CHECKING:
-    from striderule.codegen.tile import Routine
+    from striderule.codegen.arithmetic import Arithmetic
 
 _INFINITY = 0x7F800000
 
 
-def converted(r: Routine, a: Vector, element: Element) -> Vector:
+def converted(r: Arithmetic, a: Vector, element: Element) -> Vector:
     """Return float32 from a stored float, or the stored float nearest to a float32 (half to even)."""
     if a.element.kind == "s":
         stored = r.convert(Vector(r, a.value, UINT16), UINT32)
@@ -28,7 +28,7 @@ def converted(r: Routine, a: Vector, element: Element) -> Vector:
     return Vector(r, r.convert(stored, UINT16).value, element)
 
 
-def _from_half(r: Routine, stored: Vector) -> Vector:
+def _from_half(r: Arithmetic, stored: Vector) -> Vector:
     size = (stored & 0x7FFF) << 13
     number = r.bits(r.bits(size, FLOAT32) * 2.0**112, UINT32)
     # An exponent of all ones is infinity or NaN, here as there.
@@ -37,7 +37,7 @@ def _from_half(r: Routine, stored: Vector) -> Vector:
     return r.bits(number | ((stored & 0x8000) << 16), FLOAT32)
 
 
-def _to_half(r: Routine, single: Vector) -> Vector:
+def _to_half(r: Arithmetic, single: Vector) -> Vector:
     bits = r.bits(single, UINT32)
     sign, size = (bits >> 16) & 0x8000, bits & 0x7FFFFFFF
     # Rounding: half of the last place kept, less one where that place is even; a carry moves on into the exponent.
@@ -51,7 +51,7 @@ def _to_half(r: Routine, single: Vector) -> Vector:
     return half | sign
 
 
-def _to_bfloat(r: Routine, single: Vector) -> Vector:
+def _to_bfloat(r: Arithmetic, single: Vector) -> Vector:
     bits = r.bits(single, UINT32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return r.select(single.is_nan(), (bits >> 16) | 0x40, rounded)

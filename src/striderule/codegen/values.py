@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from llvmlite import ir
 
 if TYPE_CHECKING:
-    from striderule.codegen.tile import Routine
+    from striderule.codegen.writer import Writer
 
 I64, I32, I8, I1 = ir.IntType(64), ir.IntType(32), ir.IntType(8), ir.IntType(1)
 
@@ -56,7 +56,7 @@ ELEMENTS = {element.name: element for element in _ALL}
 class Condition:
     """A truth of the machine, for `Routine.when`, `Routine.either` and `Routine.choose`."""
 
-    routine: Routine
+    routine: Writer
     value: Any
 
     def __and__(self, other: Condition) -> Condition:
@@ -73,7 +73,7 @@ class Condition:
 class Size:
     """An integer of the machine: a size, an index, a distance counted in elements."""
 
-    routine: Routine
+    routine: Writer
     value: Any
 
     def _other(self, other: Size | int) -> Any:
@@ -130,7 +130,7 @@ class Size:
 class Pointer:
     """The address of an element; adding moves it by elements. Without an element it points to a table of sizes."""
 
-    routine: Routine
+    routine: Writer
     element: Element | None
     value: Any
 
@@ -150,7 +150,7 @@ class Pointer:
 class Mask:
     """A truth for every lane, for `Routine.load`, `Routine.store` and `Routine.select`."""
 
-    routine: Routine
+    routine: Writer
     value: Any
 
     def __and__(self, other: Mask) -> Mask:
@@ -167,7 +167,7 @@ class Mask:
 class Vector:
     """Lanes of numbers. Arithmetic takes a vector of the same element and lanes, or a Python number for every lane."""
 
-    routine: Routine
+    routine: Writer
     value: Any
     element: Element
 
@@ -276,7 +276,7 @@ class Vector:
 class Register:
     """A vector that changes from one turn of a loop to the next."""
 
-    routine: Routine
+    routine: Writer
     place: Any
     element: Element
 
@@ -298,7 +298,7 @@ class Register:
 class Count:
     """A size that changes from one turn of a loop to the next."""
 
-    routine: Routine
+    routine: Writer
     place: Any
 
     @property
