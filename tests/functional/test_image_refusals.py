@@ -6,6 +6,7 @@ import pytest
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional.images import convolve, correlate
 from striderule.functional.names import IMAGE_NAMES
+from striderule.planning.rules import RULES
 
 IMAGE = np.arange(30.0).reshape(5, 6)
 BLUR = np.ones((3, 3))
@@ -77,7 +78,7 @@ def test_unknown_names_are_pythons_error():
         (
             {"algorithm": "fft"},
             InvalidArgument,
-            "algorithm must be None or one of direct, reference, windows.*got 'fft'",
+            f"algorithm must be None or one of {', '.join(sorted(RULES))}.*got 'fft'",
         ),
         ({"dtype": "words"}, InvalidType, "dtype must be a NumPy type, got 'words'"),
         ({"dtype": object}, InvalidType, "dtype must be bool, an integer, float16 to float64 or a complex type"),

@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 import striderule as sr
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument, InvalidType, StrideruleError
+from striderule.planning.rules import RULES
 
 X, W, W_TRANSPOSED = np.ones((1, 4, 5, 5)), np.ones((2, 4, 3, 3)), np.ones((4, 2, 3, 3))
 GIANT = as_strided(np.zeros(1), (1, 1, 2**30, 2**29), (0, 0, 0, 0))
@@ -108,7 +109,7 @@ ARGUMENTS = [
         "^layout must be channels_first or channels_l",
     ),
     (conv2d(precision="double"), "^precision must be one of highest, high, medium, got 'double'$"),
-    (conv2d(algorithm="winograd"), "^algorithm must be None or one of direct, reference, windows, got 'winograd'$"),
+    (conv2d(algorithm="winograd"), f"^algorithm must be None or one of {', '.join(sorted(RULES))}, got 'winograd'$"),
     (conv2d(activation="rely"), "^activation must be one of celu, elu, .*, tanhshrink.*, got 'rely'$"),
     # operands beside
     (conv2d(X, W, np.ones(3)), r"^bias must have one value for each of the 2 output channels, got the shape \(3,\)$"),
