@@ -107,8 +107,16 @@ def chunks_of(problem: Convolution) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1024)
-def schedule(problem: Convolution, lanes: int, registers: int, itemsize: int) -> Schedule:
+def schedule(
+    problem: Convolution,
+    lanes: int,
+    registers: int,
+    itemsize: int,
+    copied: bool = False,
+) -> Schedule:
     """Return the quickest schedule, as far as a simple count can tell; operations are those of one group of one image.
+
+    With `copied` inputs are laid out where they could else be read in place.
 
     >>> schedule(Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1), 16, 32, 4).tile
     (8, 3)
@@ -121,7 +129,7 @@ def schedule(problem: Convolution, lanes: int, registers: int, itemsize: int) ->
         columns = _up(-(-width // -(-width // length)), lanes)
         if columns < width:
             shapes.append((1, columns, 0))
-    options = [Blocks.of(problem, lanes, registers, itemsize, *shape) for shape in dict.fromkeys(shapes)]
+    options = [Blocks.of(problem, lanes, registers, itemsize, *shape, copied=copied) for shape in dict.fromkeys(shapes)]
     chunk, chain = chunks_of(problem)
     fitting = [one for one in options if chunk * one.plane * itemsize <= PLANES]
     best = min(fitting or options, key=lambda one: one.score if fitting else one.plane)
@@ -220,7 +228,16 @@ class Blocks:
 
     @classmethod
     def of(
-        cls, problem: Convolution, lanes: int, registers: int, itemsize: int, rows: int, columns: int, images: int
+        cls,
+        problem: Convolution,
+        lanes: int,
+        registers: int,
+        itemsize: int,
+        rows: int,
+        columns: int,
+        images: int,
+        *,
+        copied: bool = False,
     ) -> Blocks:
         """Return the blocks with the number of blocks of channels that suits them."""
         width = problem.output_size[-1]
@@ -235,7 +252,7 @@ class Blocks:
         terms = chunks_of(problem)[0] * len(taps)
         # Single taps without padding are read where they are, if a line is as long as a tile is wide.
         alone = prod(problem.kernel) == prod(problem.stride) == rows == 1 and problem.padded_size == problem.size
-        alone = alone and images < 2
+        alone = alone and images < 2 and not copied
         most = max(1, length // lanes) if alone else vectors
         tile = register_tile(channels, vectors, registers, terms * itemsize, most)
         tiles = -(-channels // tile[0])

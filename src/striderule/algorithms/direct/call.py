@@ -142,7 +142,8 @@ def _call_for(
     problem, x = _flattened(problem, x)
     problem = replace(problem, bound=None)
     size = np.dtype(element).itemsize
-    plan = schedule(problem, target.lanes(size), target.registers, size)
+    # Single taps of columns that do not stand next to each other are copied, too.
+    plan = schedule(problem, target.lanes(size), target.registers, size, x.strides[-1] != x.dtype.itemsize)
     return _bound(problem, fill, x, weight, residual, word, numbers, out, target, element, plan)
 
 
@@ -192,6 +193,7 @@ def _bound(
     in_place = (
         alone and plan.images == 1 and steps[-1] == 1 and x.dtype.name == element and width >= plan.tile[1] * lanes
     )
+    last = steps[1] == 1 and steps[-1] != 1 and rank < 3 and 2 * plan.chunk >= lanes
     sides = zip(problem.padding[-1], problem.boundary[-1], strict=True)
     form = Form(
         element, x.dtype.name, weight.dtype.name, out.dtype.name, *plan.tile,
@@ -200,7 +202,7 @@ def _bound(
         step=problem.stride[-1] if steps[-1] == 1 and problem.stride[-1] in (1, 2, 4) else 0,
         borders=any(side > 0 and word != "constant" for side, word in sides),
         activation=activation, parameters=tuple(number if isinstance(number, str) else None for number in numbers),
-        merged=plan.images > 1,
+        merged=plan.images > 1, last=last and not in_place,
     )  # fmt: skip
     routine = proof.compiled(
         form.name,

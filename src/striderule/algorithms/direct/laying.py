@@ -26,6 +26,7 @@ class Form:
     `in_place` reads the input where it is; else it is copied, `step` columns apart (1, 2 or 4; 0: at any distance, told
     at run time), and `borders` says that more than a fill value stands outside. `panel` is the distance between two
     rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
+    `last` says that channels stand next to each other, and columns do not.
     """
 
     element: str
@@ -42,6 +43,7 @@ class Form:
     activation: str | None = None
     parameters: tuple[str | None, ...] = ()
     merged: bool = False
+    last: bool = False
 
     @property
     def name(self) -> str:
@@ -65,44 +67,47 @@ def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, ro
     """Lay out `count` planes from number `first` on. A vector behind the end of each may be written too."""
     begin = window.column * r.size("column_step") - r.size("before")
     image = r.pointer("x", ELEMENTS[form.source]) + window.image * r.size("x_image")
-    with r.loop(r.size("shift_count")) as shift:
+    # As many channels at a time as stand next to each other, in a vector.
+    with r.loop(r.size("shift_count")) as shift, r.loop(count, step=r.lanes if form.last else 1) as i:
         columns = _columns(r, begin + r.entry(r.table("shifts"), shift))
-        with r.loop(count) as i:
-            number, tap = (first + i) // r.size("outer_taps"), (first + i) % r.size("outer_taps")
-            outer = r.entry(r.table("outer_places"), window.outer * r.size("outer_taps") + tap)
-            channel = image + (window.group * r.size("inputs") + number) * r.size("x_channel") + outer
-            plane = room + (i * r.size("plane") + shift * r.size("slot_count") * r.size("run"))
+        number, tap = (first + i) // r.size("outer_taps"), (first + i) % r.size("outer_taps")
+        outer = r.entry(r.table("outer_places"), window.outer * r.size("outer_taps") + tap)
+        channel = image + (window.group * r.size("inputs") + number) * r.size("x_channel") + outer
+        plane = room + (i * r.size("plane") + shift * r.size("slot_count") * r.size("run"))
+        channels = (count - i).smaller(r.lanes) if form.last else r.whole(1)
 
-            def each(run: Callable[[Pointer, Pointer], None], otherwise: Callable[[Pointer], None]) -> None:
-                with r.loop(r.size("slot_count")) as slot:
-                    row = window.row * r.size("row_step") + r.entry(r.table("slots"), slot)
-                    place = r.entry(r.table("row_places"), row)
-                    goal, source = plane + slot * r.size("run"), channel + place
-                    missing = place.equals(OUTSIDE) | outer.equals(OUTSIDE)
-                    if form.merged:
-                        other = r.entry(r.table("slot_images"), slot)
-                        missing, source = missing | ~other.below(window.images), source + other * r.size("x_image")
-                    with r.either(missing) as (outside, inside):
-                        with outside:
-                            otherwise(goal)
-                        with inside:
-                            run(source, goal)
+        def each(run: Callable[[Pointer, Pointer], None], otherwise: Callable[[Pointer], None]) -> None:
+            with r.loop(r.size("slot_count")) as slot:
+                row = window.row * r.size("row_step") + r.entry(r.table("slots"), slot)
+                place = r.entry(r.table("row_places"), row)
+                goal, source = plane + slot * r.size("run"), channel + place
+                missing = place.equals(OUTSIDE) | outer.equals(OUTSIDE)
+                if form.merged:
+                    other = r.entry(r.table("slot_images"), slot)
+                    missing, source = missing | ~other.below(window.images), source + other * r.size("x_image")
+                with r.either(missing) as (outside, inside):
+                    with outside:
+                        otherwise(goal)
+                    with inside:
+                        run(source, goal)
 
-            def fill(goal: Pointer) -> None:
-                with r.loop(r.size("run"), step=r.lanes) as i:
-                    r.store(r.number("fill"), goal + i)
+        def fill(goal: Pointer) -> None:
+            with r.loop(channels) as c, r.loop(r.size("run"), step=r.lanes) as j:
+                r.store(r.number("fill"), goal + (c * r.size("plane") + j))
 
-            one_by_one = partial(_copy_each, r, columns)
-            if form.step:
-                with r.either(columns.simple) as (simple, other):
-                    with simple:
-                        each(partial(_copy_vectors, r, form, columns), fill)
-                    with other:
-                        each(one_by_one, fill)
-            else:
-                each(one_by_one, fill)
-            if form.borders:
-                each(partial(_copy_borders, r, columns), lambda _: None)
+        one_by_one = partial(_copy_each, r, columns)
+        if form.last:
+            each(partial(_copy_transposed, r, columns, channels), fill)
+        elif form.step:
+            with r.either(columns.simple) as (simple, other):
+                with simple:
+                    each(partial(_copy_vectors, r, form, columns), fill)
+                with other:
+                    each(one_by_one, fill)
+        else:
+            each(one_by_one, fill)
+        if form.borders:
+            each(partial(_copy_borders, r, columns, channels), lambda _: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,21 @@ def _every(r: Routine, step: int, load: Callable[[int], Vector], ahead: int = 0)
     return r.even(_every(r, half, load, ahead), _every(r, half, load, ahead + half * (r.lanes - 1)))
 
 
+def _copy_transposed(r: Routine, columns: Columns, channels: Size, source: Pointer, goal: Pointer) -> None:
+    """Copy a run of up to a vector of channels, which stand next to each other: read columns, write channels."""
+    here, fill, edge = r.first_lanes(channels), r.number("fill"), r.size("input_width") - 1
+    with r.loop(r.size("run"), step=r.lanes) as i:
+        read = []
+        for lane in range(r.lanes):
+            # Columns outside are read as the nearest inside, and then covered.
+            column = (columns.begin + (i + lane) * r.size("column_step")).larger(0).smaller(edge)
+            read.append(r.convert(r.load(source + column * r.size("x_column"), here), r.element))
+        inside = r.lanes_from(columns.first - i) & r.first_lanes(columns.end - i)
+        for lane, values in enumerate(r.transpose(read)):
+            with r.when(channels.above(lane)):
+                r.store(r.select(inside, values, fill), goal + (lane * r.size("plane") + i))
+
+
 def _copy_each(r: Routine, columns: Columns, source: Pointer, goal: Pointer) -> None:
     """Copy columns at any distance one by one."""
     step = r.size("column_step")
@@ -181,19 +201,21 @@ def _copy_each(r: Routine, columns: Columns, source: Pointer, goal: Pointer) -> 
         r.store(one, goal + (columns.end + i))
 
 
-def _copy_borders(r: Routine, columns: Columns, source: Pointer, goal: Pointer) -> None:
+def _copy_borders(r: Routine, columns: Columns, channels: Size, source: Pointer, goal: Pointer) -> None:
     """Write what stands beyond the borders, looked up in the table of columns."""
     one = r.shuffle(r.number("fill"), r.number("fill"), [0])
 
     def look_up(i: Size) -> None:
         column = columns.begin + i * r.size("column_step")
         place = r.entry(r.table("column_places"), column + r.size("before"))
-        with r.either(place.below(0)) as (nothing, something):
-            with nothing:
-                r.store(one, goal + i)
-            with something:
-                value = r.load(source + place * r.size("x_column"), lanes=1)
-                r.store(r.convert(value, r.element), goal + i)
+        with r.loop(channels) as c:
+            where = goal + (c * r.size("plane") + i)
+            with r.either(place.below(0)) as (nothing, something):
+                with nothing:
+                    r.store(one, where)
+                with something:
+                    value = r.load(source + (c * r.size("x_channel") + place * r.size("x_column")), lanes=1)
+                    r.store(r.convert(value, r.element), where)
 
     with r.loop(columns.first) as i:
         look_up(i)
