@@ -16,16 +16,16 @@ class Arithmetic(Writer):
     """The part of `tile.Routine` that knows arithmetic."""
 
     def maximum(self, a: Vector, b: Vector) -> Vector:
-        """Return the larger number in every lane; NaN where either is NaN."""
+        """Return the larger number in every lane; NaN where either is NaN, and of zeros of both signs any."""
         if a.element.kind != "f":
             return self.select(a.greater(b), a, b)
-        return self.select(a.greater(b) | a.is_nan(), a, b)
+        return self._of("llvm.maximum", a, b, flags=("nsz",))
 
     def minimum(self, a: Vector, b: Vector) -> Vector:
-        """Return the smaller number in every lane; NaN where either is NaN."""
+        """Return the smaller number in every lane; NaN where either is NaN, and of zeros of both signs any."""
         if a.element.kind != "f":
             return self.select(a.less(b), a, b)
-        return self.select(a.less(b) | a.is_nan(), a, b)
+        return self._of("llvm.minimum", a, b, flags=("nsz",))
 
     def at_least(self, a: Vector, low: Vector | float) -> Vector:
         """Return a, or `low` where a is less. One instruction, which keeps NaN of a."""

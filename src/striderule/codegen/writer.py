@@ -138,17 +138,17 @@ class Writer:
         place.align = 64
         return place
 
-    def _of(self, intrinsic: str, *vectors: Vector) -> Vector:
-        """Call an intrinsic whose arguments and result are of one type."""
+    def _of(self, intrinsic: str, *vectors: Vector, flags: Sequence[str] = ()) -> Vector:
+        """Call an intrinsic whose arguments and result are of one type; `flags` say what its floats may ignore."""
         first = vectors[0]
         name = f"{intrinsic}.v{first.lanes}{first.element.code}"
-        return Vector(self, self._call(name, first.value.type, [one.value for one in vectors]), first.element)
+        return Vector(self, self._call(name, first.value.type, [one.value for one in vectors], flags), first.element)
 
-    def _call(self, name: str, result: Any, arguments: Sequence[Any]) -> Any:
+    def _call(self, name: str, result: Any, arguments: Sequence[Any], flags: Sequence[str] = ()) -> Any:
         known = self._module.globals.get(name)
         if known is None:
             known = ir.Function(self._module, ir.FunctionType(result, [one.type for one in arguments]), name)
-        return self.build.call(known, arguments)
+        return self.build.call(known, arguments, fastmath=flags)
 
     def _spread(self, number: Any, kind: Any) -> Any:
         one = self.build.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(I32, 0))

@@ -18,12 +18,6 @@ def nowhere(element: Element) -> int:
     return int(2 ** (8 * element.itemsize - 1) - 1)
 
 
-def larger(r: Routine, new: Vector, old: Vector) -> Vector:
-    """Return the larger in every lane; NaN where either is NaN."""
-    better = r.select(new.greater(old), new, old)  # NaN that is old stays
-    return better if new.element.kind != "f" else r.select(new.is_nan(), new, better)
-
-
 class Running:
     """What the windows of some lanes have come to."""
 
@@ -54,7 +48,7 @@ class Running:
         """Take one more element, whose place is behind that of all taken before."""
         if where is None:
             best = self._best.value
-            self._best.set(best + value if self.s.sums else larger(self.r, value, best))
+            self._best.set(best + value if self.s.sums else self.r.maximum(value, best))
             return
         better = value.greater(self._best.value)
         self._replace(better if self.s.work.kind != "f" else better | value.is_nan(), value, where)
