@@ -40,7 +40,7 @@ def family(name: str, algorithm: str | None = None) -> ModuleType:
         raise InvalidArgument(f"algorithm={word!r} does not compute this operation; None, {others} do")
     if word == "direct" and not _compiles():
         word = DEFAULT
-    return importlib.import_module(f"{PACKAGES[word]}.{name}")
+    return _module(word, name)
 
 
 def into(module: ModuleType, out: Any) -> dict[str, Any]:
@@ -62,6 +62,11 @@ def _compiles() -> bool:
         giving_way.warn(failure)
         return False
     return True
+
+
+@cache
+def _module(algorithm: str, name: str) -> ModuleType:
+    return importlib.import_module(f"{PACKAGES[algorithm]}.{name}")
 
 
 @cache

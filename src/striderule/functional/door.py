@@ -202,12 +202,12 @@ def check_out(
         )
     if not out.flags.writeable:
         raise InvalidArgument("out is read-only; pass an array that can be written, or leave it away")
-    if _overlaps_itself(out):
+    if not out.flags.c_contiguous and _overlaps_itself(out):
         raise InvalidArgument(
             "out overlaps itself: several of its elements share memory; pass an array of its own memory"
         )
     for operand in inputs:
-        if same and _identical(out, operand):
+        if not np.may_share_memory(out, operand) or (same and (out is operand or _identical(out, operand))):
             continue
         if _overlap(out, operand):
             raise InvalidArgument(
@@ -241,8 +241,6 @@ def _identical(a: Array, b: Array) -> bool:
 
 
 def _overlap(a: Array, b: Array) -> bool:
-    if not np.may_share_memory(a, b):
-        return False
     try:
         return np.shares_memory(a, b, max_work=100_000)  # type: ignore[arg-type]  # the stub knows only 0 and -1
     except np.exceptions.TooHardError:
