@@ -33,8 +33,8 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
         out[...] = 0
         return out
     x, weight = readable(x, out.dtype), np.ascontiguousarray(weight)
-    words = {"bias": False, "residual": None, "activation": None, "out": ArrayInfo.of(out)}
-    bound = bind(problem, fill, x=ArrayInfo.of(x), weight=ArrayInfo.of(weight), **words)
+    given = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
+    bound = bind(problem, fill, **given, bias=False, residual=None, activation=None)
     if bound is None:
         return windows.convolution(problem, x, weight, fill)
     bound.run(x, weight, None, None, out)
@@ -115,7 +115,7 @@ def bind(
     *,
     x: ArrayInfo,
     weight: ArrayInfo,
-    bias: bool,
+    bias: bool,  # noqa: ARG001 - without one, zeros are added
     residual: ArrayInfo | None,
     activation: tuple[Any, ...] | None,
     out: ArrayInfo,
