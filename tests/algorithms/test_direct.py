@@ -126,7 +126,7 @@ def test_every_way_to_cut_gives_the_same_bits(machine, monkeypatch, shape, step)
     results = []
     for rows, columns, images in ((1, 16, 0), (2, width, 1), (height, width, 0), (3, width, 1), (height, width, 2)):
 
-        def cut(one, lanes, registers, itemsize, shape=(rows, columns, images)):
+        def cut(one, lanes, registers, itemsize, _, shape=(rows, columns, images)):
             blocks = schedules.Blocks.of(one, lanes, registers, itemsize, *shape)
             return blocks.schedule(*schedules.chunks_of(one))
 
@@ -200,12 +200,14 @@ def test_the_same_bits_for_any_batch_and_memory_order(machine):
     assert (result(x[::-1])[::-1] == together).all()
 
 
-@pytest.mark.parametrize("shape", [(0, 2, 5), (2, 0, 5), (2, 2, 5)])
-def test_nothing_to_sum(shape):
-    weight = np.ones((0 if shape == (2, 2, 5) else 3, shape[1], 3))
-    problem = Convolution.from_shapes(shape, weight.shape, dtype="float64")
-    result = direct.convolution(problem, np.ones(shape), weight, 0)
+@pytest.mark.parametrize("shape", [(0, 2, 5), (2, 0, 5), (2, 2, 5), (2, 2, 0)])
+@pytest.mark.parametrize("dtype", ["float64", "complex64", "int64"])
+def test_nothing_to_sum(shape, dtype):
+    weight = np.ones((0 if shape == (2, 2, 5) else 3, shape[1], 3), dtype)
+    problem = Convolution.from_shapes(shape, weight.shape, dtype=dtype, padding=int(shape[2] == 0) * 3)
+    result = direct.convolution(problem, np.ones(shape, dtype), weight, 0)
     assert result.shape == problem.output_shape
+    assert result.dtype == dtype
     assert not result.any()
 
 

@@ -26,13 +26,12 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
 
     Gives way to `windows`, with one warning, where no code can be made.
     """
+    if 0 in problem.output_shape or problem.terms == 0:
+        return np.zeros(problem.output_shape, sums_type(problem))
     if np.dtype(problem.dtype).kind == "c":
         return _complex(problem, x, weight, fill)
     out = memory.empty(problem.output_shape, sums_type(problem))
-    if out.size == 0 or problem.terms == 0:
-        out[...] = 0
-        return out
-    x, weight = readable(x, out.dtype), np.ascontiguousarray(weight)
+    x, weight = readable(x, out.dtype), np.ascontiguousarray(readable(weight, out.dtype))
     given = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
     bound = bind(problem, fill, **given, bias=False, residual=None, activation=None)
     if bound is None:
@@ -148,9 +147,10 @@ def _complex(problem: Convolution, x: Array, weight: Array, fill: Any) -> Array:
     if fill:  # it would stand in the imaginary parts, too
         return windows.convolution(problem, x, weight, fill)
     groups, kind = problem.groups, np.dtype("float32" if problem.dtype == "complex64" else "float64")
-    parts = x.reshape(problem.batch, groups, -1, *problem.size)
+    per_in, per_out = problem.in_channels // groups, problem.out_channels // groups
+    parts = x.reshape(problem.batch, groups, per_in, *problem.size)
     inputs = np.concatenate([parts.real, parts.imag], axis=2, dtype=kind)
-    taps = weight.reshape(groups, -1, *weight.shape[1:])
+    taps = weight.reshape(groups, per_out, per_in, *problem.kernel)
     real, imaginary = taps.real.astype(kind), taps.imag.astype(kind)
     weights = np.concatenate(
         [np.concatenate([real, -imaginary], axis=2), np.concatenate([imaginary, real], axis=2)], axis=1
@@ -159,9 +159,9 @@ def _complex(problem: Convolution, x: Array, weight: Array, fill: Any) -> Array:
         problem, dtype=kind.name, in_channels=2 * problem.in_channels, out_channels=2 * problem.out_channels
     )
     inputs = inputs.reshape(problem.batch, twice.in_channels, *problem.size)
-    sums = convolution(twice, inputs, weights.reshape(twice.out_channels, -1, *problem.kernel))
-    halves = sums.reshape(problem.batch, groups, 2, -1, *problem.output_size)
+    sums = convolution(twice, inputs, weights.reshape(twice.out_channels, 2 * per_in, *problem.kernel))
+    halves = sums.reshape(problem.batch, groups, 2, per_out, *problem.output_size)
     out = memory.empty(problem.output_shape, problem.dtype)
-    target = out.reshape(problem.batch, groups, -1, *problem.output_size)
+    target = out.reshape(problem.batch, groups, per_out, *problem.output_size)
     target.real, target.imag = halves[:, :, 0], halves[:, :, 1]
     return out
