@@ -134,10 +134,13 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     except CompilationFailed as failure:
         giving_way.warn(failure)
         return windows.batch_statistics(x)
-    steps = (channels, means.strides[1] // 8, means.strides[0] // 8)
+    steps = (channels, x.strides[1], means.strides[1] // 8, means.strides[0] // 8)
     words = array("q", (0, 0, 0, memory.address(lines.walks), *lines.places, *steps))
     Call(routine.address, words, lines.tasks, lines.threads).run(x, means, squares)
-    return _joined(means, squares, _counts(lines, parts))
+    mean, squares = _joined(means, squares, _counts(lines, parts))
+    first = x[(0, slice(None), *(0,) * (x.ndim - 2))].astype(np.float64)
+    with np.errstate(all="ignore"):
+        return mean + np.where(np.isfinite(first), first, 0.0), squares
 
 
 def _joined(means: Array, squares: Array, counts: Array) -> tuple[Array, Array]:

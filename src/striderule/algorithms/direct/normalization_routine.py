@@ -7,6 +7,7 @@ walks: each has a size, a step in x, a step in y and a step in channels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +25,7 @@ PLACES = ("walks", "length", "x_step", "y_step", "rows", "x_row", "y_row", "bloc
 SCALE_POINTERS = ("x", "y", "mean", "var", "weight", "bias", "walk")
 STATISTICS_POINTERS = ("x", "means", "squares", "walk")
 # Elements from one part and from one channel to the next in the results.
-STATISTICS_SIZES = (*PLACES, "channels", "part_step", "channel_step")
+STATISTICS_SIZES = (*PLACES, "channels", "x_channel", "part_step", "channel_step")
 # Between its inverse and it, float32 arithmetic neither overflows nor loses what counts.
 SAFE = 2.0**100
 
@@ -219,7 +220,8 @@ class _Scale(_Lines):
 def statistics_routine(form: Form, target: Target) -> str:
     """Return the routine of the mean of every part of a channel and its sum of squared distances from that mean.
 
-    A part is what one task sees of a channel: two passes over it, the second while it is near.
+    A part is what one task sees of a channel: two passes over it, the second while it is near. Means are counted from
+    the first value of the channel, so that they keep the digits in which they differ.
     """
     return _Statistics(form, target).text()
 
@@ -250,18 +252,23 @@ class _Statistics(_Lines):
     def _line(self, x: Pointer, count: Size, part: Size, channel: Size) -> None:
         r = self.r
         total, squares = r.register(r.constant(0.0, FLOAT64)), r.register(r.constant(0.0, FLOAT64))
+        first = r.load(r.pointer("x", self.stored).skip(channel * r.size("x_channel")), lanes=1)
+        pivot = self._pivot(r.shuffle(first, first, [0] * r.lanes))
+
+        def distance(at: Size, rest: Size | None, start: Vector) -> Vector:
+            found = r.convert(self.read(x, at, rest), FLOAT64) - start
+            return found if rest is None else r.select(r.first_lanes(rest), found, found.like(0.0))
 
         def add(at: Size, rest: Size | None) -> None:
-            total.set(total.value + r.convert(self.read(x, at, rest), FLOAT64))
+            total.set(total.value + distance(at, rest, pivot))
 
         self.vectors(count, add)
         mean = r.sum(total.value) / r.spread(count, FLOAT64)
+        start = pivot + mean
 
         def square(at: Size, rest: Size | None) -> None:
-            distance = r.convert(self.read(x, at, rest), FLOAT64) - mean
-            if rest is not None:
-                distance = r.select(r.first_lanes(rest), distance, distance.like(0.0))
-            squares.add_product(distance, distance)
+            found = distance(at, rest, start)
+            squares.add_product(found, found)
 
         self.vectors(count, square)
         for word, value in (("means", mean), ("squares", r.sum(squares.value))):
@@ -270,14 +277,23 @@ class _Statistics(_Lines):
     def _column(self, x: Pointer, at: Size, rest: Size | None, rows: Size, part: Size) -> None:
         r = self.r
         total, squares = r.register(r.constant(0.0, FLOAT64)), r.register(r.constant(0.0, FLOAT64))
+        pivot = self._pivot(self.read(r.pointer("x", self.stored), at, rest))
         with r.loop(rows) as k:
-            total.set(total.value + r.convert(self.read(x.skip(k * r.size("x_row")), at, rest), FLOAT64))
+            value = self.read(x.skip(k * r.size("x_row")), at, rest)
+            total.set(total.value + (r.convert(value, FLOAT64) - pivot))
         mean = total.value / r.spread(rows, FLOAT64)
+        start = pivot + mean
         with r.loop(rows) as k:
-            distance = r.convert(self.read(x.skip(k * r.size("x_row")), at, rest), FLOAT64) - mean
+            distance = r.convert(self.read(x.skip(k * r.size("x_row")), at, rest), FLOAT64) - start
             squares.add_product(distance, distance)
         for word, value in (("means", mean), ("squares", squares.value)):
             r.store(value, self._result(word, part, at), self.mask(rest))
+
+    def _pivot(self, first: Vector) -> Vector:
+        """Return what is taken away from all values of a channel: its first, if that is a number."""
+        r = self.r
+        value = r.convert(first, FLOAT64)
+        return r.select(r.absolute(value).less(math.inf), value, value.like(0.0))
 
     def _result(self, word: str, part: Size, channel: Size) -> Pointer:
         r = self.r
