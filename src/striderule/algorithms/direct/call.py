@@ -15,13 +15,13 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import proof
 from striderule.algorithms.direct.activation import ACTIVATIONS
-from striderule.algorithms.direct.laying import OUTSIDE, Form
+from striderule.algorithms.direct.laying import Form
 from striderule.algorithms.direct.product import POINTERS, SIZES, product_routine
+from striderule.algorithms.direct.tables import tables_of
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.codegen import workers
 from striderule.codegen.target import Target, current
-from striderule.geometry.padding import boundary_indices
 from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import CHUNK, Schedule, schedule, sums_type
 
@@ -99,6 +99,83 @@ class Call:
         return replace(self, template=words.tobytes(), panels=panels, panels_at=memory.address(panels))
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a call is made for; calls for the latest requests are kept. See `striderule.algorithms.binding`."""
+
+    problem: Convolution
+    fill: Any
+    x: ArrayInfo
+    weight: ArrayInfo
+    residual: ArrayInfo | None
+    activation: tuple[Any, ...] | None
+    out: ArrayInfo
+    target: Target
+
+    @property
+    def element(self) -> str:
+        """The type of the sums."""
+        return sums_type(self.problem)
+
+    def is_served(self) -> bool:
+        """Tell whether the arrays stand as the routine reads and writes them, in types that it knows."""
+        others = [self.out] if self.residual is None else [self.out, self.residual]
+        if any(one.dtype.name not in SOURCES for one in (self.x, self.weight, self.out)):
+            return False
+        if any(one.dtype != self.out.dtype or not _is_compact(one, 2) for one in others):
+            return False
+        if not _is_compact(self.weight, 0):
+            return False
+        if any(step % one.dtype.itemsize for one in (self.x, *others) for step in one.strides):
+            return False
+        if self.activation and (self.activation[0] not in ACTIVATIONS or np.dtype(self.element).kind != "f"):
+            return False
+        return self.out.dtype.name == self.element or (self.out.dtype.name, self.element) == ("float16", "float32")
+
+    def flattened(self) -> Request:
+        """Return the same with a single spatial axis where single taps meet an input that can be seen so."""
+        problem, steps, size = self.problem, self.x.strides[2:], self.problem.size
+        single = {*problem.kernel, *problem.stride} == {1}
+        if problem.rank == 1 or not single or any(side for pair in problem.padding for side in pair):
+            return self
+        if any(steps[i] != steps[i + 1] * size[i + 1] for i in range(len(size) - 1)):
+            return self
+        flat = replace(
+            problem, size=(prod(size),), kernel=(1,), stride=(1,), dilation=(1,), padding=((0, 0),),
+            boundary=problem.boundary[-1:],
+        )  # fmt: skip
+        x = ArrayInfo((*self.x.shape[:2], prod(size)), (*self.x.strides[:2], steps[-1]), self.x.dtype)
+        return replace(self, problem=flat, x=x)
+
+    def schedule(self) -> Schedule:
+        """Return how to cut the work."""
+        size = np.dtype(self.element).itemsize
+        # Single taps of columns that do not stand next to each other are copied, too.
+        copied = self.x.strides[-1] != self.x.dtype.itemsize
+        return schedule(replace(self.problem, bound=None), self.target.lanes(size), self.target.registers, size, copied)
+
+    def form(self, plan: Schedule) -> Form:
+        """Return what the code of the routine depends on."""
+        problem, x, step = self.problem, self.x, self.x.strides[-1] // self.x.dtype.itemsize
+        lanes = self.target.lanes(np.dtype(self.element).itemsize)
+        terms = plan.chunk * len(plan.taps)
+        alone = problem.kernel == problem.stride == (1,) and problem.padding == ((0, 0),) and plan.images == 1
+        in_place = alone and step == 1 and x.dtype.name == self.element
+        in_place = in_place and problem.output_size[-1] >= plan.tile[1] * lanes
+        beside = x.strides[1] == x.dtype.itemsize and step != 1 and problem.rank < 3 and 2 * plan.chunk >= lanes
+        sides = zip(problem.padding[-1], problem.boundary[-1], strict=True)
+        word, *parameters = self.activation or (None,)
+        return Form(
+            self.element, x.dtype.name, self.weight.dtype.name, self.out.dtype.name, *plan.tile,
+            panel=PANEL if terms <= CHUNK else (1 << terms.bit_length()) + 16,
+            together=plan.together, in_place=in_place,
+            step=problem.stride[-1] if step == 1 and problem.stride[-1] in (1, 2, 4) else 0,
+            borders=any(side > 0 and it != "constant" for side, it in sides),
+            activation=word, parameters=tuple(one if isinstance(one, str) else None for one in parameters),
+            merged=plan.images > 1, last=beside and not in_place,
+        )  # fmt: skip
+
+
 def call_for(
     problem: Convolution,
     fill: Any,
@@ -108,43 +185,68 @@ def call_for(
     activation: tuple[Any, ...] | None,
     out: ArrayInfo,
 ) -> Call | None:
-    """Return the call, or None where the arrays do not stand as the routine reads and writes them.
-
-    Calls for the latest arrays are kept.
-    """
-    return _call_for(problem, fill, x, weight, residual, activation, out, current())
+    """Return the call, or None where the arrays do not stand as the routine reads and writes them."""
+    return _call_for(Request(problem, fill, x, weight, residual, activation, out, current()))
 
 
 @lru_cache(maxsize=256)
-def _call_for(
-    problem: Convolution,
-    fill: Any,
-    x: ArrayInfo,
-    weight: ArrayInfo,
-    residual: ArrayInfo | None,
-    activation: tuple[Any, ...] | None,
-    out: ArrayInfo,
-    target: Target,
-) -> Call | None:
-    element = sums_type(problem)
-    served = x.dtype.name in SOURCES and weight.dtype.name in SOURCES and out.dtype.name in SOURCES
-    if not served or not _is_compact(weight, 0) or not _is_compact(out, 2):
+def _call_for(request: Request) -> Call | None:
+    if not request.is_served():
         return None
-    if residual is not None and (residual.dtype != out.dtype or not _is_compact(residual, 2)):
-        return None
-    if any(step % one.dtype.itemsize for one in (x, out, residual) if one is not None for step in one.strides):
-        return None
-    word, numbers = (activation[0], activation[1:]) if activation else (None, ())
-    if word is not None and (word not in ACTIVATIONS or out.dtype.kind != "f" or np.dtype(element).kind != "f"):
-        return None
-    if out.dtype != np.dtype(element) and (out.dtype.name, element) != ("float16", "float32"):
-        return None
-    problem, x = _flattened(problem, x)
-    problem = replace(problem, bound=None)
-    size = np.dtype(element).itemsize
-    # Single taps of columns that do not stand next to each other are copied, too.
-    plan = schedule(problem, target.lanes(size), target.registers, size, x.strides[-1] != x.dtype.itemsize)
-    return _bound(problem, fill, x, weight, residual, word, numbers, out, target, element, plan)
+    request = request.flattened()
+    problem, plan, element = request.problem, request.schedule(), np.dtype(request.element)
+    form = request.form(plan)
+    routine = proof.compiled(
+        form.name, form, lambda: product_routine(form, request.target), request.target, lambda: _agrees(request, form)
+    )
+    steps = [step // request.x.dtype.itemsize for step in request.x.strides]
+    # A bias of nothing stands in where there is none.
+    tables = (*tables_of(problem, plan, steps, form.in_place), np.zeros(problem.out_channels, element))
+    room = _rooms(plan, form, request.target.lanes(element.itemsize), problem.terms)
+    values = _values(request, plan, steps) | room
+    values |= {name: memory.address(table) for name, table in zip((*POINTERS[8:], "bias"), tables, strict=True)}
+    words = array("q", [values.get(name, 0) for name in (*POINTERS, *SIZES)])
+    numbers = (request.fill, *(request.activation or ())[1:])
+    words.extend(_word(number, element) for number in numbers if not isinstance(number, str))
+    status = words.itemsize * len(words)
+    words.extend((0, 0))
+    tasks = -(-problem.batch // plan.images) * problem.groups * prod(problem.output_size[:-2]) * plan.tasks
+    return Call(
+        routine.address, words.tobytes(), status, tables, tasks, room["room"] * element.itemsize, form, problem, plan
+    )
+
+
+def _values(request: Request, plan: Schedule, steps: list[int]) -> dict[str, int]:
+    """Return the sizes that the routine is told, but for its room."""
+    problem, out = request.problem, request.out
+    y, other = ([step // out.dtype.itemsize for step in one.strides] for one in (out, request.residual or out))
+    return {
+        "channels": problem.out_channels // problem.groups, "inputs": problem.in_channels // problem.groups,
+        "planes": problem.terms // len(plan.taps), "taps": len(plan.taps), "terms": problem.terms,
+        "groups": problem.groups, "outer": prod(problem.output_size[:-2]), "outer_taps": prod(problem.kernel[:-2]),
+        "height": problem.output_size[-2] if problem.rank > 1 else 1, "width": problem.output_size[-1],
+        "input_width": problem.size[-1],
+        "x_image": steps[0], "x_channel": steps[1], "x_column": steps[-1],
+        "y_image": y[0], "y_channel": y[1], "residual_image": other[0], "residual_channel": other[1],
+        "row_step": problem.stride[-2] if problem.rank > 1 else 0, "column_step": problem.stride[-1],
+        "before": problem.padding[-1][0],
+        "rows": plan.rows, "columns": plan.columns, "block": plan.channels,
+        "row_blocks": plan.row_blocks, "column_blocks": plan.column_blocks, "channel_blocks": plan.channel_blocks,
+        "images": plan.images, "batch": problem.batch,
+        "chunk": plan.chunk, "chain": plan.chain,
+        "slot_count": len(plan.slots), "shift_count": len(plan.shifts), "run": plan.run, "plane": plan.plane,
+        "threads": 1, "packed": 0, "has_residual": int(request.residual is not None),
+    }  # fmt: skip
+
+
+def _rooms(plan: Schedule, form: Form, lanes: int, terms: int) -> dict[str, int]:
+    """Return the elements that a thread needs, and where in them the weights and the unfinished sums begin."""
+    chunks = -(-terms // (plan.chunk * len(plan.taps)))
+    panel_at = 0 if form.in_place else _up(plan.chunk * plan.plane + (plan.tile[1] + 1) * lanes)
+    sums_at = panel_at + _up(plan.tile[0] * form.panel)
+    pitch = _up(plan.positions + lanes) + 16
+    room = sums_at + (_up(plan.channels * pitch) if chunks > 1 or form.merged else 0)
+    return {"chunks": chunks, "panel_at": panel_at, "sums_at": sums_at, "pitch": pitch, "room": room}
 
 
 def _is_compact(info: ArrayInfo, first: int) -> bool:
@@ -157,101 +259,9 @@ def _is_compact(info: ArrayInfo, first: int) -> bool:
     return True
 
 
-def _flattened(problem: Convolution, x: ArrayInfo) -> tuple[Convolution, ArrayInfo]:
-    """Return a convolution of single taps as one of a single spatial axis, where the input can be seen so."""
-    single = {*problem.kernel, *problem.stride} == {1}
-    if problem.rank == 1 or not single or any(side for pair in problem.padding for side in pair):
-        return problem, x
-    steps, size = x.strides[2:], problem.size
-    if any(steps[i] != steps[i + 1] * size[i + 1] for i in range(len(size) - 1)):
-        return problem, x
-    flat = replace(
-        problem,
-        size=(prod(size),), kernel=(1,), stride=(1,), dilation=(1,), padding=((0, 0),), boundary=problem.boundary[-1:],
-    )  # fmt: skip
-    return flat, ArrayInfo((*x.shape[:2], prod(size)), (*x.strides[:2], steps[-1]), x.dtype)
-
-
-def _bound(
-    problem: Convolution,
-    fill: Any,
-    x: ArrayInfo,
-    weight: ArrayInfo,
-    residual: ArrayInfo | None,
-    activation: str | None,
-    numbers: tuple[Any, ...],
-    out: ArrayInfo,
-    target: Target,
-    element: str,
-    plan: Schedule,
-) -> Call:
-    steps = [step // x.dtype.itemsize for step in x.strides]
-    rank, lanes = problem.rank, target.lanes(np.dtype(element).itemsize)
-    terms = plan.chunk * len(plan.taps)
-    alone = problem.kernel == problem.stride == (1,) and problem.padding == ((0, 0),)
-    width = problem.output_size[-1]
-    in_place = (
-        alone and plan.images == 1 and steps[-1] == 1 and x.dtype.name == element and width >= plan.tile[1] * lanes
-    )
-    last = steps[1] == 1 and steps[-1] != 1 and rank < 3 and 2 * plan.chunk >= lanes
-    sides = zip(problem.padding[-1], problem.boundary[-1], strict=True)
-    form = Form(
-        element, x.dtype.name, weight.dtype.name, out.dtype.name, *plan.tile,
-        panel=PANEL if terms <= CHUNK else (1 << terms.bit_length()) + 16,
-        together=plan.together, in_place=in_place,
-        step=problem.stride[-1] if steps[-1] == 1 and problem.stride[-1] in (1, 2, 4) else 0,
-        borders=any(side > 0 and word != "constant" for side, word in sides),
-        activation=activation, parameters=tuple(number if isinstance(number, str) else None for number in numbers),
-        merged=plan.images > 1, last=last and not in_place,
-    )  # fmt: skip
-    routine = proof.compiled(
-        form.name,
-        form,
-        lambda: product_routine(form, target),
-        target,
-        lambda: _agrees(problem, x, weight, residual, (activation, *numbers) if activation else None, out),
-    )
-    # A bias of nothing stands in where there is none.
-    tables = (*_tables(problem, plan, steps, in_place), np.zeros(problem.out_channels, element))
-    chunks = -(-problem.terms // terms)
-    planes = 0 if in_place else plan.chunk * plan.plane + (plan.tile[1] + 1) * lanes
-    panel_at = _up(planes)
-    sums_at = panel_at + _up(plan.tile[0] * form.panel)
-    pitch = _up(plan.positions + lanes) + 16
-    room = sums_at + (_up(plan.channels * pitch) if chunks > 1 or form.merged else 0)
-    high = problem.output_size[-2] if rank > 1 else 1
-    y_steps = [step // out.dtype.itemsize for step in out.strides]
-    other = [step // out.dtype.itemsize for step in (residual or out).strides]
-    values = {
-        "channels": problem.out_channels // problem.groups, "inputs": problem.in_channels // problem.groups,
-        "planes": problem.terms // len(plan.taps), "taps": len(plan.taps), "terms": problem.terms,
-        "groups": problem.groups, "outer": prod(problem.output_size[:-2]), "outer_taps": prod(problem.kernel[:-2]),
-        "height": high, "width": width, "input_width": problem.size[-1],
-        "x_image": steps[0], "x_channel": steps[1], "x_column": steps[-1],
-        "y_image": y_steps[0], "y_channel": y_steps[1], "residual_image": other[0], "residual_channel": other[1],
-        "row_step": problem.stride[-2] if rank > 1 else 0, "column_step": problem.stride[-1],
-        "before": problem.padding[-1][0],
-        "rows": plan.rows, "columns": plan.columns, "block": plan.channels,
-        "row_blocks": plan.row_blocks, "column_blocks": plan.column_blocks, "channel_blocks": plan.channel_blocks,
-        "images": plan.images, "batch": x.shape[0],
-        "chunk": plan.chunk, "chunks": chunks, "chain": plan.chain,
-        "slot_count": len(plan.slots), "shift_count": len(plan.shifts), "run": plan.run, "plane": plan.plane,
-        "threads": 1, "room": room, "panel_at": panel_at, "sums_at": sums_at, "pitch": pitch,
-        "packed": 0, "has_residual": int(residual is not None),
-        **{name: memory.address(table) for name, table in zip((*POINTERS[8:], "bias"), tables, strict=True)},
-    }  # fmt: skip
-    words = array("q", [values.get(name, 0) for name in (*POINTERS, *SIZES)])
-    words.extend(_word(number, element) for number in (fill, *numbers) if not isinstance(number, str))
-    status = words.itemsize * len(words)
-    words.extend((0, 0))
-    tasks = -(-x.shape[0] // plan.images) * problem.groups * prod(problem.output_size[:-2]) * plan.tasks
-    room_bytes = room * np.dtype(element).itemsize
-    return Call(routine.address, words.tobytes(), status, tables, tasks, room_bytes, form, problem, plan)
-
-
-def _word(number: Any, element: str) -> int:
+def _word(number: Any, element: np.dtype[Any]) -> int:
     """Return a number as the routine reads it: the bits of a float64, or an integer."""
-    if np.dtype(element).kind == "f":
+    if element.kind == "f":
         return int(np.float64(number).view(np.int64))
     return int(number)
 
@@ -261,81 +271,36 @@ def _up(count: int) -> int:
     return -(-count // 64) * 64
 
 
-def _tables(problem: Convolution, plan: Schedule, steps: list[int], in_place: bool) -> tuple[Table, ...]:
-    """Return the tables of rows, columns, outer places, slots, shifts and distances."""
-    rows, columns = [0], _sources(problem, problem.rank - 1)
-    if problem.rank > 1:
-        rows = [OUTSIDE if place < 0 else place * steps[-2] for place in _sources(problem, problem.rank - 2)]
-        last = (plan.row_blocks - 1) * plan.rows * problem.stride[-2] + max(plan.slots)
-        rows += [OUTSIDE] * (last + 1 - len(rows))
-    furthest = ((plan.column_blocks - 1) * plan.columns + plan.run) * problem.stride[-1] + max(plan.shifts)
-    columns += [-1] * (furthest + 1 - len(columns))
-    planes = range(plan.chunk)
-    if in_place:
-        distances = [channel * steps[1] for channel in planes]
-    else:
-        distances = [channel * plan.plane + tap for channel in planes for tap in plan.taps]
-    lists = (rows, columns, _outer(problem, steps), plan.slots, plan.slot_images, plan.shifts, distances)
-    return tuple(np.array(entries, np.int64) for entries in lists)
+def _agrees(request: Request, form: Form) -> bool:
+    """Compare a routine with NumPy on drawn operands like these, of one image if that has the same form."""
+    activation, added = request.activation, request.residual is not None
 
+    def call(batch: int) -> Call:
+        problem = replace(request.problem, batch=batch)
+        result = ArrayInfo.of(np.empty(problem.output_shape, request.out.dtype))
+        x = request.x._replace(shape=(batch, *request.x.shape[1:]))
+        found = call_for(problem, 0, x, request.weight, result if added else None, activation, result)
+        assert found is not None  # it is being made for operands that stand like these
+        return found
 
-def _sources(problem: Convolution, axis: int) -> list[int]:
-    """Return the place that each position of a padded axis shows, -1 for the fill value."""
-    found = boundary_indices(problem.size[axis], *problem.padding[axis], problem.boundary[axis])
-    return [-1 if place is None else place for place in found]
-
-
-def _outer(problem: Convolution, steps: list[int]) -> list[int]:
-    """Return where every outer tap at every outer position of the output begins in a channel, or `OUTSIDE`."""
-    places = [0]
-    for axis in range(problem.rank - 2):
-        sources, step = _sources(problem, axis), steps[2 + axis]
-        reach = [
-            [sources[j * problem.stride[axis] + t * problem.dilation[axis]] for t in range(problem.kernel[axis])]
-            for j in range(problem.output_size[axis])
-        ]
-        # Positions first, then taps, each in the order of the axes.
-        before = prod(problem.kernel[:axis])
-        places = [
-            OUTSIDE if place == OUTSIDE or at < 0 else place + at * step
-            for first in range(0, len(places), before)
-            for taps in reach
-            for place in places[first : first + before]
-            for at in taps
-        ]
-    return places
-
-
-def _agrees(
-    problem: Convolution,
-    x: ArrayInfo,
-    weight: ArrayInfo,
-    residual: ArrayInfo | None,
-    activation: tuple[Any, ...] | None,
-    out: ArrayInfo,
-) -> bool:
-    """Compare a routine with NumPy on drawn operands like these, of one image."""
-    one, result = (1, *x.shape[1:]), (1, *out.shape[1:])
+    single = call(1)
+    tried = single if single.form == form else call(request.problem.batch)
+    problem, shape, kind = tried.problem, tried.problem.output_shape, request.out.dtype
 
     def computed(image: Array, taps: Array, bias: Array, other: Array) -> Array:
-        sums = np.empty(result, out.dtype)
-        infos = (ArrayInfo.of(image), ArrayInfo.of(taps), residual and ArrayInfo.of(other), activation)
-        call = call_for(problem, 0, *infos, ArrayInfo.of(sums))
-        assert call is not None  # it is being made for operands that stand like these
-        call.run(image, taps, bias, None if residual is None else other, sums)
-        return sums
+        made = np.empty(shape, kind)
+        tried.run(image, taps, bias, other if added else None, made)
+        return made
 
     def expected(image: Array, taps: Array, bias: Array, other: Array) -> Array:
-        # Single taps may have been seen as one axis, the result not.
-        sums = windows.convolution(problem, image, taps, 0).reshape(result) + bias.reshape(
-            -1, *(1,) * (len(result) - 2)
-        )
-        sums = sums if residual is None else sums + other
-        return sums if activation is None else elementwise.apply(activation[0], sums, sums.dtype, activation[1:])
+        sums = windows.convolution(problem, image, taps, 0).astype(request.element)
+        sums += bias.reshape(-1, *(1,) * problem.rank)
+        sums = sums + other if added else sums
+        sums = sums if activation is None else elementwise.apply(activation[0], sums, sums.dtype, activation[1:])
+        return sums.astype(kind)
 
     # Stand-ins, which are not read: the trial draws operands of their shapes and strides.
-    image = np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), one, x.strides)
-    bias = np.empty(problem.out_channels, sums_type(problem))
-    return proof.agree(
-        computed, expected, image, np.empty(weight.shape, weight.dtype), bias, np.empty(result, out.dtype)
-    )
+    size = (problem.batch, *request.x.shape[1:])
+    image = np.lib.stride_tricks.as_strided(np.empty(1, request.x.dtype), size, request.x.strides)
+    taps, bias = np.empty(request.weight.shape, request.weight.dtype), np.empty(problem.out_channels, request.element)
+    return proof.agree(computed, expected, image, taps, bias, np.empty(shape, kind))

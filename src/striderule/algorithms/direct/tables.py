@@ -1,0 +1,61 @@
+"""The tables that the routine of direct convolution looks places up in."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms.direct.laying import OUTSIDE
+from striderule.geometry.padding import boundary_indices
+from striderule.geometry.problem import Convolution
+from striderule.planning.schedule import Schedule
+
+Array = npt.NDArray[Any]
+
+
+def tables_of(problem: Convolution, plan: Schedule, steps: list[int], in_place: bool) -> tuple[Array, ...]:
+    """Return the tables of rows, columns, outer places, slots, shifts and distances."""
+    rows, columns = [0], _sources(problem, problem.rank - 1)
+    if problem.rank > 1:
+        rows = [OUTSIDE if place < 0 else place * steps[-2] for place in _sources(problem, problem.rank - 2)]
+        last = (plan.row_blocks - 1) * plan.rows * problem.stride[-2] + max(plan.slots)
+        rows += [OUTSIDE] * (last + 1 - len(rows))
+    furthest = ((plan.column_blocks - 1) * plan.columns + plan.run) * problem.stride[-1] + max(plan.shifts)
+    columns += [-1] * (furthest + 1 - len(columns))
+    planes = range(plan.chunk)
+    if in_place:
+        distances = [channel * steps[1] for channel in planes]
+    else:
+        distances = [channel * plan.plane + tap for channel in planes for tap in plan.taps]
+    lists = (rows, columns, _outer(problem, steps), plan.slots, plan.slot_images, plan.shifts, distances)
+    return tuple(np.array(entries, np.int64) for entries in lists)
+
+
+def _sources(problem: Convolution, axis: int) -> list[int]:
+    """Return the place that each position of a padded axis shows, -1 for the fill value."""
+    found = boundary_indices(problem.size[axis], *problem.padding[axis], problem.boundary[axis])
+    return [-1 if place is None else place for place in found]
+
+
+def _outer(problem: Convolution, steps: list[int]) -> list[int]:
+    """Return where every outer tap at every outer position of the output begins in a channel, or `OUTSIDE`."""
+    places = [0]
+    for axis in range(problem.rank - 2):
+        sources, step = _sources(problem, axis), steps[2 + axis]
+        reach = [
+            [sources[j * problem.stride[axis] + t * problem.dilation[axis]] for t in range(problem.kernel[axis])]
+            for j in range(problem.output_size[axis])
+        ]
+        # Positions first, then taps, each in the order of the axes.
+        before = prod(problem.kernel[:axis])
+        places = [
+            OUTSIDE if place == OUTSIDE or at < 0 else place + at * step
+            for first in range(0, len(places), before)
+            for taps in reach
+            for place in places[first : first + before]
+            for at in taps
+        ]
+    return places
