@@ -130,7 +130,8 @@ def gelu(
 
     Notes
     -----
-    Hendrycks and Gimpel (arXiv:1606.08415); torch.nn.GELU. The error of Phi is below 1e-15 (float64).
+    Hendrycks and Gimpel (arXiv:1606.08415); torch.nn.GELU. With generated code the exact function is off by at most 5
+    units in the last place, however small it is; in NumPy Phi is off by less than 1e-15 (float64).
 
     Examples
     --------
