@@ -1,6 +1,7 @@
 """Where no test has run the code for a target, each structure is tried once, and refused where NumPy disagrees."""
 
 import threading
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ pytest.importorskip("llvmlite")
 
 import striderule as sr
 from oracles import anew
+from oracles.trust import ENTRIES, answer, answers, close
 from striderule.algorithms import memory
 from striderule.algorithms.direct import convolution as direct
 from striderule.algorithms.direct import proof
@@ -31,9 +33,9 @@ def tried(monkeypatch):
     calls = []
     agree = proof.agree
 
-    def noted(function, twin, *words):
+    def noted(function, twin, *words, **named):
         calls.append(next(word for word in words if isinstance(word, np.ndarray)))
-        return agree(function, twin, *words)
+        return agree(function, twin, *words, **named)
 
     monkeypatch.setattr(proof, "agree", noted)
     yield calls
@@ -91,6 +93,36 @@ def test_the_public_functions_give_way_too(broken):
         results = [sr.conv2d(x, weight, padding=1, algorithm="direct") for _ in range(3)]
     assert len(caught) == 1
     assert all((one == sr.conv2d(x, weight, padding=1, algorithm="windows")).all() for one in results)
+
+
+def test_every_routine_of_every_operation_is_tried(tried):
+    """Whoever asks `jit` for a routine asks by way of `proof`; and as they are right, all of them pass."""
+    answers()
+    assert jit._routines
+    assert set(proof._found) == set(jit._routines)
+    assert all(proof._found.values())
+
+
+def test_what_is_refused_computes_nothing(tried, monkeypatch):
+    """Not even later, for other batches, from what algorithms keep of calls."""
+    for name in ("run", "alone"):
+        monkeypatch.setattr(workers, name, _never)
+    monkeypatch.setattr(proof, "agree", lambda *_, **__: False)
+    for number, (call, algorithm) in enumerate(ENTRIES):
+        halves = {name: value[:1] if name in call.batched else value for name, value in call.operands.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert close(answer(number), answer(number, "windows")), str(call)
+        assert close(answer(number), answer(number, "windows")), str(call)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            call.by(algorithm, halves)
+            call.by(algorithm)
+    assert not any(proof._found.values())
+
+
+def _never(*_):
+    raise AssertionError("a refused routine is run")
 
 
 def test_threads_wait_for_one_trial(tried):
@@ -201,7 +233,8 @@ def test_drawn_arrays_are_like_the_given_ones():
 def test_floats_agree_to_rounding(got, expected, close):
     one, other = (np.array([number, 0.5], np.float32) for number in (got, expected))
     assert proof.agree(lambda: one, lambda: other) == close
-    assert not proof.agree(lambda: one, lambda: other.astype(np.float64))
+    assert proof.agree(lambda: one, lambda: other.astype(np.float64)) == close
+    assert not proof.agree(lambda: one, lambda: other.astype(np.complex64))
     assert not proof.agree(lambda: one, lambda: other[:1])
 
 
