@@ -1,4 +1,4 @@
-"""Arrays in memory as users have it: other orders, gaps, turned axes, and pages behind and before that cannot be read."""
+"""Arrays in memory as users have it: other orders, gaps, turned axes; and between pages that cannot be touched."""
 
 import ctypes
 import mmap

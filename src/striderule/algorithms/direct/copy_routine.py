@@ -35,6 +35,8 @@ MOST_SOURCES = 80
 # Where the fill value stands, in place of a distance in bytes. No sum of distances and up to MOST_SOURCES of it is
 # taken for a distance, or too large for a word.
 BLANK = -(1 << 56)
+# Rows that are written before their borders are looked up column by column: they are still in the first cache then.
+GROUP = 16
 
 _UNITS = {1: UINT8, 2: UINT16, 4: UINT32, 8: UINT64, 16: UINT64}
 
@@ -201,10 +203,13 @@ class _Writer:
         """Write `count` rows whose sources stand `step` bytes apart."""
         r, lanes = self.r, self.r.lanes // self.parts
         if not self.copy.blank:
-            with r.loop(count) as k:
-                self._middle(line, x.skip(k * step), y.skip(k * r.size("row_step")))
-            self._look_up(line, 0, line.low, count, x, y, step)
-            self._look_up(line, line.high, line.beyond, count, x, y, step)
+            with r.loop(count, step=GROUP) as first:
+                few = (count - first).smaller(GROUP)
+                source, target = x.skip(first * step), y.skip(first * r.size("row_step"))
+                with r.loop(few) as k:
+                    self._middle(line, source.skip(k * step), target.skip(k * r.size("row_step")))
+                self._look_up(line, 0, line.low, few, source, target, step)
+                self._look_up(line, line.high, line.beyond, few, source, target, step)
             return
         if not self.copy.run:
             with r.loop(count) as k:

@@ -138,7 +138,10 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     words = array("q", (0, 0, 0, memory.address(lines.walks), *lines.places, *steps))
     Call(routine.address, words, lines.tasks, lines.threads).run(x, means, squares)
     mean, squares = _joined(means, squares, _counts(lines, parts))
-    first = x[(0, slice(None), *(0,) * (x.ndim - 2))].astype(np.float64)
+    first = x[0]
+    while first.ndim > 1:
+        first = first[..., 0]
+    first = first.astype(np.float64)
     with np.errstate(all="ignore"):
         return mean + np.where(np.isfinite(first), first, 0.0), squares
 

@@ -28,6 +28,8 @@ STATISTICS_POINTERS = ("x", "means", "squares", "walk")
 STATISTICS_SIZES = (*PLACES, "channels", "x_channel", "part_step", "channel_step")
 # Between its inverse and it, float32 arithmetic neither overflows nor loses what counts.
 SAFE = 2.0**100
+# Bytes of a cache line.
+LINE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,15 @@ class _Scale(_Lines):
             else:
                 count = (r.size("length") - first).smaller(r.size("block"))
                 x, y = x.skip(first * r.size("x_step")), y.skip(first * r.size("y_step"))
-                self._line(x, y, count, self._slope(channel, None, 1))
+                slope = self._slope(channel, None, 1)
+                if self.form.kind == "steps":
+                    self._line(x, y, count, slope)
+                else:
+                    # Stores that cross cache lines take twice as long: up to the first line of the result apart.
+                    before = (0 - (r.size("y") + y_at + first * r.size("y_step"))) % LINE // self.stored.itemsize
+                    before = r.choose(count.above(8 * r.lanes), before, 0)
+                    self._line(x, y, before, slope)
+                    self._line(x + before, y + before, count - before, slope)
         return r.finish()
 
     def _column(self, x: Pointer, y: Pointer, at: Size, rest: Size | None, rows: Size) -> None:
