@@ -121,10 +121,11 @@ def _run(form: Form, operands: tuple[Array, ...], numbers: list[int]) -> Array:
     result = operands[0]
     if result.size == 0:
         return result
-    if not (result.flags.aligned and operands[1].flags.aligned):
+    flags, other = result.flags, operands[1].flags
+    if not (flags.aligned and other.aligned):
         whole = _run(form, (aligned(result), aligned(operands[1]), *operands[2:]), numbers)
         return result if whole is result else _given(result, whole)
-    if len(operands) == 2 and result.flags.c_contiguous and operands[1].flags.c_contiguous:
+    if len(operands) == 2 and flags.c_contiguous and other.c_contiguous:
         plan = _flat_plan(form, result.size, current().name)
     else:
         plan = _plan(form, result.shape, tuple(one.strides for one in operands), current().name)
