@@ -138,6 +138,11 @@ class Pointer:
         step = distance.value if isinstance(distance, Size) else ir.Constant(I64, distance)
         return Pointer(self.routine, self.element, self.routine.build.gep(self.value, [step], inbounds=True))
 
+    @property
+    def address(self) -> Size:
+        """The address as a number."""
+        return Size(self.routine, self.routine.build.ptrtoint(self.value, I64))
+
     def skip(self, distance: Size | int) -> Pointer:
         """Return the pointer moved by `distance` bytes."""
         step = distance.value if isinstance(distance, Size) else ir.Constant(I64, distance)

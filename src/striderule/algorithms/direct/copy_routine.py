@@ -264,7 +264,7 @@ class _Writer:
     def _copy_run(self, x: Pointer, y: Pointer, count: Size) -> None:
         r = self.r
         if self.copy.run:
-            self._vectors(count * self.parts, lambda at, lanes: r.store(r.load(x + at, lanes=lanes), y + at))
+            self._vectors(y, count * self.parts, lambda at, lanes: r.store(r.load(x + at, lanes=lanes), y + at))
             return
         step = r.entry(self._source(COLUMNS), 2) * r.size("column_pace")
         unroll = 4
@@ -278,13 +278,17 @@ class _Writer:
     def _fill_run(self, y: Pointer, count: Size) -> None:
         r = self.r
         if self.copy.run:
-            self._vectors(count * self.parts, lambda at, lanes: r.store(self._narrow(lanes), y + at))
+            self._vectors(y, count * self.parts, lambda at, lanes: r.store(self._narrow(lanes), y + at))
             return
         with r.loop(count) as i:
             self._move(None, self._column(y, i))
 
-    def _vectors(self, count: Size, move: Callable[[Size | int, int], None]) -> None:
-        """Move `count` units: whole vectors, the last of which ends with the last unit; fewer by two that overlap."""
+    def _vectors(self, y: Pointer, count: Size, move: Callable[[Size | int, int], None]) -> None:
+        """Move `count` units to y: whole vectors, the last of which ends with the last unit; fewer by two that overlap.
+
+        Many vectors stand at multiples of their size, but the first and the last, which overlap those beside them:
+        stores that cross cache lines take twice as long.
+        """
         r = self.r
 
         def narrower(lanes: int) -> None:
@@ -298,11 +302,18 @@ class _Writer:
 
         with r.either(count.above(r.lanes - 1)) as (many, few):
             with many:
-                with r.loop(count - r.lanes, step=r.lanes) as i:
-                    move(i, r.lanes)
+                move(0, r.lanes)
+                first = self._to_line(y)
+                with r.loop(count - r.lanes - first, step=r.lanes) as i:
+                    move(first + i, r.lanes)
                 move(count - r.lanes, r.lanes)
             with few:
                 narrower(r.lanes // 2)
+
+    def _to_line(self, y: Pointer) -> Size:
+        """Return how many units from y, at least one, the next multiple of a vector's size is."""
+        size = self.unit.itemsize
+        return 0 - y.address % (self.r.lanes * size) // size + self.r.lanes
 
     # Single items -----------------------------------------------------------------------------------------------------
 
