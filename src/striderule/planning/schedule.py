@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-from striderule.geometry.problem import Convolution
+from striderule.geometry.problem import Convolution, TransposedConvolution
 
 # Sums are formed in chains of at most so many terms, and of at most so many in a chunk of channels.
 CHAIN, CHUNK = 128, 512
@@ -34,9 +34,9 @@ NEAR = 20 << 10
 POSITIONS = 1024
 # Vector operations that are worth more than one task.
 WORTH = 50_000
-# Vector operations to copy a vector into a plane, and to write one when images part; those to begin a run, a task, a
-# turn of the inner loop.
-COPY, PART, RUN, TASK, TURN = 3, 6, 10, 1000, 1
+# Vector operations to copy a vector into a plane, to add one of sums up, and to write one when images part; those to
+# begin a run, a task, a tile, a turn of the inner loop.
+COPY, SUM, PART, RUN, TASK, TILE, TURN = 3, 4, 6, 10, 1000, 40, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Schedule:
         return self.row_blocks * self.column_blocks * self.channel_blocks
 
 
-def sums_type(problem: Convolution) -> str:
+def sums_type(problem: Convolution | TransposedConvolution) -> str:
     """Return the type in which sums are formed: integers of 32 bits where the bound proves that they fit.
 
     >>> sums_type(Convolution.from_shapes((1, 3, 8, 8), (4, 3, 3, 3), dtype="int64", bound=1000))
@@ -257,6 +257,8 @@ class Blocks:
         tile = register_tile(channels, vectors, registers, terms * itemsize, most)
         tiles = -(-channels // tile[0])
         sweep = blocks * (lines * _sweep(channels, vectors, tile, terms * itemsize) + channels / 4) * problem.terms
+        finished = lines * tiles * -(-vectors // tile[1]) * -(-problem.terms // terms)
+        sweep += blocks * finished * (TILE + SUM * prod(tile))
         copies = len(shifts) * len(slots) * (RUN + COPY * -(-run // lanes)) * (problem.terms // len(taps))
         copies = 0 if alone and tile[1] * lanes <= length else copies
         kept = images > 1 or problem.terms > terms
