@@ -121,14 +121,18 @@ class _Columns(_Planes):
         if not self.s.masks:
             self.sums.block(place, rows, inside)
             return
+        masks = tuple(r.first_lanes(end - column - v * r.lanes) for v in range(count))
+        border = Block("border", column, count, r.lanes, masks)
+        if count < self.s.vectors:  # these are few, and code is long
+            self.sums.block(place, rows, border)
+            return
         behind = column + count * r.lanes
         inner = column.above(size("inner_first") - 1) & behind.below(size("inner_last").smaller(end) + 1)
         with r.either(inner) as (within, at_border):
             with within:
                 self.sums.block(place, rows, inside)
             with at_border:
-                masks = tuple(r.first_lanes(end - column - v * r.lanes) for v in range(count))
-                self.sums.block(place, rows, Block("border", column, count, r.lanes, masks))
+                self.sums.block(place, rows, border)
 
 
 class _Channels(_Planes):
@@ -160,6 +164,10 @@ class _Channels(_Planes):
             place = self.place(image, channel, outer, channel, channel)
             self.sums.block(place, rows, replace(block, lanes=lanes, masks=(mask,)))
 
+        if self.s.masks and block.vectors < self.s.vectors:  # these are few, and code is long
+            with r.loop(end - first, step=r.lanes) as i:
+                one(first + i, r.lanes, r.first_lanes(end - first - i))
+            return
         whole = (end - first) // r.lanes * r.lanes
         with r.loop(whole, step=r.lanes) as i:
             one(first + i, r.lanes, None)
