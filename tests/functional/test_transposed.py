@@ -6,7 +6,7 @@ import pytest
 import striderule as sr
 from oracles.layers import draw_convolution, draw_transposed, looped_transposed, per_axis, per_side, values
 
-ALGORITHMS = ("windows", "reference")
+ALGORITHMS = ("direct", "windows", "reference")
 BY_RANK = {1: sr.conv_transpose1d, 2: sr.conv_transpose2d, 3: sr.conv_transpose3d}
 FORWARD = {1: sr.conv1d, 2: sr.conv2d, 3: sr.conv3d}
 

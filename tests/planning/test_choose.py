@@ -101,7 +101,7 @@ def test_neither_batch_nor_threads_nor_measurements_change_the_choice():
         (
             LocalConvolution.from_shapes((1, 2, 5), (3, 2, 3, 3), tile="output"),
             Machine.of("avx2"),
-            "it serves dense convolutions of layers, and this is another operation",
+            "it serves dense and transposed convolutions of layers, and this is another operation",
         ),
         (replace(LAYER, zero_taps="skip"), Machine.of("avx2"), "it counts every tap"),
         (

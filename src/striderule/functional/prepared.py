@@ -29,6 +29,8 @@ from striderule.planning.schedule import sums_type
 # What stands for the fill value of operations that know no boundary.
 NO_BOUNDARY = object()
 FAMILY = "convolution"
+# How algorithms call what binds an operation; see `striderule.algorithms.binding`.
+BINDS = {"convolution": "bind", "transposed_convolution": "bind_transposed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ class Prepared:
     def bound(self) -> ConvolutionRecipe:
         """Return the recipe for arrays like these, bound to the algorithm if it can be; not under `explain`."""
         recipe, (x, _, bias, residual, out) = self.recipe, self.arrays
-        bind = getattr(table.family(FAMILY, recipe.plan.algorithm), "bind", None)
+        bind = getattr(table.family(FAMILY, recipe.plan.algorithm), BINDS.get(recipe.kind.operation, ""), None)
         if bind is None or recipe.measured or (bias is not None and bias.size != recipe.problem.out_channels):
             return recipe
         epilogue, axes = recipe.epilogue, recipe.axes

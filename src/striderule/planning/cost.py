@@ -17,6 +17,7 @@ from striderule.geometry.problem import Convolution, LocalConvolution, Transpose
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.planes import plane_operations, plane_tile
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
+from striderule.planning.spreading import additions, spreading, terms_of
 
 # Elements of the blocks of `windows`: the matrix of columns, 2 MiB of float32 for the second-level cache, and a sweep
 # tap by tap, which stays in the first or second between taps.
@@ -189,6 +190,8 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
         return Cost(
             work.operations, work.least_bytes, 0, DIRECT_CALL + work.least_bytes / machine.bandwidth, work.error
         )
+    if work.kind == "transposed":
+        return _spread(problem, work, machine)
     problem = replace(problem, dtype=_REAL.get(problem.dtype, problem.dtype))
     kind = sums_type(problem)
     size, lanes = itemsize(kind), machine.lanes(kind)
@@ -198,7 +201,8 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     factor = 4 if work.dtype in _REAL else 1
     tasks = -(-images // plan.images) * prod(problem.output_size[:-2]) * plan.tasks
     rate = machine.peak(kind) / (2 * lanes) * min(1.0, tasks / machine.cores)
-    seconds = DIRECT_CALL + factor * images * plan.operations / (DIRECT_LOOP * rate)
+    seconds = factor * images * plan.operations / (DIRECT_LOOP * rate)
+    seconds = DIRECT_CALL + max(seconds, work.least_bytes / machine.bandwidth)
     planes = plan.chunk * plan.plane
     unfinished = plan.channels * plan.positions if problem.terms > plan.chunk * len(plan.taps) else 0
     workspace = min(tasks, machine.cores) * (planes + unfinished) * size
@@ -209,6 +213,24 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
     error = work.unit * (plan.chain + -(-chunk // plan.chain) + max(0, -(-problem.terms // chunk) - 1))
     computed = factor * images * products(problem, plan, lanes)
     return Cost(computed, moved, workspace, seconds, error, words)
+
+
+def _spread(problem: TransposedConvolution, work: Work, machine: Machine) -> Cost:
+    """Generated code: what every tap spreads is a product of matrices, which is added up where it falls."""
+    kind = sums_type(replace(problem, dtype=_REAL.get(problem.dtype, problem.dtype)))
+    # Complex numbers: twice the channels on both sides.
+    factor = 4 if work.dtype in _REAL else 1
+    size, lanes = itemsize(kind), machine.lanes(kind)
+    plan = spreading(replace(problem, dtype=kind, bound=None), lanes, machine.registers, size)
+    rate = machine.peak(kind) / (2 * lanes) * min(1.0, plan.tasks / machine.cores)
+    seconds = DIRECT_CALL + factor * plan.operations / (DIRECT_LOOP * rate)
+    workspace = min(plan.tasks, machine.cores) * plan.room * size
+    moved = work.least_bytes + 2 * plan.tasks * plan.room * size
+    words = f"{plan.tile[0]} channels and taps x {plan.tile[1]} vectors of {lanes} positions"
+    terms = terms_of(problem, rows_inside=plan.rows_inside)
+    chain = min(plan.chunk, terms) + -(-terms // plan.chunk) - 1
+    added = additions(problem, rows_inside=plan.rows_inside)[1]
+    return Cost(factor * work.operations, moved, workspace, seconds, work.unit * (chain + added), words)
 
 
 def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling, Unpooling
-from striderule.geometry.problem import Convolution, Unfold
+from striderule.geometry.problem import Convolution, TransposedConvolution, Unfold
 from striderule.planning.machine import Machine
 
 PRECISIONS = ("highest", "high", "medium")
@@ -90,9 +90,9 @@ def _direct(problem: Any, machine: Machine) -> str | None:
         return _pooling(problem)
     if isinstance(problem, Unfold):
         return None
-    if not isinstance(problem, Convolution):
-        return "it serves dense convolutions of layers, and this is another operation"
-    if problem.zero_taps == "skip":
+    if not isinstance(problem, Convolution | TransposedConvolution):
+        return "it serves dense and transposed convolutions of layers, and this is another operation"
+    if isinstance(problem, Convolution) and problem.zero_taps == "skip":
         return "it counts every tap, and in images a tap of zero contributes nothing"
     if problem.dtype not in ARITHMETIC:
         return f"it computes in {', '.join(ARITHMETIC)}, and this needs {problem.dtype}"

@@ -1,4 +1,4 @@
-"""Dense convolution on generated code: what the library calls."""
+"""Dense and transposed convolution on generated code: what the library calls."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct.call import SOURCES, Call, call_for
+from striderule.algorithms.direct.transposed import bind_transposed, transposed_convolution
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.errors import CompilationFailed
 from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import sums_type
+
+__all__ = ["bind", "bind_transposed", "convolution", "transposed_convolution"]
 
 Array = npt.NDArray[Any]
 
