@@ -27,6 +27,10 @@ Windowed = Pooling | AdaptivePooling | FractionalPooling
 
 # Elements of the input that a task looks at: enough to be worth a thread, few enough to balance.
 TASK = 1 << 15
+# Outputs of a row from which windows that stand side by side are pooled where they are read.
+FEW = 12
+# Elements of the largest plane that is reduced together with others; more are quicker one after the other.
+SHORT = 512
 # Vectors of lanes of a task across windows.
 ACROSS = 16
 # Scales that a routine reads at once.
@@ -78,7 +82,9 @@ def _adaptive(n: int, outputs: int) -> Axis:
     first = j * n // max(1, outputs)
     windows = np.ascontiguousarray(np.stack([first, -(-(j + 1) * n // max(1, outputs)) - first], axis=1))
     taps = int(windows[:, 1].max(initial=1))
-    return Axis(n, outputs, taps, taps, 1, 0, outputs > 0 and n % outputs == 0, windows, windows[:, 1])
+    stride = int(first[1]) if outputs > 1 else taps
+    steps = bool((windows[:, 1] == taps).all() and (first == j * stride).all()) and stride > 0
+    return Axis(n, outputs, taps, stride, 1, 0, steps, windows, windows[:, 1])
 
 
 def axes_of(problem: Windowed, starts: list[Array] | None) -> list[Axis]:
@@ -239,6 +245,18 @@ def _follow(steps: Ints, axes: list[Axis]) -> bool:
     return all(step == prod(sizes[axis + 1 :]) * steps[-1] for axis, step in enumerate(steps))
 
 
+def _is_whole(problem: Windowed, axes: list[Axis], lead: list[Ints], spatial: list[Ints]) -> bool:
+    """Tell whether planes are one window each, compact, and stand at equal distances."""
+    even = all(step[0] == problem.channels * step[1] for step in lead)
+    return (
+        even
+        and len(axes) == 1
+        and axes[0].n <= SHORT
+        and spatial[0][-1] == 1
+        and axes[0].windows.tolist() == [[0, axes[0].n]]
+    )
+
+
 def _mode(axes: list[Axis], lane: int | None) -> str:
     """Return where the lanes lie; see `Structure`."""
     last = axes[-1]
@@ -250,6 +268,12 @@ def _mode(axes: list[Axis], lane: int | None) -> str:
     if last.outputs == 1 and not varied and last.windows[0, 1] > 1:
         return "within"
     return "along" if last.steps and last.stride <= SHUFFLED else "table"
+
+
+def _near(last: Axis, step: int) -> bool:
+    """Tell whether the windows of rows stand side by side, and all that vectors of them read is inside."""
+    apart = last.before == 0 and last.dilation == 1 and last.taps <= min(last.stride, UNROLLED)
+    return step == 1 and apart and last.outputs * last.stride <= last.n and last.outputs >= FEW
 
 
 def _tasks(axes: list[Axis], planes: int, mode: str, chunk: int) -> tuple[int, int, int]:
@@ -285,11 +309,16 @@ def recipe_of(
         axes, spatial = _merged(axes, spatial)
     mode = _mode(axes, layout.lane)
     last = axes[-1]
+    if mode == "within" and _is_whole(problem, axes, lead, spatial):
+        mode = "whole"
     divides = kind == "sum" and names[1] == "float64" and getattr(problem, "kind", "") != "lp"
     lane_axis = 0 if layout.lane is None else layout.lane
     lane_steps = [step[lane_axis] for step in lead] if mode == "across" else [step[-1] for step in spatial]
+    if mode == "whole":  # read along planes, written across them
+        lane_steps[1:] = [step[1] for step in lead[1:]]
     used = lane_steps if kind == "argmax" else lane_steps[:2]
     along = mode == "along"
+    near = along and _near(last, lane_steps[0])
     structure = Structure(
         kind,
         *names,
@@ -299,8 +328,10 @@ def recipe_of(
         last.stride if along else 1,
         last.taps if along and last.taps <= UNROLLED else 0,
         lane_steps[0] != 1 or (mode == "within" and last.dilation != 1),
-        any(step != 1 for step in used[1:]) and mode in ("across", "along"),
+        any(step != 1 for step in used[1:]) and mode in ("across", "along", "whole"),
         divides,
+        near,
+        filled=all(bool((axis.windows[:, 1] > 0).all()) for axis in axes),
     )
     words = _words(structure, problem, axes, lead, spatial, layout, target)
     scales = _scales(kind, problem, axes, divides) if structure.sums else [np.ones(1)] * len(axes)
@@ -308,9 +339,9 @@ def recipe_of(
     scales[-1] = np.pad(scales[-1][:1] if uniform else scales[-1], (0, WIDEST), mode="edge")
     words["scale_step"] = 0 if uniform else 1
     equal = all(bool((scale == scale[:1]).all()) for scale in scales)
-    rows = _rows(last, mode, equal and all(_follow(step, axes) for step in spatial[1:]))
+    rows = _rows(last, "near" if near else mode, equal and all(_follow(step, axes) for step in spatial[1:]))
     words |= {"chunk": rows.chunk, "held": rows.held, "pitch": rows.pitch, "joined": int(rows.joined)}
-    pieces = _tasks(axes, words["planes"], mode, rows.chunk)
+    pieces = _tasks(axes, words["planes"], mode, 1 if near else rows.chunk)
     words["task_planes"], words["task_rows"], words["task_columns"] = pieces
     words["row_tasks"] = -(-words["rows"] // pieces[1])
     words["column_tasks"] = -(-last.outputs // pieces[2])

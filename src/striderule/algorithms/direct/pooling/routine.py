@@ -6,7 +6,7 @@ is pooled along has what counts for nothing (the least number, or zero) where th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ BLOCK = 4
 # What may be read behind the row that a task holds: the last vector of outputs, and all that it is taken from.
 SLACK = 64 * (SHUFFLED + 1)
 
+Take = Callable[[Size, Size, bool], None]
 Body = Callable[[list[Size], "Size | None"], None]
 
 
@@ -31,16 +32,17 @@ def pooling_routine(target: Target, s: Structure) -> str:
         column_task, rest = task % size("column_tasks"), task // size("column_tasks")
         row_task, plane_task = rest % size("row_tasks"), rest // size("row_tasks")
         first_plane, planes = pool.part(plane_task, "task_planes", "planes")
-        first_row, rows = pool.part(row_task, "task_rows", "rows")
-        first, columns = pool.part(column_task, "task_columns", "outputs2")
-        with pool.chunks(first, columns) as (begin, count):
-            strip = pool.strip(begin, count) if pool.holds_rows else None
-            with r.loop(planes) as p:
-                plane = pool.plane(first_plane + p)
-                if strip is not None:
-                    pool.rows_of(plane, strip, first_row, rows)
-                else:
-                    pool.windows_of(plane, begin, count, first_row, rows)
+        if s.mode == "whole":
+            pool.whole(first_plane, planes)
+        else:
+            first_row, rows = pool.part(row_task, "task_rows", "rows")
+            with pool.chunks(*pool.part(column_task, "task_columns", "outputs2")) as (begin, count):
+                strip = pool.strip(begin, count) if pool.holds_rows else None
+                with pool.planes(first_plane, planes) as plane:
+                    if strip is not None:
+                        pool.rows_of(plane, strip, first_row, rows)
+                    else:
+                        pool.windows_of(plane, begin, count, first_row, rows)
     return r.finish()
 
 
@@ -97,7 +99,7 @@ class Pool:
         self.lanes = self.r.lanes
         self.zero, self.full = Size(self.r, INT64.type(0)), Size(self.r, INT64.type(self.lanes))
         self.nothing = nothing(s.work, s.sums)
-        self.holds_rows = s.mode in ("along", "table")
+        self.holds_rows = s.mode in ("along", "table") and not s.near
         self.outer = range(2 - s.outer, 2)
         if self.holds_rows:
             self._values = self.r.scratch(ROOM + SLACK, s.work)
@@ -122,10 +124,20 @@ class Pool:
             done = number * chunk
             yield first + done, (columns - done).smaller(chunk)
 
-    def plane(self, number: Size) -> Plane:
-        """Return a plane by its number."""
+    @contextmanager
+    def planes(self, first: Size, count: Size) -> Iterator[Plane]:
+        """Run the body for some planes. Counting them takes less time than dividing their numbers."""
         r, size = self.r, self.r.size
-        outer, inner = number // size("inner"), number % size("inner")
+        outer, inner = r.count(first // size("inner")), r.count(first % size("inner"))
+        with r.loop(count) as number:
+            yield self._plane(first + number, outer.value, inner.value)
+            following = inner.value + 1
+            over = following.equals(size("inner"))
+            inner.set(r.choose(over, 0, following))
+            outer.set(outer.value + r.choose(over, 1, 0))
+
+    def _plane(self, number: Size, outer: Size, inner: Size) -> Plane:
+        r, size = self.r, self.r.size
         x = r.pointer("x", self.x) + outer * size("x_outer") + inner * size("x_inner")
         y = r.pointer("y", self.y) + outer * size("y_outer") + inner * size("y_inner")
         where = r.pointer("where", INT64) + outer * size("where_outer") + inner * size("where_inner")
@@ -160,8 +172,11 @@ class Pool:
         """Return where the window of an output begins, and its length, both of what is inside the input."""
         return self.r.entry(table, j * 2), self.r.entry(table, j * 2 + 1)
 
-    def taps(self, counts: list[Size], body: Callable[[Size, Size], None]) -> None:
-        """Run the body for every tap of the axes before the last: body(distance in x, distance in flat places)."""
+    def taps(self, counts: list[Size], body: Take) -> None:
+        """Run the body for every tap of the axes before the last: body(distance in x, in flat places, whether first).
+
+        Only the first tap of windows that are never empty is told to be the first.
+        """
         r, size = self.r, self.r.size
         distance = place = self.zero
         with ExitStack() as loops:
@@ -171,17 +186,21 @@ class Pool:
                 tap = loops.enter_context(r.loop(count)) * size(f"d{axis}")
                 distance, place = distance + tap * size(f"x{axis}"), place + tap * size(f"place{axis}")
             if not self.s.rows:
-                body(distance, place)
+                body(distance, place, self.s.filled and not counts)
             for number in range(self.s.rows):
-                with r.when(counts[-1].above(number)):
-                    tap = size("d1") * number
-                    body(distance + tap * size("x1"), place + tap * size("place1"))
+                tap = size("d1") * number
+                far = distance + tap * size("x1"), place + tap * size("place1")
+                if self.s.filled and number == 0:
+                    body(*far, len(counts) == 1)
+                else:
+                    with r.when(counts[-1].above(number)):
+                        body(*far, False)
 
-    def blocks(self, count: Size, body: Body, width: int = BLOCK) -> None:
+    def blocks(self, count: Size, body: Body, widths: Sequence[int] = (BLOCK, 2)) -> None:
         """Run body(starts, None) for vectors that cover `count` elements, none of them reaching behind the last.
 
-        There are `width` starts at a time where there are enough, then fewer. Where all are less than a vector holds,
-        body([0], count) once.
+        There are as many starts at a time as the first of `widths` where there are enough, then as the next, then one.
+        Where all are less than a vector holds, body([0], count) once.
         """
         r, lanes = self.r, self.lanes
         with r.either(count.above(lanes - 1)) as (full, few):
@@ -192,12 +211,12 @@ class Pool:
                     body([((first + v) * lanes).smaller(end) for v in range(number)], None)
 
                 done = self.zero
-                while width > 1:
+                for width in widths:
                     # One vector too many costs less than one turn more.
                     whole = (vectors - done + width // 4).larger(0) // width
                     with r.loop(whole) as block:
                         some(done + block * width, width)
-                    done, width = done + whole * width, width // 2
+                    done = done + whole * width
                 with r.loop(vectors - done) as block:
                     some(done + block, 1)
             with few:
@@ -225,16 +244,16 @@ class Pool:
         r, s = self.r, self.s
         value = run.value
         if s.sums and scale is not None:
+            value = value + 0.0  # a sum of negative zeros is zero
             scale = r.shuffle(scale, scale, [0]) if value.lanes == 1 < scale.lanes else scale
             value = value / scale if s.divides else value * scale
         value = r.square_root(value) if s.kind == "root" else -value if s.kind == "least" else value
         self._write(r.convert(value, self.y), row.y + moves[0], r.size(self._step("y")), count)
         if s.places:
             where = r.convert(run.where, INT64)
-            outside = run.where.equals(nowhere(s.place))
-            self._write(
-                r.select(outside, where.like(-1), where), row.where + moves[1], r.size(self._step("where")), count
-            )
+            if not s.filled:
+                where = r.select(run.where.equals(nowhere(s.place)), where.like(-1), where)
+            self._write(where, row.where + moves[1], r.size(self._step("where")), count)
 
     def _write(self, value: Vector, where: Pointer, step: Size, count: Size | None) -> None:
         r = self.r
@@ -246,7 +265,7 @@ class Pool:
             r.store(value, where, None if count is None else r.first_lanes(count))
 
     def _step(self, word: str) -> str:
-        return f"{word}_lane" if self.s.mode == "across" else f"{word}2"
+        return {"across": f"{word}_lane", "whole": f"{word}_inner"}.get(self.s.mode, f"{word}2")
 
     def nonempty(self, counts: list[Size]) -> Condition | None:
         """Return whether all of the windows have elements."""
@@ -262,7 +281,7 @@ class Pool:
         first = r.spread(place, kind)
         first = first if numbers is None else first + numbers
         some = self.nonempty(counts)
-        if some is None:
+        if some is None or self.s.filled:
             return first
         return r.select(r.spread(r.choose(some, 1, 0), kind).equals(1), first, first.like(nowhere(kind)))
 
@@ -308,8 +327,11 @@ class Pool:
         r = self.r
         with r.loop(rows) as i:
             row = self.row(plane, first + i)
-            with r.loop(columns) as j:
-                (self.across if self.s.mode == "across" else self.within)(row, begin + j)
+            if self.s.near:
+                self.near(row, begin, columns)
+            else:
+                with r.loop(columns) as j:
+                    (self.across if self.s.mode == "across" else self.within)(row, begin + j)
 
     def reduce_rows(self, row: Row, strip: Strip, held: Size) -> None:
         """Reduce the windows over all axes but the last, for every position of the strip; keep them at `held`."""
@@ -325,10 +347,11 @@ class Pool:
                 if numbers is not None:
                     run.start_at(self.first_places(row.place, numbers, row.counts))
 
-            def take(distance: Size, place: Size) -> None:
+            def take(distance: Size, place: Size, first: bool) -> None:
                 for run, start, numbers in zip(runs, starts, columns, strict=True):
                     value = self.fetch(source + distance + start * step, step, count)
-                    run.take(value, None if numbers is None else numbers + r.spread(row.place + place, s.place))
+                    where = None if numbers is None else numbers + r.spread(row.place + place, s.place)
+                    (run.put if first else run.take)(value, where)
 
             self.taps(row.counts, take)
             for run, start in zip(runs, starts, strict=True):
@@ -365,7 +388,7 @@ class Pool:
                         at = held + start * s.stride + tap
                         value = self._stepped(self._values + at)
                         places = None if self._places is None else self._stepped(self._places + at)
-                        if s.taps and number == 0 and not s.sums:
+                        if s.taps and number == 0:
                             run.put(value, places)
                         else:
                             run.meet(value, places)
@@ -373,7 +396,83 @@ class Pool:
                 j = strip.begin + start
                 self.store(run, row, (j * r.size("y2"), j * r.size("where2")), self._scales(row, j), count)
 
-        self.blocks(outputs, body, 1 if s.places else 2)
+        self.blocks(outputs, body, () if s.places else (2,))
+
+    def near(self, row: Row, begin: Size, outputs: Size) -> None:
+        """Pool windows that stand side by side along a row: inputs of all lanes first, then these by shuffles."""
+        r, s, lanes = self.r, self.s, self.lanes
+        numbers = r.numbered(s.place) if s.places else None
+
+        def body(starts: list[Size], count: Size | None) -> None:
+            vectors = [(start, v) for start in starts for v in range(s.stride)]
+            counts = [None if count is None else count * s.stride - v * lanes for _, v in vectors]
+            first = [(begin + start) * s.stride + v * lanes for start, v in vectors]
+            runs = [Running(r, s) for _ in vectors]
+            columns = [None if numbers is None else numbers + r.spread(column, s.place) for column in first]
+            for run, column in zip(runs, columns, strict=True):
+                if column is not None:
+                    run.start_at(self.first_places(row.place, column, row.counts))
+
+            def take(distance: Size, place: Size, alone: bool) -> None:
+                for run, column, some, each in zip(runs, first, counts, columns, strict=True):
+                    value = self.fetch(row.x + distance + column, r.size("x2"), some)
+                    where = None if each is None else each + r.spread(row.place + place, s.place)
+                    (run.put if alone else run.take)(value, where)
+
+            self.taps(row.counts, take)
+            for number, start in enumerate(starts):
+                run = self._side_by_side(runs[number * s.stride : (number + 1) * s.stride])
+                j = begin + start
+                self.store(run, row, (j * r.size("y2"), j * r.size("where2")), self._scales(row, j), count)
+
+        self.blocks(outputs, body, [BLOCK // s.stride] if s.stride < BLOCK else ())
+
+    def _side_by_side(self, runs: list[Running]) -> Running:
+        """Return what windows come to whose numbers follow one another through some vectors."""
+        r, s, lanes = self.r, self.s, self.lanes
+        values = [run.value for run in runs]
+        places = [run.where for run in runs] if s.places else []
+        if s.taps == s.stride == 4:
+            # Neighbours first, and then neighbouring pairs: half as many shuffles.
+            return self._side_by_side_pairs([self._side_by_side_pairs(runs[:2]), self._side_by_side_pairs(runs[2:])])
+        result = Running(r, s)
+        for tap in range(s.taps):
+            pattern = [i * s.stride + tap for i in range(lanes)]
+            value, place = self._picked(values, pattern), self._picked(places, pattern) if places else None
+            if tap == 0:
+                result.put(value, place)
+            else:
+                result.meet(value, place)
+        return result
+
+    def _side_by_side_pairs(self, runs: list[Running]) -> Running:
+        """Return what each two neighbours of two vectors come to."""
+        r, s, lanes = self.r, self.s, self.lanes
+        result = Running(r, s)
+        for tap in range(2):
+            pattern = range(tap, 2 * lanes, 2)
+            value = r.shuffle(runs[0].value, runs[1].value, pattern)
+            place = r.shuffle(runs[0].where, runs[1].where, pattern) if s.places else None
+            if tap == 0:
+                result.put(value, place)
+            else:
+                result.meet(value, place)
+        return result
+
+    def _picked(self, vectors: list[Vector], numbers: list[int]) -> Vector:
+        """Return the numbers of these places in some vectors, one behind the other; one to each lane."""
+        r, lanes = self.r, self.lanes
+        found = r.shuffle(vectors[0], vectors[0], [at if at < lanes else 0 for at in numbers])
+        for number, vector in enumerate(vectors[1:], 1):
+            # Lanes that stand in this vector replace what the pattern left open; those found already stay.
+            first = number == 1
+            source = vectors[0] if first else found
+            pattern = [
+                lanes + at % lanes if at // lanes == number else at if first and at < lanes else i
+                for i, at in enumerate(numbers)
+            ]
+            found = r.shuffle(source, vector, pattern)
+        return found
 
     @contextmanager
     def _row_taps(self) -> Iterator[list[Size]]:
@@ -387,19 +486,8 @@ class Pool:
 
     def _stepped(self, where: Pointer) -> Vector:
         """Return the elements at where, where + stride, where + 2 stride ..."""
-        r, stride, lanes = self.r, self.s.stride, self.lanes
-        found = r.load(where)
-        for number in range(1, stride):
-            # Lanes that stand in this vector replace what the pattern left open; those found already stay.
-            following = r.load(where + number * lanes)
-            places = [i * stride for i in range(lanes)]
-            first = number == 1
-            pattern = [
-                lanes + at % lanes if at // lanes == number else (at if first else i) if at // lanes < number else 0
-                for i, at in enumerate(places)
-            ]
-            found = r.shuffle(found, following, pattern)
-        return found
+        vectors = [self.r.load(where + number * self.lanes) for number in range(self.s.stride)]
+        return self._picked(vectors, [i * self.s.stride for i in range(self.lanes)])
 
     def _one_by_one(self, row: Row, strip: Strip, held: Size, j: Size) -> None:
         """Reduce one window, number by number."""
@@ -440,7 +528,7 @@ class Pool:
             for run in runs if s.places else ():
                 run.start_at(self.first_places(place, None, [*row.counts, length]))
 
-            def take(distance: Size, far: Size) -> None:
+            def take(distance: Size, far: Size, _: bool) -> None:
                 with r.loop(length) as tap:
                     here = r.spread(place + far + tap * size("d2"), s.place) if s.places else None
                     for run, start in zip(runs, starts, strict=True):
@@ -451,7 +539,7 @@ class Pool:
                 away = moves[0] + lane * size("y_lane"), moves[1] + lane * size("where_lane")
                 self.store(run, row, away, scale, count)
 
-        self.blocks(row.lanes, body)
+        self.blocks(row.lanes, body, (2 * BLOCK, 2) if r.target.registers > 16 and not s.places else (BLOCK, 2))
 
     # Within windows ---------------------------------------------------------------------------------------------------
 
@@ -474,7 +562,7 @@ class Pool:
                 where = None if where is None else r.select(here, where, where.like(nowhere(s.place)))
             run.meet(value, where)
 
-        def sweep(distance: Size, far: Size) -> None:
+        def sweep(distance: Size, far: Size, _: bool) -> None:
             place, begin = row.place + first + far, source + distance
             whole = length // (BLOCK * lanes)
             with r.loop(whole) as block:
@@ -495,3 +583,74 @@ class Pool:
         place = r.shuffle(total.where, total.where, [0]) if s.places else None
         single.put(r.shuffle(total.value, total.value, [0]), place)
         self.store(single, row, (j * size("y2"), j * size("where2")), self._scales(row, j, 1), None)
+
+    # Whole planes -----------------------------------------------------------------------------------------------------
+
+    def whole(self, first: Size, planes: Size) -> None:
+        """Reduce planes that are one window each, as many at a time as there are registers for."""
+        r, s, size, lanes = self.r, self.s, self.r.size, self.lanes
+        together = min(lanes, r.target.registers // 2)
+        length, numbers = size("n2"), r.numbered(s.place) if s.places else None
+        whole = length // lanes
+        end = whole * lanes
+        with r.loop((planes + (together - 1)) // together) as turn:
+            begin, left = first + turn * together, planes - turn * together
+            x = r.pointer("x", self.x) + begin * size("x_inner")
+            # Where there are fewer planes the last is read again, and not written.
+            sources = [x + (left - 1).smaller(number) * size("x_inner") for number in range(together)]
+            runs = [Running(r, s) for _ in sources]
+            if numbers is not None:
+                for run in runs:
+                    run.start_at(numbers)
+            with r.loop(whole) as block:
+                here = None if numbers is None else numbers + r.spread(block * lanes, s.place)
+                for run, source in zip(runs, sources, strict=True):
+                    run.take(self.fetch(source + block * lanes, size("x2")), here)
+            with r.when(length.above(end)):
+                inside = r.first_lanes(length - end)
+                here = None if numbers is None else numbers + r.spread(end, s.place)
+                for run, source in zip(runs, sources, strict=True):
+                    value = self.fetch(source + end, size("x2"), length - end)
+                    run.take(value if s.sums else r.select(inside, value, value.like(self.nothing)), here)
+            row = Row(
+                x,
+                r.pointer("y", self.y) + begin * size("y_inner"),
+                r.pointer("where", INT64) + begin * size("where_inner"),
+                [],
+                self.zero,
+                None,
+                r.table("windows2"),
+                self.zero,
+            )
+            count = left.smaller(together)
+            self.store(self._gathered(runs), row, (self.zero, self.zero), self._scales(row, self.zero), count)
+
+    def _gathered(self, runs: list[Running]) -> Running:
+        """Return what the lanes of each come to, side by side: halves meet halves, of two vectors at a time."""
+        r, s, lanes = self.r, self.s, self.lanes
+        half, count = lanes // 2, len(runs)
+        while len(runs) > 1:
+            middle = len(runs) // 2
+            low = [lane if not lane & half else lanes + lane - half for lane in range(lanes)]
+            high = [lane + half if not lane & half else lanes + lane for lane in range(lanes)]
+            pairs = zip(runs[:middle], runs[middle:], strict=True)
+            runs, half = [self._met(one, other, low, high) for one, other in pairs], half // 2
+        (run,) = runs
+        while half:
+            same, other = list(range(lanes)), [lane ^ half for lane in range(lanes)]
+            run, half = self._met(run, run, same, other), half // 2
+        # The numbers of the vectors are the upper bits of those of the lanes.
+        pattern = [min(lane, count - 1) * (lanes // count) for lane in range(lanes)]
+        result = run.like()
+        result.put(
+            r.shuffle(run.value, run.value, pattern), r.shuffle(run.where, run.where, pattern) if s.places else None
+        )
+        return result
+
+    def _met(self, one: Running, other: Running, low: list[int], high: list[int]) -> Running:
+        """Return what two patterns of the lanes of two vectors come to."""
+        r, result = self.r, one.like()
+        for pattern, move in ((low, result.put), (high, result.meet)):
+            place = r.shuffle(one.where, other.where, pattern) if self.s.places else None
+            move(r.shuffle(one.value, other.value, pattern), place)
+        return result

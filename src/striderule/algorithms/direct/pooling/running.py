@@ -75,6 +75,10 @@ class Running:
         if where is not None and self._where is not None:
             self._where.set(where)
 
+    def like(self) -> Running:
+        """Return another one of as many lanes, that nothing was taken by."""
+        return Running(self.r, self.s, self.value.lanes)
+
     def folded(self) -> Running:
         """Return what all lanes together come to, in every lane, always in the same order."""
         half = self.value.lanes // 2

@@ -46,11 +46,14 @@ class Structure:
     - "across" many windows, along an axis that is not pooled (channels that stand last);
     - "along" the outputs of a row: windows are reduced over all axes but the last first, then along it, at equal steps;
     - "table": the same, but the windows of the last axis begin where a table says, and are taken one by one;
-    - "within" the windows, each by itself.
+    - "within" the windows, each by itself;
+    - "whole": the same for planes that are one window each, several at a time.
 
     `outer` counts the pooled axes before the last; `rows` are the taps of the nearest of them (0: a loop). `stride` and
     `taps` are those of the last axis for "along" (no taps: a loop). `x_apart` and `y_apart` tell that lanes do not
     stand side by side in the input or the results. `divides` tells that sums are divided by the scales, not multiplied.
+    With `near` windows stand side by side along a row, and are pooled in registers where they are read. `filled` tells
+    that every window has an element.
     """
 
     kind: str
@@ -64,13 +67,15 @@ class Structure:
     x_apart: bool = False
     y_apart: bool = False
     divides: bool = False
+    near: bool = False
+    filled: bool = False
 
     @property
     def name(self) -> str:
         """What the routine is called."""
         words = "pool", self.kind, self.x, self.y, self.mode
         numbers = f"o{self.outer}", f"r{self.rows}", f"s{self.stride}", f"t{self.taps}"
-        flags = (self.x_apart, "x"), (self.y_apart, "y"), (self.divides, "d")
+        flags = (self.x_apart, "x"), (self.y_apart, "y"), (self.divides, "d"), (self.near, "n"), (self.filled, "f")
         return "_".join([*words, *numbers, *(word for flag, word in flags if flag)])
 
     @property
