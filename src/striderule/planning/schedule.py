@@ -12,6 +12,8 @@ for each remainder of the stride), which are longer than a row of outputs. Few c
 
 Small images of a batch are swept *together*, too, where a single one would leave lanes empty.
 
+The few last positions of a small image that would fill a vector badly are summed with the vector along the terms.
+
 The terms of a sum are added in chains: `chunk` channels at a time in chains of at most `CHAIN` terms. That order, which
 decides the bits, follows from the problem alone; everything else is schedule.
 """
@@ -70,6 +72,8 @@ class Schedule:
     # Images of a task, and of which of them each slot is a row.
     images: int
     slot_images: tuple[int, ...]
+    # Last positions of an image that are summed along their terms.
+    narrow: int
 
     @property
     def positions(self) -> int:
@@ -123,17 +127,30 @@ def schedule(
     """
     width = problem.output_size[-1]
     height = problem.output_size[-2] if problem.rank > 1 else 1
+    narrow = narrow_of(problem, lanes)
     shapes = [(rows, width, images) for rows in _divisions(height, POSITIONS // width) for images in (0, 1)]
     shapes += [(height, width, images) for images in (2, 4, 8, 16) if _merges(problem, images)]
     for length in (POSITIONS, POSITIONS // 2, POSITIONS // 4, POSITIONS // 8):
         columns = _up(-(-width // -(-width // length)), lanes)
         if columns < width:
             shapes.append((1, columns, 0))
+    shapes = [(height, width, 1)] if narrow else shapes
     options = [Blocks.of(problem, lanes, registers, itemsize, *shape, copied=copied) for shape in dict.fromkeys(shapes)]
     chunk, chain = chunks_of(problem)
     fitting = [one for one in options if chunk * one.plane * itemsize <= PLANES]
     best = min(fitting or options, key=lambda one: one.score if fitting else one.plane)
-    return best.schedule(chunk, chain)
+    return best.schedule(chunk, chain, narrow)
+
+
+def narrow_of(problem: Convolution, lanes: int) -> int:
+    """Return how many last positions of each image are summed along their terms: a part of the order of summation.
+
+    >>> narrow_of(Convolution.from_shapes((1, 64, 7, 7), (64, 64, 1, 1)), 16)
+    1
+    """
+    positions = prod(problem.output_size[-2:])
+    rest = positions % lanes
+    return rest if lanes <= positions < 9 * lanes and rest <= lanes // 4 else 0
 
 
 def _merges(problem: Convolution, images: int) -> bool:
@@ -150,13 +167,14 @@ def products(problem: Convolution, plan: Schedule, lanes: int) -> int:
     ((12, 1), 576, 240)
     """
     height = problem.output_size[-2] if problem.rank > 1 else 1
-    vectors = 0
+    positions = 0
     for rows, row_blocks in _blocks(height, plan.rows):
         for columns, column_blocks in _blocks(problem.output_size[-1], plan.columns):
             lines, length = (1, rows * columns) if plan.together else (rows, columns)
-            vectors += row_blocks * column_blocks * lines * -(-length // lanes)
+            whole = length - plan.narrow
+            positions += row_blocks * column_blocks * lines * (_up(whole, lanes) + plan.narrow)
     channels = _up(problem.out_channels // problem.groups, plan.tile[0])
-    return prod(problem.output_size[:-2]) * vectors * lanes * channels * problem.terms
+    return prod(problem.output_size[:-2]) * positions * channels * problem.terms
 
 
 def _blocks(size: int, each: int) -> tuple[tuple[int, int], ...]:
@@ -248,7 +266,11 @@ class Blocks:
         shifts, run, reach = _runs(problem, columns, together=images > 0)
         taps = tuple((phase * len(slots) + place) * run + beyond for place in places for phase, beyond in reach)
         lines, length = (1, images * rows * columns) if images else (rows, columns)
-        vectors, channels = -(-length // lanes), problem.out_channels // problem.groups
+        narrow = narrow_of(problem, lanes)
+        vectors, channels = (
+            (length - narrow) // lanes if narrow else -(-length // lanes),
+            problem.out_channels // problem.groups,
+        )
         terms = chunks_of(problem)[0] * len(taps)
         # Single taps without padding are read where they are, if a line is as long as a tile is wide.
         alone = prod(problem.kernel) == prod(problem.stride) == rows == 1 and problem.padded_size == problem.size
@@ -259,8 +281,10 @@ class Blocks:
         sweep = blocks * (lines * _sweep(channels, vectors, tile, terms * itemsize) + channels / 4) * problem.terms
         finished = lines * tiles * -(-vectors // tile[1]) * -(-problem.terms // terms)
         sweep += blocks * finished * (TILE + SUM * prod(tile))
+        sweep += blocks * tiles * narrow * (problem.terms * tile[0] / lanes + TILE)
         copies = len(shifts) * len(slots) * (RUN + COPY * -(-run // lanes)) * (problem.terms // len(taps))
         copies = 0 if alone and tile[1] * lanes <= length else copies
+        copies += 2 * narrow * problem.terms
         kept = images > 1 or problem.terms > terms
         least = -(-channels * lines * length * itemsize // SUMS) if kept else 1
         shares = max(1, images)
@@ -285,13 +309,13 @@ class Blocks:
             int(operations(parts)), score(parts),
         )  # fmt: skip
 
-    def schedule(self, chunk: int, chain: int) -> Schedule:
+    def schedule(self, chunk: int, chain: int, narrow: int) -> Schedule:
         """Return the schedule of these blocks."""
         each = -(-self.tiles // self.parts) * self.tile[0]
         return Schedule(
             self.tile, self.rows, self.columns, *self.counts, each, self.parts, self.images > 0, chunk, chain,
             self.slots, self.shifts, self.run, self.taps, self.plane, self.operations, max(1, self.images),
-            self.slot_images,
+            self.slot_images, narrow,
         )  # fmt: skip
 
     @property

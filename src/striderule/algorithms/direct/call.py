@@ -172,7 +172,7 @@ class Request:
             step=problem.stride[-1] if step == 1 and problem.stride[-1] in (1, 2, 4) else 0,
             borders=any(side > 0 and it != "constant" for side, it in sides),
             activation=word, parameters=tuple(one if isinstance(one, str) else None for one in parameters),
-            merged=plan.images > 1, last=beside and not in_place,
+            merged=plan.images > 1, last=beside and not in_place, narrow=plan.narrow,
         )  # fmt: skip
 
 
@@ -243,10 +243,18 @@ def _rooms(plan: Schedule, form: Form, lanes: int, terms: int) -> dict[str, int]
     """Return the elements that a thread needs, and where in them the weights and the unfinished sums begin."""
     chunks = -(-terms // (plan.chunk * len(plan.taps)))
     panel_at = 0 if form.in_place else _up(plan.chunk * plan.plane + (plan.tile[1] + 1) * lanes)
-    sums_at = panel_at + _up(plan.tile[0] * form.panel)
+    tail_at = panel_at + _up(plan.tile[0] * form.panel)
+    sums_at = tail_at + _up(plan.narrow * form.panel)
     pitch = _up(plan.positions + lanes) + 16
     room = sums_at + (_up(plan.channels * pitch) if chunks > 1 or form.merged else 0)
-    return {"chunks": chunks, "panel_at": panel_at, "sums_at": sums_at, "pitch": pitch, "room": room}
+    return {
+        "chunks": chunks,
+        "panel_at": panel_at,
+        "tail_at": tail_at,
+        "sums_at": sums_at,
+        "pitch": pitch,
+        "room": room,
+    }
 
 
 def _is_compact(info: ArrayInfo, first: int) -> bool:

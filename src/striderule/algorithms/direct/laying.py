@@ -26,7 +26,8 @@ class Form:
     `in_place` reads the input where it is; else it is copied, `step` columns apart (1, 2 or 4; 0: at any distance, told
     at run time), and `borders` says that more than a fill value stands outside. `panel` is the distance between two
     rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
-    `last` says that channels stand next to each other, and columns do not.
+    `last` says that channels stand next to each other, and columns do not; `narrow` counts the last positions that are
+    summed along their terms.
     """
 
     element: str
@@ -44,6 +45,7 @@ class Form:
     parameters: tuple[str | None, ...] = ()
     merged: bool = False
     last: bool = False
+    narrow: int = 0
 
     @property
     def name(self) -> str:

@@ -33,9 +33,9 @@ SIZES = (
     "rows", "columns", "block", "row_blocks", "column_blocks", "channel_blocks", "images", "batch",
     # Planes of a chunk, chunks, terms of a chain; rows and runs of a plane, lengths of a run and of a plane.
     "chunk", "chunks", "chain", "slot_count", "shift_count", "run", "plane",
-    # Threads, and the room that each has, in elements; where in it the weights and the unfinished sums begin; the
-    # distance between two rows of these.
-    "threads", "room", "panel_at", "sums_at", "pitch",
+    # Threads, and the room that each has, in elements; where in it the weights, the inputs of the last positions and the
+    # unfinished sums begin; the distance between two rows of these.
+    "threads", "room", "panel_at", "tail_at", "sums_at", "pitch",
     # Whether the weights come in panels, and whether there is a residual: 0 or 1.
     "packed", "has_residual",
 )  # fmt: skip
@@ -146,15 +146,19 @@ def _sweep(r: Routine, form: Form, task: Task, chunk: Size, bad: Register) -> Sw
     else:
         inputs = task.room
         lay_out(r, form, task.window, first, count, inputs)
-    return Sweep(task, chunk, first * r.size("taps"), count * r.size("taps"), inputs, bad)
+    sweep = Sweep(task, chunk, first * r.size("taps"), count * r.size("taps"), inputs, bad)
+    if form.narrow:
+        _copy_tail(r, form, sweep)
+    return sweep
 
 
 def _channels(r: Routine, form: Form, sweep: Sweep, row: Size, totals: Pointer) -> None:
     """Add a chunk of terms to one tile's rows of channels, at all positions of the task."""
     task, width = sweep.task, form.vectors * r.lanes
     panel = _weights(r, form, sweep, row)
-    whole = task.length // width
-    rest = task.length - whole * width
+    length = task.length - form.narrow
+    whole = length // width
+    rest = length - whole * width
     with r.loop(task.lines) as line:
         with r.loop(whole) as number:
             place = Place(row, line, number * width, [None] * form.vectors)
@@ -162,10 +166,14 @@ def _channels(r: Routine, form: Form, sweep: Sweep, row: Size, totals: Pointer) 
         for vectors in range(1, form.vectors + 1):
             with r.when(((rest + (r.lanes - 1)) // r.lanes).equals(vectors)):
                 _tile(r, form, sweep, _edge(r, form, task, row, line, whole * width, vectors), panel, totals)
+        if form.narrow:
+            _tail(r, form, sweep, Place(row, line, length, [r.first_lanes(form.narrow)]), panel, totals)
 
 
 def _edge(r: Routine, form: Form, task: Task, row: Size, line: Size, column: Size, vectors: int) -> Place:
     """Return the place of the last tile of a line. Inputs in place are not read behind their end: it moves back."""
+    if form.narrow:  # whole vectors
+        return Place(row, line, column, [None] * vectors)
     if not form.in_place:
         masks = [None] * (vectors - 1) + [r.first_lanes(task.length - column - (vectors - 1) * r.lanes)]
         return Place(row, line, column, masks)
@@ -222,6 +230,38 @@ def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
         places = [(totals + (m * vectors + v) * r.lanes, sums[m][v]) for m in range(form.rows) for v in range(vectors)]
         for where, total in places:
             r.store(r.select(chain.equals(0), total.value, r.load(where) + total.value), where)
+    _deliver(r, form, sweep, place, totals)
+
+
+def _copy_tail(r: Routine, form: Form, sweep: Sweep) -> None:
+    """Copy the inputs of the last positions, term by term, and zeros up to a whole vector."""
+    tail = sweep.task.room + r.size("tail_at")
+    rounded = (sweep.terms + (r.lanes - 1)) // r.lanes * r.lanes
+    zero = r.constant(0, lanes=1)
+    for position in range(form.narrow):
+        inputs = sweep.inputs + (sweep.task.length - (form.narrow - position))
+        goal = tail + position * form.panel
+        with r.loop(sweep.terms) as k:
+            r.store(r.load(inputs + r.entry(r.table("distances"), k), lanes=1), goal + k)
+        with r.loop(rounded - sweep.terms) as k:
+            r.store(zero, goal + (sweep.terms + k))
+
+
+def _tail(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, totals: Pointer) -> None:
+    """Form the sums of the last positions, the vector along the terms, and deliver them."""
+    tail = sweep.task.room + r.size("tail_at")
+    sums = r.tile(form.rows, form.narrow)
+    with r.loop(sweep.terms, step=r.lanes) as k:
+        values = [r.load(tail + (position * form.panel + k)) for position in range(form.narrow)]
+        for m in range(form.rows):
+            weights = r.load(panel + (m * form.panel + k))
+            for position, value in enumerate(values):
+                sums[m][position].add_product(weights, value)
+    for m in range(form.rows):
+        total = r.sum(sums[m][0].value)
+        for position in range(1, form.narrow):
+            total = r.select(r.first_lanes(position), total, r.sum(sums[m][position].value))
+        r.store(total, totals + m * r.lanes)
     _deliver(r, form, sweep, place, totals)
 
 
