@@ -85,6 +85,46 @@ def test_types_and_out():
     assert sr.batch_norm(half, None, None, training=True).dtype == np.float16
 
 
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", "mixed"])
+def test_later_calls_do_what_the_first_did(kind):
+    """Statistics of every type, new ones in each call; parameters that are there or not; out, and x itself."""
+    rng = np.random.default_rng(3)
+    for shape in ((3, 4), (2, 4, 5), (2, 4, 3, 7)):
+        for training in (False, True):
+            for _ in range(3):
+                x = rng.normal(size=shape).astype("f4")
+                mean, var, weight, bias = rng.uniform(0.5, 2, (4, 4)).astype("f4" if kind == "mixed" else kind)
+                mean = mean.astype("f8") if kind == "mixed" else mean
+                for words in ({}, {"weight": weight}, {"weight": weight, "bias": bias}):
+                    found, expected = [mean.copy(), var.copy()], [mean.copy(), var.copy()]
+                    out = x.copy()
+                    assert sr.batch_norm(out, *found, **words, training=training, out=out) is out
+                    wanted = sr.batch_norm(x, *expected, **words, training=training, algorithm="reference")
+                    np.testing.assert_allclose(out, wanted, rtol=1e-5, atol=1e-6)
+                    for one, other in zip(found, expected, strict=True):
+                        np.testing.assert_allclose(one, other, rtol=1e-3 if kind == "f2" else 1e-6)
+                with pytest.raises(InvalidArgument, match="out overlaps an input"):
+                    sr.batch_norm(x, mean, var, training=training, out=x[..., ::-1])
+
+
+def test_later_calls_are_checked_for_overlap():
+    """Arrays like those of an earlier call, but over one another: refused as they were the first time."""
+    room = np.zeros(4 * 6 * 7 + 8 + 4 * 4 * 5, np.float32)
+    x, out = room[: 4 * 4 * 5].reshape(1, 4, 4, 5), np.zeros((1, 4, 6, 7), np.float32)
+    sr.pad(x, 1, out=out)
+    with pytest.raises(InvalidArgument, match="out overlaps an input"):
+        sr.pad(x, 1, out=room[8 : 8 + out.size].reshape(out.shape))
+    closed = np.zeros_like(out)
+    closed.flags.writeable = False
+    with pytest.raises(InvalidArgument, match="read-only"):
+        sr.pad(x, 1, out=closed)
+    mean, var = np.zeros(4, np.float32), np.ones(4, np.float32)
+    same = np.zeros_like(x)
+    sr.batch_norm(x, mean, var, out=same)
+    with pytest.raises(InvalidArgument, match="out overlaps an input"):
+        sr.batch_norm(x, same.ravel()[4:8], var, out=same)
+
+
 def test_empty_batch_leaves_the_statistics_alone():
     mean, var = np.zeros(3), np.ones(3)
     assert sr.batch_norm(np.ones((0, 3, 2)), mean, var, training=True).shape == (0, 3, 2)

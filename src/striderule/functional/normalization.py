@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -59,16 +59,60 @@ def _update(running: Array, new: Array, momentum: float) -> None:
     running[...] = ((1 - momentum) * running.astype(np.float64) + momentum * new).astype(running.dtype)
 
 
-def _offer(compute: ModuleType, x: Array, numbers: tuple[Array | None, ...], eps: float, out: Array | None) -> None:
-    """Offer what later calls like this one need, if generated code does it all."""
+class _Training(recipes.Recipe):
+    """Batch normalisation by the statistics of the batch itself, which update the running ones."""
+
+    roles: ClassVar[tuple[str, ...]] = ("x", "running_mean", "running_var", "weight", "bias", "out")
+    __slots__ = ("call", "dtype", "momentum", "statistics")
+
+    def __init__(self, statistics: Any, call: Any, momentum: float, dtype: np.dtype[Any]) -> None:
+        self.statistics, self.call, self.momentum, self.dtype = statistics, call, momentum, dtype
+
+    def perform(self, *arrays: Any) -> Array:
+        """Return the result of arrays that are checked."""
+        x, running_mean, running_var, weight, bias, out = arrays
+        mean, squares = self.statistics.of(x)
+        count = x.size // x.shape[1]
+        if running_mean is not None:
+            _update(running_mean, mean, self.momentum)
+            _update(running_var, squares / (count - 1), self.momentum)
+        result = memory.empty_like(x, x.shape, self.dtype) if out is None else out
+        numbers = (None if one is None else np.ascontiguousarray(one, np.float64) for one in (weight, bias))
+        self.call.run(x, result, mean, squares / count, *numbers)
+        return result
+
+    def run(self, *arrays: Any) -> Array | None:
+        """Return the result, or None if the arrays need a closer look."""
+        x, running_mean, running_var, *_, out = arrays
+        _check_running(running_mean, running_var, training=True)
+        return self.perform(*arrays) if recipes.clear_of(out, *arrays[1:-1], same=x) else None
+
+
+def _offer(
+    compute: ModuleType,
+    x: Array,
+    numbers: tuple[Array | None, ...],
+    eps: float,
+    momentum: float | None,
+    out: Array | None,
+) -> None:
+    """Offer what later calls like this one need, if generated code does it all; `momentum` in training."""
     bind = getattr(compute, "bind", None)
-    if bind is None or not all(one is None or compute.is_plain(one, numbers[0]) for one in numbers):
+    if bind is None or (
+        momentum is None and not all(one is None or compute.is_plain(one, numbers[0]) for one in numbers)
+    ):
         return
     with contextlib.suppress(CompilationFailed):
         result = memory.empty_like(x, x.shape, x.dtype) if out is None else out
-        call = bind(x, *numbers, eps, result)
-        if call is not None:
-            recipes.offer(ChannelMove(call, (x, *numbers), result, same=True))
+        if momentum is None:
+            call = bind(x, *numbers, eps, result)
+            if call is not None:
+                recipes.offer(ChannelMove(call, (x, *numbers), result, same=True))
+            return
+        wide = np.ones(x.shape[1])
+        statistics, call = compute.bind_statistics(x), bind(x, wide, wide, None, None, eps, result)
+        if statistics is not None and call is not None:
+            recipes.offer(_Training(statistics, call, momentum, x.dtype))
 
 
 @recipes.remembered
@@ -157,6 +201,9 @@ def batch_norm(
     compute = table.family("normalization", algorithm)
     if value.size == 0:
         return door.finish(np.empty(value.shape, dtype), dtype, out=out)
+    used = (mean, var, scale, shift)
+    if all(one is other for one, other in zip(used, given, strict=True)):
+        _offer(compute, value, used, small, share if learn else None, out)
     if learn:
         mean, squares = compute.batch_statistics(value)
         var = squares / count
@@ -165,8 +212,6 @@ def batch_norm(
             _update(running_var, squares / (count - 1), share)
     if mean is None or var is None:  # only in training, where they are known by now
         raise AssertionError("no statistics")
-    if not learn:
-        _offer(compute, value, (mean, var, scale, shift), small, out)
     result = compute.normalize(value, mean, var, scale, shift, small, **table.into(compute, out))
     return door.finish(result, dtype, out=out)
 

@@ -27,7 +27,16 @@ from striderule.algorithms.windows import normalization as windows
 from striderule.codegen.target import current
 from striderule.errors import CompilationFailed
 
-__all__ = ["batch_statistics", "bind", "bind_response", "is_plain", "local_response", "normalize", "softmax"]
+__all__ = [
+    "batch_statistics",
+    "bind",
+    "bind_response",
+    "bind_statistics",
+    "is_plain",
+    "local_response",
+    "normalize",
+    "softmax",
+]
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -36,7 +45,8 @@ Ints = tuple[int, ...]
 BLOCK = 1 << 13
 # Bytes below which the calling thread does it all.
 ALONE = 1 << 17
-SERVED = ("float32", "float64", "float16")
+# By the characters of NumPy's types.
+SERVED = {"f": "float32", "d": "float64", "e": "float16"}
 
 
 class Lines(NamedTuple):
@@ -94,10 +104,10 @@ def bind(
     CompilationFailed
         There is no machine code to be had.
     """
-    lines = lines_of(x.shape, x.strides, result.strides, x.itemsize) if x.dtype.name in SERVED else None
+    lines = lines_of(x.shape, x.strides, result.strides, x.itemsize) if x.dtype.char in SERVED else None
     if lines is None:
         return None
-    form, target = Form(x.dtype.name, lines.kind, mean.dtype.name), current()
+    form, target = Form(SERVED[x.dtype.char], lines.kind, SERVED[mean.dtype.char]), current()
 
     def trial() -> bool:
         return proof.agree(normalize, windows.normalize, x, mean, np.abs(var), weight, bias, 4.0)
@@ -110,49 +120,74 @@ def bind(
 
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
-    """Return the mean of each channel over batch and space, and the sum of the squares of what is left, in float64.
+    """Return the mean of each channel over batch and space, and the sum of the squares of what is left, in float64."""
+    try:
+        found = bind_statistics(x)
+    except CompilationFailed as failure:
+        giving_way.warn(failure)
+        found = None
+    return windows.batch_statistics(x) if found is None else found.of(x)
 
-    Parts of a channel are joined as Chan, Golub and LeVeque do (Updating formulae and a pairwise algorithm for
-    computing sample variances, 1979).
+
+class Statistics(NamedTuple):
+    """A call that gives the means and squared distances of the parts of channels, in arrays of `shape`.
+
+    Parts are joined as Chan, Golub and LeVeque do (Updating formulae and a pairwise algorithm for computing sample
+    variances, 1979).
     """
-    lines = lines_of(x.shape, x.strides, x.strides, x.itemsize) if x.dtype.name in SERVED else None
+
+    call: Call
+    shape: Ints
+    # Parts come before channels in the arrays.
+    turned: bool
+    # How many values each part has.
+    counts: Array
+
+    def of(self, x: Array) -> tuple[Array, Array]:
+        """Return mean and squared distances of the channels of x, which is like that of `bind_statistics`."""
+        means, squares = np.empty(self.shape), np.empty(self.shape)
+        self.call.run(x, means, squares)
+        if self.turned:
+            means, squares = means.T, squares.T
+        first = x[0]
+        while first.ndim > 1:
+            first = first[..., 0]
+        # What the routine counts means from.
+        start = first.astype(np.float64)
+        with np.errstate(all="ignore"):
+            start[~np.isfinite(start)] = 0
+            if len(self.counts) == 1:
+                return means[:, 0] + start, squares[:, 0]
+            mean = (means * self.counts).sum(axis=1) / self.counts.sum()
+            apart = (self.counts * (means - mean[:, None]) ** 2).sum(axis=1)
+            return mean + start, squares.sum(axis=1) + apart
+
+
+def bind_statistics(x: Array) -> Statistics | None:
+    """Return what gives the statistics of arrays like x, or None where that is left to NumPy.
+
+    Raises
+    ------
+    CompilationFailed
+        There is no machine code to be had.
+    """
+    served = x.dtype.char in SERVED
+    lines = lines_of(x.shape, x.strides, x.strides, x.itemsize) if served else None
     if lines is None:
-        return windows.batch_statistics(x)
-    channels = x.shape[1]
-    parts = lines.tasks if lines.kind == "across" else lines.tasks // channels
-    means, squares = np.empty((2, channels, parts) if lines.kind != "across" else (2, parts, channels))
-    if lines.kind == "across":
-        means, squares = means.T, squares.T
-    form, target = Form(x.dtype.name, lines.kind), current()
+        return None
+    channels, turned = x.shape[1], lines.kind == "across"
+    parts = lines.tasks if turned else lines.tasks // channels
+    form, target = Form(SERVED[x.dtype.char], lines.kind), current()
 
     def trial() -> bool:
         return proof.agree(batch_statistics, windows.batch_statistics, x)
 
-    try:
-        name = form.name("statistics")
-        routine = proof.compiled(name, form, lambda: statistics_routine(form, target), target, trial)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        return windows.batch_statistics(x)
-    steps = (channels, x.strides[1], means.strides[1] // 8, means.strides[0] // 8)
+    name = form.name("statistics")
+    routine = proof.compiled(name, form, lambda: statistics_routine(form, target), target, trial)
+    steps = (channels, x.strides[1], channels, 1) if turned else (channels, x.strides[1], 1, parts)
     words = array("q", (0, 0, 0, memory.address(lines.walks), *lines.places, *steps))
-    Call(routine.address, words, lines.tasks, lines.threads).run(x, means, squares)
-    mean, squares = _joined(means, squares, _counts(lines, parts))
-    first = x[0]
-    while first.ndim > 1:
-        first = first[..., 0]
-    first = first.astype(np.float64)
-    with np.errstate(all="ignore"):
-        return mean + np.where(np.isfinite(first), first, 0.0), squares
-
-
-def _joined(means: Array, squares: Array, counts: Array) -> tuple[Array, Array]:
-    """Return mean and squared distances of whole channels from those of their parts."""
-    if means.shape[1] == 1:
-        return means[:, 0], squares[:, 0]
-    with np.errstate(all="ignore"):
-        mean = (means * counts).sum(axis=1) / counts.sum()
-        return mean, squares.sum(axis=1) + (counts * (means - mean[:, None]) ** 2).sum(axis=1)
+    call = Call(routine.address, words, lines.tasks, lines.threads, lines.walks)
+    return Statistics(call, (parts, channels) if turned else (channels, parts), turned, _counts(lines, parts))
 
 
 def _counts(lines: Lines, parts: int) -> Array:

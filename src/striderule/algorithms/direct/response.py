@@ -26,7 +26,8 @@ Ints = tuple[int, ...]
 BLOCK = 512
 # Values below which the calling thread does it all.
 ALONE = 1 << 12
-SERVED = ("float32", "float64", "float16")
+# By the characters of NumPy's types.
+SERVED = {"f": "float32", "d": "float64", "e": "float16"}
 
 
 class Lines(NamedTuple):
@@ -40,7 +41,7 @@ class Lines(NamedTuple):
 
 def local_response(x: Array, size: int, alpha: float, beta: float, k: float, out: Array | None = None) -> Array:
     """Return x / (k + alpha / size * sum of x**2 over `size` neighbouring channels) ** beta, in `out` or new."""
-    if x.dtype.name not in SERVED or not x.size:
+    if x.dtype.char not in SERVED or not x.size:
         return giving_way.given(out, windows.local_response(x, size, alpha, beta, k))
     # A channel is read again for its neighbours, so that it must not be overwritten before.
     apart = out is not None and not np.may_share_memory(x, out)
@@ -64,10 +65,10 @@ def bind(x: Array, size: int, alpha: float, beta: float, k: float, result: Array
     CompilationFailed
         There is no machine code to be had.
     """
-    lines = _lines(x.shape, x.strides, result.strides, x.itemsize) if x.dtype.name in SERVED else None
+    lines = _lines(x.shape, x.strides, result.strides, x.itemsize) if x.dtype.char in SERVED else None
     if lines is None or (beta not in POWERS and not _is_any(beta, x.dtype)):
         return None
-    form, target = Form(x.dtype.name, lines.kind, beta if beta in POWERS else None), current()
+    form, target = Form(SERVED[x.dtype.char], lines.kind, beta if beta in POWERS else None), current()
 
     def trial() -> bool:
         return proof.agree(local_response, windows.local_response, x, size, alpha, beta, k)
