@@ -151,7 +151,7 @@ def batch_norm(
     eps
         Added to the variance; at least 0, in training above 0. Default 1e-5.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to; x itself is fine, the other operands are not.
 
@@ -242,7 +242,7 @@ def local_response_norm(
     alpha, beta, k
         Strength, exponent and offset. Defaults 1e-4, 0.75 and 1.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to; x itself is fine.
 

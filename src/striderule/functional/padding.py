@@ -41,7 +41,7 @@ def pad(
     value
         What a constant border holds; the type of x must hold it. Default 0.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to; it must not overlap x.
 

@@ -44,7 +44,7 @@ def pixel_shuffle(x: Any, upscale_factor: int, *, algorithm: str | None = None, 
     upscale_factor
         r, at least 1.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to; it must not overlap x.
 

@@ -57,7 +57,7 @@ def unfold(
     boundary, fill
         What stands in the padding, as in `conv2d`. Default: zeros.
     algorithm
-        ``"reference"`` or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to.
 
