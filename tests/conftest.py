@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from striderule.codegen import target
+
 # A busy machine is no failure. CI draws the same examples each time, so that a change fails for what it changes.
 settings.register_profile("striderule", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("striderule")
@@ -20,3 +22,11 @@ def _cache_of_its_own(tmp_path_factory):
         del os.environ["STRIDERULE_CACHE_DIR"]
     else:
         os.environ["STRIDERULE_CACHE_DIR"] = before
+
+
+@pytest.fixture(autouse=True)
+def _target_of_its_own():
+    """Let each test force a target before it computes; one that forces another later calls `target.forget`, too."""
+    target.forget()
+    yield
+    target.forget()

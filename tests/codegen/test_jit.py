@@ -152,6 +152,7 @@ def test_the_variable_chooses_the_target(monkeypatch):
     x = np.arange(8, dtype=np.float32)
     assert np.array_equal(run(made, x, 4), expected(x, 4))
     monkeypatch.delenv("STRIDERULE_TARGET")
+    target.forget()
     calls = []
     wide = jit.compiled("line", ("variable", 4), lambda: calls.append(1) or line(4))
     assert len(calls) == (target.host().name != "sse2")

@@ -86,11 +86,24 @@ def test_the_variable_forces_a_lesser_target(monkeypatch):
     assert target.current() == target.host()
     for word, name in (("", "avx2"), ("avx2", "avx2"), ("sse2", "sse2")):
         monkeypatch.setenv("STRIDERULE_TARGET", word)
+        target.forget()
         assert target.current().name == name
     for word in ("avx512", "neon", "AVX2", "fast"):
         monkeypatch.setenv("STRIDERULE_TARGET", word)
-        with pytest.raises(InvalidArgument, match=f"one of avx2, sse2 on this machine, got '{word}'"):
-            target.current()
+        target.forget()
+        for _ in range(2):
+            with pytest.raises(InvalidArgument, match=f"one of avx2, sse2 on this machine, got '{word}'"):
+                target.current()
+
+
+def test_the_variable_is_read_once(monkeypatch):
+    monkeypatch.setattr(target, "available", lambda: target.runnable(LINUX, AVX2))
+    monkeypatch.setenv("STRIDERULE_TARGET", "sse2")
+    assert target.current().name == "sse2"
+    monkeypatch.delenv("STRIDERULE_TARGET")
+    assert target.current().name == "sse2"
+    target.forget()
+    assert target.current().name == "avx2"
 
 
 def test_an_unknown_processor_has_no_target(monkeypatch):

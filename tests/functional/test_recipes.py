@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import striderule as sr
+from striderule.codegen import target
 from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
 from striderule.functional import prepared, recipes
 from striderule.functional.planned import plan_for
@@ -265,18 +266,21 @@ def test_explain_asks_for_the_plan_each_time():
     np.testing.assert_allclose(sr.conv2d(X, W), sr.conv2d(X, W, algorithm="windows"), rtol=1e-4, atol=1e-5)
 
 
-def test_a_forced_target_is_obeyed_by_the_next_call(monkeypatch, planned):
+def test_calls_are_remembered_for_their_target(monkeypatch, planned):
     monkeypatch.delenv("STRIDERULE_TARGET", raising=False)
     sr.conv2d(X, W), sr.conv2d(X, W)
     assert len(planned) == 1
     monkeypatch.setenv("STRIDERULE_TARGET", "sse2")
+    target.forget()
     sr.conv2d(X, W), sr.conv2d(X, W)
     assert len(planned) == 2
     monkeypatch.setenv("STRIDERULE_TARGET", "none")
+    target.forget()
     for _ in range(2):
         with pytest.raises(InvalidArgument, match="STRIDERULE_TARGET must be one of"):
             sr.conv2d(X, W)
     monkeypatch.delenv("STRIDERULE_TARGET")
+    target.forget()
     sr.conv2d(X, W)
     assert len(planned) == 4
 

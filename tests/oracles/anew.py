@@ -4,11 +4,16 @@ import sys
 
 from striderule import planning
 from striderule.algorithms.direct import proof
+from striderule.codegen import target
 from striderule.functional import recipes
 
 
 def forget():
-    """Forget recipes, plans, trials, and what the algorithms keep of problems; routines stay where `jit` has them."""
+    """Forget the forced target, recipes, plans, trials, and what the algorithms keep of problems.
+
+    Routines stay where `jit` has them.
+    """
+    target.forget()
     recipes.forget()
     planning.forget()
     proof.forget()

@@ -144,8 +144,24 @@ def named(name: str) -> Target:
     return _made(name, level, triple, {*level.needs, *level.besides})
 
 
+@cache
+def forced() -> str:
+    """Return what the environment variable STRIDERULE_TARGET says, read at first use: asking costs as much as a call.
+
+    `forget` lets it be read again.
+    """
+    return os.environ.get("STRIDERULE_TARGET", "")
+
+
+def forget() -> None:
+    """Read STRIDERULE_TARGET anew at the next call, where it was changed in a running process."""
+    forced.cache_clear()
+
+
 def current() -> Target:
     """Return the target that routines are made for: this machine's widest, or the one that STRIDERULE_TARGET names.
+
+    The variable is read at first use; see `forget`.
 
     Raises
     ------
@@ -154,8 +170,7 @@ def current() -> Target:
     CompilationFailed
         The processor is unknown; `CompilerMissing`, one kind of it, without llvmlite.
     """
-    word = os.environ.get("STRIDERULE_TARGET")
-    found = available()
+    word, found = forced(), available()
     if not word:
         return found[0]
     for target in found:

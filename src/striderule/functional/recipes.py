@@ -7,8 +7,7 @@ straight to the recipe, which looks at what may still differ: whether out overla
 
 Only plain calls are remembered: operands that are plain NumPy arrays in native byte order, and words that are numbers,
 strings, types, or short tuples and lists of these. Everything else takes the way of the first call each time, with the
-same result; so do calls under `explain`. Each function remembers the latest `MOST` kinds of calls. Of the environment,
-``STRIDERULE_TARGET`` is looked at each time.
+same result; so do calls under `explain`. Each function remembers the latest `MOST` kinds of calls.
 
 A function takes part by the mark and the offer::
 
@@ -22,7 +21,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -32,6 +30,7 @@ from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from striderule.codegen.target import forced
 from striderule.functional.door import Array
 from striderule.functional.planned import noted
 
@@ -50,7 +49,6 @@ _offers: ContextVar[_Offers | None] = ContextVar("offers", default=None)
 _lock = threading.Lock()
 # Every function that is marked: what it runs in full, and what it remembers.
 _marked: dict[Callable[..., Any], tuple[Callable[..., Any], dict[Any, Any]]] = {}
-_setting = os.environ.get
 
 
 class Recipe(ABC):
@@ -137,7 +135,7 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        key: list[Any] = [_setting("STRIDERULE_TARGET"), *kwargs]
+        key: list[Any] = [forced(), *kwargs]
         arrays: list[Any] = []
         values: tuple[Any, ...] = (*args, *kwargs.values())
         for value in values:
