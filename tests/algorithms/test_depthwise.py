@@ -14,7 +14,7 @@ from striderule.algorithms.depthwise import convolution as depthwise
 from striderule.algorithms.depthwise import schedule
 from striderule.algorithms.depthwise.routine import plane_routine
 from striderule.algorithms.depthwise.schedule import Axis, Layout
-from striderule.algorithms.direct import giving_way
+from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.reference import convolution as reference
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
@@ -390,3 +390,37 @@ def test_groups_of_many_channels_are_for_other_algorithms():
         choose(many, algorithm="depthwise", machine=machine)
     layer = layers((1, 96, 56, 56), (96, 1, 7, 7), padding=3)
     assert choose(layer, machine=machine).algorithm == "depthwise"
+
+
+@pytest.fixture
+def unproved(monkeypatch):
+    """Let no test have run code for any target; return the list of trials."""
+    for module, name, value in ((proof, "PROVED", ()), (proof, "_found", {}), (jit, "_routines", {})):
+        monkeypatch.setattr(module, name, value)
+    trials, agree = [], proof.agree
+    monkeypatch.setattr(proof, "agree", lambda *args: trials.append(agree(*args)) or trials[-1])
+    return trials
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["planes", "channels last"])
+@pytest.mark.parametrize("activation", [None, ("hardtanh", -1.0, 2.0), ("gelu", "tanh")], ids=str)
+def test_where_no_test_has_run_a_structure_is_tried_once(unproved, last, activation):
+    rng = np.random.default_rng(15)
+    problem = layers((2, 5, 9, 20), (5, 1, 3, 3), padding=1)
+    x, weight = operands(problem, rng)
+    x = channels_last(x) if last else x
+    out, bias = np.empty_like(x), rng.normal(size=5).astype("f")
+    for _ in range(2):
+        bound_call(problem, x, weight, out, bias, x, activation).run(x, weight, bias, x, out)
+    assert unproved == [True]
+
+
+def test_a_structure_that_computes_something_else_is_refused(unproved, monkeypatch):
+    monkeypatch.setattr(workers, "run", lambda *_: None)
+    giving_way._warn_once.cache_clear()
+    problem = layers((2, 5, 9, 20), (5, 1, 3, 3), padding=1)
+    x, weight = operands(problem, np.random.default_rng(16))
+    with pytest.warns(RuntimeWarning, match="gives other results than NumPy"):
+        result = depthwise.convolution(problem, x, weight)
+    assert unproved == [False]
+    assert (result == windows.convolution(problem, x, weight)).all()

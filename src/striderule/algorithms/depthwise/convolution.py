@@ -19,6 +19,7 @@ from striderule.algorithms.depthwise.structure import POINTERS, Structure
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.activation import ACTIVATIONS, PARAMETERS
 from striderule.algorithms.windows import convolution as windows
+from striderule.algorithms.windows import elementwise
 from striderule.algorithms.windows.extend import extend
 from striderule.codegen import workers
 from striderule.codegen.target import current
@@ -89,7 +90,7 @@ def bind(
     told = plan.words()
     planes = Planes(
         routine.address,
-        _words_of(told, numbers),
+        _template(told, numbers),
         told,
         told.tasks,
         along == "channels",
@@ -121,13 +122,13 @@ def _readable(problem: Convolution, fill: Any, x: ArrayInfo) -> tuple[Convolutio
     return inner, ArrayInfo(shape, steps, x.dtype), "columns"
 
 
-def _words_of(words: Words, parameters: list[float]) -> array[int]:
+def _template(words: Words, parameters: list[float]) -> bytes:
     """Return the routine's words, with room for the addresses of the operands."""
     found = dict.fromkeys(POINTERS, 0)
     for table in ("outer", "beyond_rows", "beyond_columns"):
-        found[table] = getattr(words, table).ctypes.data
+        found[table] = memory.address(getattr(words, table))
     numbers = np.array(parameters, np.float64).view(np.int64).tolist()
-    return array("q", [*found.values(), *words.sizes, *numbers])
+    return array("q", [*found.values(), *words.sizes, *numbers]).tobytes()
 
 
 def _routine(structure: Structure, plan: Layout) -> Any:
@@ -135,52 +136,81 @@ def _routine(structure: Structure, plan: Layout) -> Any:
     target = plan.target
     name = f"planes_{structure.dtype}_{structure.along}_{structure.taps}x{structure.rows}"
     build: Callable[[], str] = lambda: plane_routine(name, target, structure)  # noqa: E731 - short, and used at once
-    return proof.compiled(name, structure, build, target, lambda: _agrees(plan))
+    return proof.compiled(name, structure, build, target, lambda: _agrees(structure, plan))
 
 
-def _agrees(plan: Layout) -> bool:
-    """Compare the routine with NumPy on one image."""
+def _agrees(structure: Structure, plan: Layout) -> bool:
+    """Compare the routine with NumPy on drawn operands like these, of one image."""
     problem = replace(plan.problem, batch=1)
-    x = np.empty((1, problem.in_channels, *problem.size), problem.dtype)
-    if plan.along == "channels":
-        x = np.moveaxis(np.empty((1, *problem.size, problem.in_channels), problem.dtype), -1, 1)
+    numbers = (1.0, 2.0)[: len(PARAMETERS.get(structure.activation[0], ()))] if structure.activation else ()
+    activation = (*structure.activation[:1], *numbers, *structure.activation[1:]) or None
+
+    def computed(x: Array, weight: Array, bias: Array, residual: Array) -> Array:
+        out = np.empty_like(residual)
+        infos = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
+        other = ArrayInfo.of(residual) if structure.residual else None
+        bound = bind(problem, bias=structure.bias, residual=other, activation=activation, **infos)
+        assert bound is not None  # it is being made for operands that stand like these
+        bound.run(x, weight, bias if structure.bias else None, residual if structure.residual else None, out)
+        return out
+
+    def expected(x: Array, weight: Array, bias: Array, residual: Array) -> Array:
+        sums = windows.convolution(problem, x, weight)
+        sums = sums + bias.reshape(-1, *(1,) * problem.rank) if structure.bias else sums
+        sums = sums + residual if structure.residual else sums
+        return sums if activation is None else elementwise.apply(activation[0], sums, sums.dtype, activation[1:])
+
     weight = np.empty((problem.out_channels, problem.in_channels // problem.groups, *problem.kernel), problem.dtype)
-    return proof.agree(convolution, windows.convolution, problem, x, weight)
+    x, out = (
+        _like(info, shape) for info, shape in zip((plan.x, plan.y), (problem.size, problem.output_size), strict=True)
+    )
+    return proof.agree(computed, expected, x, weight, np.empty(problem.out_channels, problem.dtype), out)
 
 
-def _address(values: Array) -> int:
-    address: int = values.__array_interface__["data"][0]
-    return address
+def _like(info: ArrayInfo, size: tuple[int, ...]) -> Array:
+    """Return a stand-in for one image that stands like an array: it is not read."""
+    steps = (*info.strides[:2], *info.strides[len(info.strides) - len(size) :])
+    return np.lib.stride_tricks.as_strided(np.empty(1, info.dtype), (1, info.shape[1], *size), steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """The routine bound to sizes, strides and types."""
+    """The routine bound to sizes, strides and types.
+
+    `address` is that of the routine; `template` holds its words, but for the addresses of the operands, and `words` the
+    tables that these point to. `tasks` are those of one image. `kept` are packed weights, which stand at `kept_at`.
+    """
 
     address: int
-    template: array[int]
-    # Keeps the tables that the template points to.
+    template: bytes
     words: Words
     tasks: int
     by_channels: bool
     kept: Array | None = None
+    kept_at: int = 0
 
     def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
         """Write activation(convolution(x, weight) + bias + residual) to out; out may be the residual."""
-        near = self._pack(weight) if self.kept is None else self.kept
-        words = self.template[:]
-        words[0], words[1], words[2] = _address(x), _address(near), _address(out)
+        address = memory.address
+        words = array("q", self.template)
+        words[0], words[2] = address(x), address(out)
+        if self.kept is None:
+            near = self.pack(weight)
+            words[1] = address(near)
+        else:
+            words[1] = self.kept_at
         if bias is not None:
-            words[3] = _address(bias)
+            words[3] = address(bias)
         if residual is not None:
-            words[4] = _address(residual)
+            words[4] = address(residual)
         workers.run(self.address, words.buffer_info()[0], self.tasks * len(x))
 
     def packed(self, weight: Array) -> Planes:
         """Return the same with this weight copied; it ignores the weight that `run` is given."""
-        return replace(self, kept=self._pack(weight.copy()))
+        kept = self.pack(weight.copy())
+        return replace(self, kept=kept, kept_at=memory.address(kept))
 
-    def _pack(self, weight: Array) -> Array:
+    def pack(self, weight: Array) -> Array:
         """Return the weights in their order, or those of all channels side by side, tap after tap."""
         if self.by_channels:
             weight = weight.reshape(len(weight), -1).T
