@@ -1,6 +1,7 @@
 """Direct convolution on generated code, on every target that this machine runs."""
 
 import mmap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,12 +124,13 @@ def test_every_way_to_cut_gives_the_same_bits(machine, monkeypatch, shape, step)
     x, weight = operands(problem, np.random.default_rng(6))
     wide = windows.convolution(problem, x.astype(float), weight.astype(float), 0)
     width, height = problem.output_size[-1], problem.output_size[-2]
+    monkeypatch.setattr(schedules, "narrow_of", lambda *_: 0)  # which is a part of the order
     results = []
     for rows, columns, images in ((1, 16, 0), (2, width, 1), (height, width, 0), (3, width, 1), (height, width, 2)):
 
         def cut(one, lanes, registers, itemsize, _, shape=(rows, columns, images)):
             blocks = schedules.Blocks.of(one, lanes, registers, itemsize, *shape)
-            return blocks.schedule(*schedules.chunks_of(one))
+            return blocks.schedule(*schedules.chunks_of(one), 0)
 
         monkeypatch.setattr(calls, "schedule", cut)
         forget()
@@ -142,6 +144,29 @@ def fresh():
     """Calls and schedules are kept; tests that change how they are made need their own."""
     yield
     forget()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_last_positions_are_summed_along_their_terms(machine, dtype):
+    """Images of a few vectors and a bit: in one chunk and in several, with more and fewer terms than whole vectors."""
+    lanes = machine.lanes(4 if dtype != "float64" else 8)
+    rng = np.random.default_rng(16)
+    for rest in range(1, lanes // 4 + 1):
+        for terms in (1, lanes + 1, 600):
+            problem = Convolution.from_shapes(
+                (2, terms, 1, 2 * lanes + rest), (13, terms, 1, 1), dtype=dtype, bound=9**9
+            )
+            assert schedules.narrow_of(problem, lanes) == rest
+            x, weight = (4 * value for value in operands(replace(problem, dtype="float64"), rng))
+            x, weight = x.astype(dtype), weight.astype(dtype)
+            got = direct.convolution(problem, x, weight, 0)
+            if dtype == "int64":
+                assert (got == windows.convolution(problem, x, weight, 0)).all()
+            else:
+                wide = windows.convolution(problem, x.astype(float), weight.astype(float), 0)
+                check(problem, x, weight, wide, got)
+                last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+                assert (direct.convolution(problem, last, weight, 0) == got).all()
 
 
 def forget():

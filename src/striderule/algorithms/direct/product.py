@@ -33,8 +33,8 @@ SIZES = (
     "rows", "columns", "block", "row_blocks", "column_blocks", "channel_blocks", "images", "batch",
     # Planes of a chunk, chunks, terms of a chain; rows and runs of a plane, lengths of a run and of a plane.
     "chunk", "chunks", "chain", "slot_count", "shift_count", "run", "plane",
-    # Threads, and the room that each has, in elements; where in it the weights, the inputs of the last positions and the
-    # unfinished sums begin; the distance between two rows of these.
+    # Threads, and the room that each has, in elements; where in it the weights, the inputs of the last positions and
+    # the unfinished sums begin; the distance between two rows of these.
     "threads", "room", "panel_at", "tail_at", "sums_at", "pitch",
     # Whether the weights come in panels, and whether there is a residual: 0 or 1.
     "packed", "has_residual",
