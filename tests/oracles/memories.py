@@ -43,3 +43,17 @@ def guarded(values, *, before=False):
     copy = whole[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
     copy[...] = values
     return copy
+
+
+def standing(values, steps, *, before=False):
+    """Return the values `steps` elements apart, against a page that cannot be touched; see `guarded`.
+
+    Steps may be negative, and zero: then one of the values stands for all along that axis.
+    """
+    reach = [(n - 1) * step for n, step in zip(values.shape, steps, strict=True)]
+    low, high = (sum(limit(end, 0) for end in reach) for limit in (min, max))
+    room = guarded(np.full(high - low + 1, 7, values.dtype), before=before)
+    strides = [step * values.itemsize for step in steps]
+    view = np.ndarray(values.shape, values.dtype, room, -low * values.itemsize, strides)
+    view[...] = values
+    return view

@@ -1,0 +1,296 @@
+"""Every form of the routine of direct convolution, on every target, between pages that cannot be touched."""
+
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from oracles.memories import standing
+from striderule.algorithms.binding import ArrayInfo
+from striderule.algorithms.direct import call as calls
+from striderule.algorithms.direct import convolution as direct
+from striderule.algorithms.windows import convolution as windows
+from striderule.algorithms.windows import elementwise
+from striderule.codegen import target
+from striderule.geometry.problem import Convolution
+from striderule.planning import schedule as schedules
+from striderule.planning.schedule import CHAIN, CHUNK
+
+pytestmark = pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="guard pages need mprotect")
+
+
+@pytest.fixture(params=target.available(), ids=lambda machine: machine.name)
+def machine(request, monkeypatch):
+    monkeypatch.setattr(calls, "current", lambda: request.param)
+    forget()
+    yield request.param
+    forget()
+
+
+# How an array stands in memory: for its shape, the elements from one to the next along each axis.
+def rows(shape):
+    return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
+
+
+def last(shape):
+    """The channels next to each other."""
+    steps = rows((shape[0], *shape[2:], shape[1]))
+    return [steps[0], steps[-1], *steps[1:-1]]
+
+
+def turned(shape):
+    return [-step for step in rows(shape)]
+
+
+def gaps(shape):
+    return [3 * step for step in rows(shape)]
+
+
+def columns_first(shape):
+    return rows(shape)[::-1] if len(set(shape)) == 1 else [*np.cumprod([1, *shape[:-1]])]
+
+
+def one_column(shape):
+    """Every column is the same."""
+    return [*rows((*shape[:-1], 1))[:-1], 0]
+
+
+def one_row(shape):
+    return [*(step // shape[-2] for step in rows(shape)[:-2]), 0, 1]
+
+
+def one_channel(shape):
+    return [rows(shape)[1], 0, *rows(shape)[2:]]
+
+
+def one_image(shape):
+    return [0, *rows(shape)[1:]]
+
+
+def cut_so(monkeypatch, cut):
+    """Let blocks be of so many rows and columns, and so many images together (0: rows one by one)."""
+    blocks_of = schedules.Blocks.of
+    monkeypatch.setattr(schedules.Blocks, "of", lambda *words, **more: blocks_of(*words[:4], *cut, **more))
+    forget()
+
+
+def forget():
+    calls._call_for.cache_clear()
+    schedules.schedule.cache_clear()
+
+
+def chunks(call):
+    return -(-call.problem.terms // (call.schedule.chunk * len(call.schedule.taps)))
+
+
+def chains(call):
+    return -(-call.schedule.chunk * len(call.schedule.taps) // call.schedule.chain)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A convolution, how its input stands, and what must hold of the call that it is to reach."""
+
+    x: tuple
+    weight: tuple
+    reaches: Callable
+    words: dict = field(default_factory=dict)
+    stands: Callable = rows
+    activation: tuple | None = None
+    # Rows and columns of a task, and the images of one, if the schedule is not to choose.
+    cut: tuple | None = None
+
+
+def bordered(word):
+    return Case((2, 3, 7, 21), (5, 3, 3, 4), lambda call: call.form.borders, {"padding": 2, "boundary": word})
+
+
+PAIRS = ((("edge", "constant"), ("constant", "wrap")), (("wrap", "mirror"), ("symmetric", "constant")))
+CASES = {
+    "in place": Case((2, 70, 9, 15), (13, 70, 1, 1), lambda call: call.form.in_place),
+    "in place, gaps between channels": Case(
+        (2, 70, 135), (13, 70, 1), lambda call: call.form.in_place, stands=lambda shape: [9900, 140, 1]
+    ),
+    "in place, turned channels": Case(
+        (2, 70, 135), (13, 70, 1), lambda call: call.form.in_place, stands=lambda shape: [-9450, -135, 1]
+    ),
+    "single taps, fewer than a vector": Case((2, 5, 1, 3), (7, 5, 1, 1), lambda call: not call.form.in_place),
+    "single taps at every third": Case((1, 6, 9, 40), (7, 6, 1, 1), lambda call: not call.form.in_place, {"stride": 3}),
+    "single taps, channels last": Case((2, 37, 6, 9), (7, 37, 1, 1), lambda call: call.form.last, stands=last),
+    "every column": Case((2, 3, 9, 37), (5, 3, 3, 3), lambda call: call.form.step == 1, {"padding": 1}),
+    "every second column": Case(
+        (2, 3, 9, 70), (5, 3, 3, 3), lambda call: call.form.step == 2, {"padding": 1, "stride": 2}
+    ),
+    "every fourth column": Case(
+        (1, 3, 20, 150), (5, 3, 4, 4), lambda call: call.form.step == 4, {"padding": ((0, 0), (3, 2)), "stride": 4}
+    ),
+    "every third column": Case(
+        (2, 3, 9, 40), (5, 3, 3, 3), lambda call: call.form.step == 0, {"padding": 1, "stride": 3, "dilation": 2}
+    ),
+    "channels last": Case((2, 40, 7, 19), (9, 40, 3, 3), lambda call: call.form.last, {"padding": 1}, last, ("relu",)),
+    "channels last, few": Case((2, 2, 7, 19), (9, 2, 3, 3), lambda call: call.form.step == 0, {"padding": 1}, last),
+    "channels last, every second": Case(
+        (2, 19, 9, 21), (9, 19, 3, 3), lambda call: call.form.last, {"padding": (1, 3), "stride": 2}, last
+    ),
+    "channels last, borders": Case(
+        (2, 19, 9, 8),
+        (9, 19, 3, 3),
+        lambda call: call.form.last and call.form.borders,
+        {"padding": (1, 3), "boundary": "mirror"},
+        last,
+    ),
+    "channels last, groups": Case(
+        (2, 38, 5, 8), (6, 19, 2, 3), lambda call: call.form.last, {"groups": 2}, last, ("leaky_relu", 0.25)
+    ),
+    "volumes, channels last": Case(
+        (2, 9, 3, 5, 8), (6, 9, 2, 2, 3), lambda call: call.form.step == 0, {"padding": 1}, last
+    ),
+    "turned": Case((2, 3, 7, 21), (5, 3, 3, 3), lambda call: call.form.step == 0, {"padding": 2}, turned),
+    "turned volumes": Case(
+        (1, 3, 4, 5, 9),
+        (5, 3, 3, 2, 3),
+        lambda call: call.form.step == 0,
+        {"padding": 2, "boundary": "symmetric"},
+        turned,
+    ),
+    "gaps": Case((2, 3, 7, 21), (5, 3, 3, 3), lambda call: call.form.step == 0, {"padding": 2}, gaps),
+    "columns before rows": Case(
+        (2, 3, 6, 11), (5, 3, 3, 3), lambda call: call.form.step == 0, {"padding": 1}, columns_first
+    ),
+    "one column": Case((2, 3, 6, 11), (5, 3, 3, 3), lambda call: call.form.step == 0, {"padding": 1}, one_column),
+    "one row": Case((2, 3, 6, 21), (5, 3, 3, 3), lambda call: call.form.step == 1, {"padding": 1}, one_row),
+    "one channel": Case((2, 3, 6, 21), (5, 3, 3, 3), lambda call: call.form.step == 1, {"padding": 1}, one_channel),
+    "one image": Case((3, 3, 6, 21), (5, 3, 3, 3), lambda call: call.form.step == 1, {"padding": 1}, one_image),
+    **{word: bordered(word) for word in ("edge", "mirror", "symmetric", "wrap")},
+    **{f"boundary of sides {number}": bordered(pairs) for number, pairs in enumerate(PAIRS)},
+    "borders at every third": Case(
+        (1, 2, 9, 30), (4, 2, 3, 3), lambda call: call.form.borders, {"padding": 4, "stride": 3, "boundary": "wrap"}
+    ),
+    "cropped": Case((2, 3, 9, 30), (4, 3, 3, 3), lambda call: call.form.step == 1, {"padding": ((-2, 1), (-3, -4))}),
+    "groups": Case((2, 12, 7, 12), (15, 4, 3, 3), lambda call: call.problem.groups == 3, {"groups": 3, "padding": 1}),
+    "several chains": Case(
+        (1, 30, 6, 20), (9, 30, 3, 3), lambda call: chunks(call) == 1 and chains(call) > 1, {"padding": 1}
+    ),
+    "several chunks": Case(
+        (1, 130, 6, 20), (9, 130, 3, 3), lambda call: chunks(call) > 2 and chains(call) > 1, {"padding": 1}
+    ),
+    "several chunks in place": Case(
+        (1, CHUNK + 3, 60), (9, CHUNK + 3, 1), lambda call: chunks(call) > 1 and call.form.in_place
+    ),
+    "a plane of more taps than a chunk": Case(
+        (1, 2, 27, 40), (3, 2, 25, 25), lambda call: len(call.schedule.taps) > CHUNK, {"padding": 3}
+    ),
+    "parts of lines": Case(
+        (2, 2, 3, 190), (5, 2, 3, 3), lambda call: call.schedule.column_blocks == 4, {"padding": 1}, cut=(1, 48, 0)
+    ),
+    "parts of lines at every second": Case(
+        (2, 2, 190),
+        (5, 2, 3),
+        lambda call: call.schedule.column_blocks == 2,
+        {"stride": 2, "padding": 1},
+        cut=(1, 48, 0),
+    ),
+    "single rows": Case(
+        (2, 2, 5, 19), (5, 2, 3, 3), lambda call: call.schedule.row_blocks == 5, {"padding": 1}, cut=(1, 19, 0)
+    ),
+    "long kernels": Case((1, 2, 900), (3, 2, 700), lambda call: len(call.schedule.taps) > CHUNK, {"padding": 60}),
+    "long kernels of every second": Case(
+        (1, 2, 900), (3, 2, 300), lambda call: call.schedule.shifts == (0, 1), {"padding": 60, "stride": 2}
+    ),
+    "volumes": Case(
+        (2, 3, 4, 5, 18), (5, 3, 3, 2, 3), lambda call: call.problem.rank == 3, {"padding": 2, "stride": (2, 1, 1)}
+    ),
+    "volumes, borders": Case(
+        (2, 3, 4, 5, 18), (5, 3, 3, 2, 3), lambda call: call.form.borders, {"padding": 2, "boundary": "mirror"}
+    ),
+    "four axes": Case(
+        (1, 2, 3, 3, 4, 9), (3, 2, 2, 2, 2, 2), lambda call: call.problem.rank == 4, {"padding": 1, "boundary": "edge"}
+    ),
+    "images together": Case((7, 5, 4, 4), (6, 5, 3, 3), lambda call: call.form.merged, {"padding": 1}, cut=(4, 4, 4)),
+    "images together, channels last": Case(
+        (7, 20, 4, 4),
+        (6, 20, 3, 3),
+        lambda call: call.form.merged and call.form.last,
+        {"padding": 1},
+        last,
+        cut=(4, 4, 2),
+    ),
+    "turned images together": Case(
+        (7, 5, 4, 4),
+        (6, 5, 3, 3),
+        lambda call: call.form.merged,
+        {"padding": 1, "boundary": "wrap"},
+        turned,
+        cut=(4, 4, 2),
+    ),
+    "images of several chunks together": Case(
+        (3, 64, 2, 3), (6, 64, 3, 3), lambda call: call.form.merged and chunks(call) > 1, {"padding": 1}, cut=(2, 3, 2)
+    ),
+}
+
+
+def between(shape):
+    """Gaps between images and channels, which results and what is added may have."""
+    positions = int(np.prod(shape[2:]))
+    return [shape[1] * (positions + 5) + 3, positions + 5, *rows(shape)[2:]]
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["page behind", "page before"])
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_else_is_read_or_written(machine, monkeypatch, name, before):
+    """All operands stand against a page that cannot be touched; what gaps hold stays as it is."""
+    case = CASES[name]
+    problem = Convolution.from_shapes(case.x, case.weight, **case.words)
+    if case.cut:
+        cut_so(monkeypatch, case.cut)
+    rng = np.random.default_rng(3)
+
+    def drawn(shape, stands=rows):
+        return standing(rng.normal(size=shape).astype("f"), stands(shape), before=before)
+
+    x, weight, bias = drawn(case.x, case.stands), drawn(case.weight), drawn(case.weight[:1])
+    out, residual = drawn(problem.output_shape, between), drawn(problem.output_shape, between)
+    added = residual.copy()
+    words = {"bias": True, "residual": ArrayInfo.of(residual), "activation": case.activation, "out": ArrayInfo.of(out)}
+    call = direct.bind(problem, 0.5, x=ArrayInfo.of(x), weight=ArrayInfo.of(weight), **words)
+    assert isinstance(call, calls.Call)
+    assert case.reaches(call)
+    whole = memory(out)
+    kept = whole.copy()
+    call.run(x, weight, bias, residual, out)
+    expected, bound = wide(problem, x, weight, bias, added, case.activation)
+    assert (np.abs(out - expected) <= bound).all()
+    # What stands between the results is as it was.
+    first = out.copy()
+    out[...] = 7
+    memory(out, kept)[...] = 7
+    assert (whole == kept).all()
+    # The residual may be the result; packed weights give the same bits.
+    call.run(x, weight, bias, residual, residual)
+    assert (residual == first).all()
+    residual[...] = added
+    call.packed(weight).run(x, np.empty(0), bias, residual, out)
+    assert (out == first).all()
+
+
+def memory(array, room=None):
+    """Return all from the first to the last element of an array without negative steps; or `room` seen like it."""
+    if room is not None:
+        return np.lib.stride_tricks.as_strided(room, array.shape, array.strides)
+    reach = sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True))
+    return np.lib.stride_tricks.as_strided(array, (reach // array.itemsize + 1,), (array.itemsize,))
+
+
+def wide(problem, x, weight, bias, residual, activation):
+    """Return the result in float64, and a bound on the error of float32: the roundings of a sum, of |x| * |w|."""
+    sums = windows.convolution(problem, x.astype(float), weight.astype(float), 0.5)
+    sums += bias.reshape(-1, *(1,) * problem.rank) + residual
+    scale = windows.convolution(problem, np.abs(x).astype(float), np.abs(weight).astype(float), 0.5) + 4
+    steps = min(problem.terms, CHAIN) + CHUNK // CHAIN + problem.terms // (CHUNK // 2) + 4
+    if activation:
+        sums = elementwise.apply(activation[0], sums, sums.dtype, activation[1:])
+    return sums, 2 * steps * np.finfo("f").eps * scale
