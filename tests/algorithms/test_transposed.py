@@ -10,9 +10,12 @@ pytest.importorskip("llvmlite")
 from algorithms.test_direct import drawn_integers
 from oracles.memories import guarded
 from striderule.algorithms.binding import ArrayInfo
+from striderule.algorithms.direct import call as calls
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct import transposed as direct
-from striderule.algorithms.direct.spread_routine import Spread, spread_routine
+from striderule.algorithms.direct.spread import call as spread_calls
+from striderule.algorithms.direct.spread.form import Spread
+from striderule.algorithms.direct.spread.routine import spread_routine
 from striderule.algorithms.reference import convolution as reference
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
@@ -28,7 +31,8 @@ TARGETS = target.available()
 
 @pytest.fixture(params=TARGETS, ids=lambda machine: machine.name)
 def machine(request, monkeypatch):
-    monkeypatch.setattr(direct, "current", lambda: request.param)
+    for module in (direct, calls):
+        monkeypatch.setattr(module, "current", lambda: request.param)
     return request.param
 
 
@@ -40,8 +44,9 @@ def fresh():
 
 
 def forget():
-    direct.call_for.cache_clear()
+    spread_calls.call_for.cache_clear()
     plans.spreading.cache_clear()
+    calls._call_for.cache_clear()
 
 
 def drawn(rng, largest_rank=3, size=14):
@@ -119,6 +124,8 @@ CASES = {
     "volumes, dilated": ((1, 9, 5, 4, 6), (9, 2, 3, 2, 3), {"stride": (2, 1, 3), "dilation": (3, 2, 2), "padding": 2}),
     "four axes": ((1, 2, 3, 2, 3, 4), (2, 3, 2, 2, 2, 2), {"stride": 2}),
     "channels alone": ((2, 5, 6, 7), (5, 1, 4, 4), {"stride": 2, "padding": 1, "groups": 5}),
+    "stride 1, of many outputs": ((2, 9, 33, 40), (9, 8, 3, 5), {"padding": ((1, 2), (0, 3)), "dilation": (2, 1)}),
+    "stride 1, in groups": ((1, 6, 1500), (6, 4, 5), {"groups": 3}),
     "all cropped but a little": ((1, 4, 6, 6), (4, 4, 3, 3), {"stride": 2, "padding": ((6, 6), (0, 12))}),
     "extended": ((1, 4, 6, 6), (4, 4, 3, 3), {"stride": 2, "padding": ((-6, -3), (-20, 4))}),
 }
@@ -167,7 +174,7 @@ def test_every_way_to_cut_gives_the_same_bits(machine, monkeypatch, name):
             cuts = plans.cut(rows, min(sizes[0], rows.outputs)), plans.cut(columns, min(sizes[1], columns.outputs))
             return plans.Blocks(one, inside, *cuts, lanes, itemsize).spreading(sizes[2], registers)[1]
 
-        monkeypatch.setattr(direct, "spreading", cut)
+        monkeypatch.setattr(spread_calls, "spreading", cut)
         forget()
         results.append(direct.transposed_convolution(problem, x, weight))
         check(problem, x, weight, wide(problem, x, weight), results[-1])
@@ -227,7 +234,7 @@ def test_without_a_compiler_numpy_computes_with_one_warning(monkeypatch):
     def fails(*_):
         raise CompilerMissing("no compiler today")
 
-    monkeypatch.setattr(direct.proof, "compiled", fails)
+    monkeypatch.setattr(spread_calls.proof, "compiled", fails)
     forget()
     giving_way._warn_once.cache_clear()
     problem = TransposedConvolution.from_shapes((1, 3, 8, 8), (3, 4, 3, 3))
@@ -238,11 +245,11 @@ def test_without_a_compiler_numpy_computes_with_one_warning(monkeypatch):
     direct.transposed_convolution(problem, x, weight)  # warnings are errors here: there is no second one
 
 
-@pytest.mark.parametrize("stride", [1, 2, 3])
-def test_special_values_stand_where_the_definition_puts_them(machine, stride):
+@pytest.mark.parametrize(("stride", "wide"), [(1, 11), (1, 130), (2, 11), (3, 11)])
+def test_special_values_stand_where_the_definition_puts_them(machine, stride, wide):
     """An infinite weight meets inputs alone: no zeros are put between them, nor beyond the borders."""
     rng = np.random.default_rng(9)
-    x, weight = rng.normal(size=(2, 3, 9, 11)).astype("f"), rng.normal(size=(3, 6, 4, 3)).astype("f")
+    x, weight = rng.normal(size=(2, 3, 9, wide)).astype("f"), rng.normal(size=(3, 6, 4, 3)).astype("f")
     x[0, 1, 4, 5], x[0, 2, 0, 0], x[0, 0, 8, 10], x[1, 0, 2, 2] = np.nan, np.inf, np.inf, 0
     weight[2, 0, 0, 0], weight[0, 3, 3, 1], weight[1, 5, 1, 1] = np.inf, -np.inf, np.nan
     problem = TransposedConvolution.from_shapes(x.shape, weight.shape, stride=stride, padding=1)
@@ -257,7 +264,7 @@ def test_special_values_stand_where_the_definition_puts_them(machine, stride):
 @pytest.mark.parametrize("with_residual", [False, True])
 def test_bias_residual_and_activation_are_part_of_it(machine, activation, with_residual):
     rng = np.random.default_rng(12)
-    for name in ("2x2 stride 2", "4x4 stride 2, many terms", "stride 4", "remainders without taps", "volumes"):
+    for name in ("2x2 stride 2", "4x4 stride 2, many terms", "stride 4", "stride 1, of many outputs", "volumes"):
         x_shape, weight_shape, words = CASES[name]
         problem = TransposedConvolution.from_shapes(x_shape, weight_shape, **words)
         x, weight = operands(problem, rng)

@@ -17,7 +17,7 @@ from striderule.geometry.problem import Convolution, LocalConvolution, Transpose
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.planes import plane_operations, plane_tile
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
-from striderule.planning.spreading import additions, spreading, terms_of
+from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
 
 # Elements of the blocks of `windows`: the matrix of columns, 2 MiB of float32 for the second-level cache, and a sweep
 # tap by tap, which stays in the first or second between taps.
@@ -178,7 +178,7 @@ def reference(_: Any, work: Work, __: Machine) -> Cost:
     return Cost(work.operations, held, held, CALL + INTERPRETED * (work.operations + work.outputs), work.error)
 
 
-def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
+def direct(problem: Any, work: Work, machine: Machine) -> Cost:
     """Generated code: a tile of output channels by vectors of output positions stays in registers."""
     if work.kind == "pooling":  # at the speed of memory, or of comparisons and additions; rounded once
         rate = machine.peak(work.dtype) / POOLED
@@ -191,7 +191,10 @@ def direct(problem: Convolution, work: Work, machine: Machine) -> Cost:
             work.operations, work.least_bytes, 0, DIRECT_CALL + work.least_bytes / machine.bandwidth, work.error
         )
     if work.kind == "transposed":
-        return _spread(problem, work, machine)
+        turned = as_convolution(problem)
+        if turned is None:
+            return _spread(problem, work, machine)
+        problem = turned
     problem = replace(problem, dtype=_REAL.get(problem.dtype, problem.dtype))
     kind = sums_type(problem)
     size, lanes = itemsize(kind), machine.lanes(kind)
@@ -242,8 +245,8 @@ def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:
     operations = problem.batch * plane_operations(problem, machine.registers, lanes)
     seconds = operations / (PLANES_LOOP * machine.peak(work.dtype) / (2 * lanes))
     words = f"{tile.rows} rows x {tile.vectors} vector{'s' * (tile.vectors > 1)} of {lanes} columns"
-    # Chains are full but for a part of a column of taps, and are added in their order.
-    error = work.unit * (min(work.terms, CHAIN) + max(0, -(-work.terms // (CHAIN - tile.taps + 1)) - 1))
+    # Chains are full but for a part of what is unrolled, and are added in their order.
+    error = work.unit * (min(work.terms, CHAIN) + max(0, -(-work.terms // (CHAIN - tile.taps * tile.over + 1)) - 1))
     seconds = PLANES_CALL + max(seconds, work.least_bytes / machine.bandwidth)
     return Cost(work.operations, work.least_bytes, 0, seconds, error, words)
 

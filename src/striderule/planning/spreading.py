@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import gcd, prod
 
-from striderule.geometry.problem import TransposedConvolution
+from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning.schedule import CHAIN, register_tiles
 
 # Bytes of inputs and of products that a task keeps in the second-level cache.
@@ -29,12 +29,38 @@ PLANES, PRODUCTS = 1 << 18, 3 << 17
 TAPS = 32
 # Positions of a task, at most, unless a single row has more; rows that are longer are cut.
 POSITIONS = 1024
+# Outputs of one image from which on turning the weights costs less than it saves.
+TURNED = 1024
 # Vector operations that are worth more than one task.
 WORTH = 50_000
 # Vector operations: to begin a task, a run of inputs or products; to copy a vector of inputs, to add one of products,
 # to write one of outputs; and to copy a weight
 # that stands beside those of other taps, or one that does not.
 TASK, RUN, COPY, ADD, WRITE, WEIGHT, GATHERED = 1000, 10, 3, 3, 6, 0.3, 3
+
+
+def as_convolution(problem: TransposedConvolution) -> Convolution | None:
+    """Return the convolution that a transposed one of stride 1 is, where that is quicker.
+
+    out[o, p] = sum over c and t of weight[c, o, t] * x[c, p + before - t * dilation] is, with t = kernel - 1 - u, the
+    sum over c and u of turned[o, c, u] * x[c, p + u * dilation - ((kernel - 1) * dilation - before)].
+
+    >>> problem = TransposedConvolution.from_shapes((1, 8, 64, 64), (8, 4, 3, 3), padding=1)
+    >>> as_convolution(problem).padding
+    ((1, 1), (1, 1))
+    """
+    if set(problem.stride) != {1} or prod(problem.output_size) < TURNED:
+        return None
+    reach = ((k - 1) * d for k, d in zip(problem.kernel, problem.dilation, strict=True))
+    axes = zip(reach, problem.padding, problem.output_padding, strict=True)
+    padding = tuple((far - before, far - after + extra) for far, (before, after), extra in axes)
+    if any(side < 0 for pair in padding for side in pair):
+        return None
+    words = (("constant", "constant"),) * problem.rank
+    return Convolution(
+        problem.batch, problem.in_channels, problem.out_channels, problem.size, problem.kernel, problem.stride,
+        problem.dilation, padding, problem.groups, words, "count", problem.dtype, problem.bound,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

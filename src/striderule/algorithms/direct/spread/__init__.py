@@ -1,0 +1,1 @@
+"""Transposed convolution by products that are spread: routine, tables and calls."""
