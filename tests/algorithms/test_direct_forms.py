@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
+from oracles import cutting
 from oracles.memories import standing
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import call as calls
@@ -17,7 +18,6 @@ from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.codegen import target
 from striderule.geometry.problem import Convolution
-from striderule.planning import schedule as schedules
 from striderule.planning.schedule import CHAIN, CHUNK
 
 pytestmark = pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="guard pages need mprotect")
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="guard pa
 
 @pytest.fixture(params=target.available(), ids=lambda machine: machine.name)
 def machine(request, monkeypatch):
-    monkeypatch.setattr(calls, "current", lambda: request.param)
-    forget()
+    cutting.forget()
+    cutting.on_target(monkeypatch, request.param)
     yield request.param
-    forget()
+    cutting.forget()
 
 
 # How an array stands in memory: for its shape, the elements from one to the next along each axis.
@@ -71,16 +71,8 @@ def one_image(shape):
     return [0, *rows(shape)[1:]]
 
 
-def cut_so(monkeypatch, cut):
-    """Let blocks be of so many rows and columns, and so many images together (0: rows one by one)."""
-    blocks_of = schedules.Blocks.of
-    monkeypatch.setattr(schedules.Blocks, "of", lambda *words, **more: blocks_of(*words[:4], *cut, **more))
-    forget()
-
-
-def forget():
-    calls._call_for.cache_clear()
-    schedules.schedule.cache_clear()
+def narrow(call):
+    return call.schedule.narrow > 0
 
 
 def chunks(call):
@@ -210,6 +202,14 @@ CASES = {
     "four axes": Case(
         (1, 2, 3, 3, 4, 9), (3, 2, 2, 2, 2, 2), lambda call: call.problem.rank == 4, {"padding": 1, "boundary": "edge"}
     ),
+    "last positions along their terms": Case((2, 19, 3, 11), (13, 19, 3, 3), narrow, {"padding": 1}),
+    "last positions in place": Case((2, 70, 3, 11), (13, 70, 1, 1), lambda call: narrow(call) and call.form.in_place),
+    "last positions, channels last": Case(
+        (2, 70, 3, 11), (13, 70, 1, 1), lambda call: narrow(call) and call.form.last, stands=last
+    ),
+    "last positions in several chunks": Case(
+        (1, 130, 3, 11), (5, 130, 3, 3), lambda call: narrow(call) and chunks(call) > 1, {"padding": 1}
+    ),
     "images together": Case((7, 5, 4, 4), (6, 5, 3, 3), lambda call: call.form.merged, {"padding": 1}, cut=(4, 4, 4)),
     "images together, channels last": Case(
         (7, 20, 4, 4),
@@ -246,7 +246,7 @@ def test_nothing_else_is_read_or_written(machine, monkeypatch, name, before):
     case = CASES[name]
     problem = Convolution.from_shapes(case.x, case.weight, **case.words)
     if case.cut:
-        cut_so(monkeypatch, case.cut)
+        cutting.cut_so(monkeypatch, case.cut)
     rng = np.random.default_rng(3)
 
     def drawn(shape, stands=rows):
