@@ -221,7 +221,8 @@ def _rows(last: Axis, mode: str, follow: bool) -> Rows:
         chunk = min(last.outputs, (ROOM - taps) // last.stride + 1)
         joined = follow and chunk == last.outputs and last.before == 0 and taps <= last.stride
         joined = joined and last.outputs * last.stride <= ROOM
-        pitch = chunk * last.stride if joined else (chunk - 1) * last.stride + taps
+        # Rows begin at multiples of a cache line where they can.
+        pitch = chunk * last.stride if joined else _up((chunk - 1) * last.stride + taps, 16) | 16
         return Rows(chunk, max(1, ROOM // pitch), pitch, joined)
     if mode != "table":
         return Rows(max(1, last.outputs))
@@ -268,6 +269,10 @@ def _mode(axes: list[Axis], lane: int | None) -> str:
     if last.outputs == 1 and not varied and last.windows[0, 1] > 1:
         return "within"
     return "along" if last.steps and last.stride <= SHUFFLED else "table"
+
+
+def _up(count: int, step: int) -> int:
+    return -(-count // step) * step
 
 
 def _near(last: Axis, step: int) -> bool:
@@ -326,7 +331,7 @@ def recipe_of(
         len(axes) - 1,
         axes[-2].longest if len(axes) > 1 and axes[-2].longest <= UNROLLED else 0,
         last.stride if along else 1,
-        last.taps if along and last.taps <= UNROLLED else 0,
+        last.taps if along and last.taps <= UNROLLED and last.dilation == 1 else 0,
         lane_steps[0] != 1 or (mode == "within" and last.dilation != 1),
         any(step != 1 for step in used[1:]) and mode in ("across", "along", "whole"),
         divides,

@@ -378,20 +378,18 @@ class Pool:
             with self.r.loop(outputs) as j:
                 self._one_by_one(row, strip, held, strip.begin + j)
             return
-        r, s = self.r, self.s
+        r, s, size = self.r, self.s, self.r.size
+        rooms = self._rooms
 
         def body(starts: list[Size], count: Size | None) -> None:
             runs = [Running(r, s) for _ in starts]
-            with self._row_taps() as taps:
-                for number, tap in enumerate(taps):
+            for run, start in zip(runs, starts, strict=True) if s.taps else ():
+                self._take_taps(run, held + start * s.stride)
+            if not s.taps:
+                with r.loop(size("taps2")) as tap:
                     for run, start in zip(runs, starts, strict=True):
-                        at = held + start * s.stride + tap
-                        value = self._stepped(self._values + at)
-                        places = None if self._places is None else self._stepped(self._places + at)
-                        if s.taps and number == 0:
-                            run.put(value, places)
-                        else:
-                            run.meet(value, places)
+                        at = held + start * s.stride + tap * size("d2")
+                        run.meet(*(self._under(room + at, 1)[0] for room in rooms))
             for run, start in zip(runs, starts, strict=True):
                 j = strip.begin + start
                 self.store(run, row, (j * r.size("y2"), j * r.size("where2")), self._scales(row, j), count)
@@ -463,7 +461,7 @@ class Pool:
         """Return the numbers of these places in some vectors, one behind the other; one to each lane."""
         r, lanes = self.r, self.lanes
         found = r.shuffle(vectors[0], vectors[0], [at if at < lanes else 0 for at in numbers])
-        for number, vector in enumerate(vectors[1:], 1):
+        for number, vector in enumerate(vectors[1 : max(numbers) // lanes + 1], 1):
             # Lanes that stand in this vector replace what the pattern left open; those found already stay.
             first = number == 1
             source = vectors[0] if first else found
@@ -474,20 +472,24 @@ class Pool:
             found = r.shuffle(source, vector, pattern)
         return found
 
-    @contextmanager
-    def _row_taps(self) -> Iterator[list[Size]]:
-        """Give the distances of all taps, or run the body for each."""
-        r = self.r
-        if self.s.taps:
-            yield [r.size("d2") * tap for tap in range(self.s.taps)]
-        else:
-            with r.loop(r.size("taps2")) as tap:
-                yield [tap * r.size("d2")]
+    @property
+    def _rooms(self) -> list[Pointer]:
+        """What a task holds: values, and maybe their places."""
+        return [self._values] if self._places is None else [self._values, self._places]
 
-    def _stepped(self, where: Pointer) -> Vector:
-        """Return the elements at where, where + stride, where + 2 stride ..."""
-        vectors = [self.r.load(where + number * self.lanes) for number in range(self.s.stride)]
-        return self._picked(vectors, [i * self.s.stride for i in range(self.lanes)])
+    def _take_taps(self, run: Running, at: Size) -> None:
+        """Take all taps of a vector of windows, the first of which begins at `at`."""
+        taps = zip(*(self._under(room + at, self.s.taps) for room in self._rooms), strict=True)
+        for number, tap in enumerate(taps):
+            (run.meet if number else run.put)(*tap)
+
+    def _under(self, where: Pointer, taps: int) -> list[Vector]:
+        """Return what stands under each of some neighbouring taps of a vector of windows, the first at `where`."""
+        r, stride, lanes = self.r, self.s.stride, self.lanes
+        if stride == 1:
+            return [r.load(where + tap) for tap in range(taps)]
+        vectors = [r.load(where + number * lanes) for number in range(-(-((lanes - 1) * stride + taps) // lanes))]
+        return [self._picked(vectors, [i * stride + tap for i in range(lanes)]) for tap in range(taps)]
 
     def _one_by_one(self, row: Row, strip: Strip, held: Size, j: Size) -> None:
         """Reduce one window, number by number."""

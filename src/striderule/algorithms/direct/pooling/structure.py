@@ -50,10 +50,10 @@ class Structure:
     - "whole": the same for planes that are one window each, several at a time.
 
     `outer` counts the pooled axes before the last; `rows` are the taps of the nearest of them (0: a loop). `stride` and
-    `taps` are those of the last axis for "along" (no taps: a loop). `x_apart` and `y_apart` tell that lanes do not
-    stand side by side in the input or the results. `divides` tells that sums are divided by the scales, not multiplied.
-    With `near` windows stand side by side along a row, and are pooled in registers where they are read. `filled` tells
-    that every window has an element.
+    `taps` are those of the last axis for "along" (no taps: a loop, with any dilation). `x_apart` and `y_apart` tell
+    that lanes do not stand side by side in the input or the results. `divides` tells that sums are divided by the
+    scales, not multiplied. With `near` windows stand side by side along a row, and are pooled in registers where they
+    are read. `filled` tells that every window has an element.
     """
 
     kind: str
