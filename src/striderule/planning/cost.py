@@ -214,7 +214,7 @@ def direct(problem: Any, work: Work, machine: Machine) -> Cost:
     # Chains are added in their order within a chunk, and chunks in theirs.
     chunk = plan.chunk * len(plan.taps)
     error = work.unit * (plan.chain + -(-chunk // plan.chain) + max(0, -(-problem.terms // chunk) - 1))
-    computed = factor * images * products(problem, plan, lanes)
+    computed = factor * products(problem, plan, lanes)
     return Cost(computed, moved, workspace, seconds, error, words)
 
 

@@ -11,8 +11,10 @@ from striderule.geometry.problem import Convolution
 HEIGHTS = (8, 7, 6, 4, 2, 1)
 # Vectors beside each other: more in a single row, where no input is shared.
 WIDTHS, WIDEST = (1, 2), 8
-# Rows of a kernel that are unrolled at most at a time, and the largest stride between the rows of a block.
+# Taps of an axis that are unrolled at most at a time, and the largest stride between the rows of a block.
 UNROLLED, STEP = 7, 2
+# The largest stride of columns that vectors serve: shuffles put the columns of a vector side by side.
+COLUMN_STEP = 4
 # Terms of a chain; see `cost.CHAIN`.
 CHAIN = 128
 
@@ -21,34 +23,43 @@ CHAIN = 128
 class PlaneTile:
     """What is held in registers: `rows` rows of outputs, `gap` apart, by `vectors` vectors.
 
-    `taps` rows of the kernel at a time are unrolled, and `rest` where these remain of a larger one; `step` is the
-    stride between the rows, in units of the distance between two of these taps.
+    `taps` rows of the kernel at a time are unrolled, and `rest` where these remain of a larger one; `over` columns of
+    it, and `over_rest`. `step` is the stride between the rows, in units of the distance between two row taps.
     """
 
     taps: int
     rest: int
+    over: int
+    over_rest: int
     step: int
     gap: int
     rows: int
     vectors: int
 
     def operations(self, height: int, wide: int, stride: int) -> float:
-        """Return the vector operations of one column of `taps` taps, for a plane of `height` rows of `wide` vectors.
+        """Return the vector operations of the unrolled taps, for a plane of `height` rows of `wide` vectors.
 
         `stride` is that of the columns.
         """
         reach = (self.rows - 1) * self.step + self.taps
 
         def block(vectors: int) -> float:
-            # A vector of inputs is read across two cache lines, and put together from as many as the stride says.
-            inputs = vectors * reach * (3 * stride - 1)
+            # Vectors of inputs are read across two cache lines, and put together by shuffles.
+            shuffles = self.over * (stride - 1) if self.over == 1 else self.over
+            inputs = vectors * (2 * stride + shuffles) * reach
             # Multiply-adds, each of which waits for the fourth before it; inputs are read beside them. Rows of inputs
             # are looked for, and a column of taps is begun.
-            return max(vectors * self.rows * self.taps, inputs, 4 * self.taps) + reach / 2 + 2
+            products = self.taps * self.over
+            return max(vectors * self.rows * products, inputs, 4 * products) + reach / 2 + 2
 
         phase = -(-height // self.gap)
         each = wide // self.vectors * block(self.vectors) + wide % self.vectors * block(1)
         return self.gap * -(-phase // self.rows) * each
+
+    def registers(self, stride: int) -> int:
+        """Return how many registers hold sums, weights, inputs, and masks or so."""
+        inputs = self.vectors * stride if self.over > 1 else stride
+        return self.rows * self.vectors + self.taps * self.over + inputs + 2
 
 
 def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
@@ -59,7 +70,7 @@ def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
 
     >>> problem = Convolution.from_shapes((1, 8, 56, 56), (8, 1, 3, 3), padding=1, groups=8)
     >>> plane_tile(problem, 32, wide=4)
-    PlaneTile(taps=3, rest=0, step=1, gap=1, rows=8, vectors=2)
+    PlaneTile(taps=3, rest=0, over=1, over_rest=0, step=1, gap=1, rows=8, vectors=2)
     """
     if problem.rank == 1:
         height, kernel, stride, dilation = 1, 1, 1, 1
@@ -68,28 +79,40 @@ def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
         stride, dilation = problem.stride[-2], problem.dilation[-2]
     common = gcd(stride, dilation)
     gap, step = dilation // common, stride // common
-    taps, rest = _unrolled(kernel)
+    taps, rest = _unrolled(kernel, UNROLLED)
     if taps == 1 or step > STEP or height <= gap:
         taps, rest, step, gap = 1, 0, 1, 1
-    # Beside the sums there are the weights of some taps, an input, and masks.
-    most = max(1, registers - taps - 3)
-    shapes = [(rows, vectors) for rows in HEIGHTS for vectors in WIDTHS if rows * vectors <= most]
-    if taps == 1 and most >= WIDEST:
-        shapes.append((1, WIDEST))
+    over, over_rest = _unrolled(problem.kernel[-1], _side_by_side(problem, taps, registers))
+    shapes = [(rows, vectors) for rows in HEIGHTS for vectors in WIDTHS]
+    tiles = [
+        PlaneTile(taps, rest, over, over_rest, step, gap, rows, vectors)
+        for rows, vectors in (*shapes, *((1, WIDEST) for _ in range(taps == 1)))
+    ]
+    columns = problem.stride[-1]
+    fitting = [tile for tile in tiles if tile.registers(columns) <= registers]
     # Of equals the first, so the one with the most rows.
-    return min(
-        (PlaneTile(taps, rest, step, gap, rows, vectors) for rows, vectors in shapes),
-        key=lambda tile: tile.operations(height, wide, problem.stride[-1]),
-    )
+    return min(fitting or tiles[-1:], key=lambda tile: tile.operations(height, wide, columns))
 
 
-def _unrolled(kernel: int) -> tuple[int, int]:
-    """Return how many rows of a kernel to unroll at a time, and how many remain: in few parts of about one size.
+def _side_by_side(problem: Convolution, taps: int, registers: int) -> int:
+    """Return how many columns of the kernel may be unrolled, so that their inputs are loaded once.
 
-    >>> [_unrolled(kernel) for kernel in (1, 7, 9, 10, 31)]
+    It pays where inputs are what takes long: for kernels of one row, and where columns have a stride.
+    """
+    stride = problem.stride[-1]
+    if problem.dilation[-1] > 1 or stride > COLUMN_STEP or (taps > 1 and stride == 1):
+        return 1
+    # Of longer strides a vector's inputs are many already.
+    return max(1, min(registers // 3 // taps, UNROLLED if stride < 3 else 3))
+
+
+def _unrolled(kernel: int, most: int) -> tuple[int, int]:
+    """Return how many taps of an axis to unroll at a time, and how many remain: in few parts of about one size.
+
+    >>> [_unrolled(kernel, 7) for kernel in (1, 7, 9, 10, 31)]
     [(1, 0), (7, 0), (5, 4), (5, 0), (7, 3)]
     """
-    taps = -(-kernel // -(-kernel // UNROLLED))
+    taps = -(-kernel // -(-kernel // most))
     return taps, kernel % taps
 
 
@@ -97,9 +120,8 @@ def plane_operations(problem: Convolution, registers: int, lanes: int) -> int:
     """Return the vector operations of one image: what the blocks of all planes take, and columns one by one."""
     columns = problem.output_size[-1]
     wide = -(-columns // lanes)
-    if any(
-        side > 0 and word != "constant" for side, word in zip(problem.padding[-1], problem.boundary[-1], strict=True)
-    ):
+    sides = zip(problem.padding[-1], problem.boundary[-1], strict=True)
+    if any(side > 0 and word != "constant" for side, word in sides):
         # Columns at the border are served one by one.
         wide += min(columns, sum(max(side, 0) // problem.stride[-1] for side in problem.padding[-1]))
     tile = plane_tile(problem, registers, wide=wide)
@@ -107,5 +129,5 @@ def plane_operations(problem: Convolution, registers: int, lanes: int) -> int:
     planes = problem.out_channels * prod(problem.output_size[:-2])
     # Each block is set up and stored.
     blocks = planes * -(-height // tile.rows) * wide
-    lines = -(-problem.terms // tile.taps)
-    return int(planes * lines * tile.operations(height, wide, problem.stride[-1]) + blocks * 2 * tile.rows)
+    turns = -(-problem.terms // (tile.taps * tile.over))
+    return int(planes * turns * tile.operations(height, wide, problem.stride[-1]) + blocks * 2 * tile.rows)

@@ -134,7 +134,7 @@ def _template(words: Words, parameters: list[float]) -> bytes:
 def _routine(structure: Structure, plan: Layout) -> Any:
     """Return the routine, made and loaded if it is new."""
     target = plan.target
-    name = f"planes_{structure.dtype}_{structure.along}_{structure.taps}x{structure.rows}"
+    name = f"planes_{structure.dtype}_{structure.along}_{structure.down.taps}x{structure.rows}"
     build: Callable[[], str] = lambda: plane_routine(name, target, structure)  # noqa: E731 - short, and used at once
     return proof.compiled(name, structure, build, target, lambda: _agrees(structure, plan))
 

@@ -104,35 +104,51 @@ class _Columns(_Planes):
         start = size("first") + task * size("column_task") * r.lanes
         end = (start + size("column_task") * r.lanes).smaller(size("last"))
         width = s.vectors * r.lanes
-        # Where the last block would be half empty, single vectors take its place; without masks all must be full.
-        few = (s.vectors // 2) * r.lanes if s.masks else width - 1
-        many = (end - start - few + (width - 1)).larger(0) // width
+        if s.column_step == 1 and s.over.taps == 1 and s.vectors <= 2:
+            # Where the last block would be half empty, a single vector takes its place; without masks all must be full.
+            few = (s.vectors // 2) * r.lanes if s.masks else width - 1
+            many = (end - start - few + (width - 1)).larger(0) // width
+            with r.loop(many) as i:
+                self.anywhere(place, rows, start + i * width, end)
+            if s.vectors > 1:
+                done = start + many * width
+                with r.loop(end - done, step=r.lanes) as i:
+                    self.single(place, rows, done + i, end)
+            return
+        # Masks for so much are many: at the border there are single vectors alone, before and behind the blocks.
+        before = ((size("inner_first") - start + (r.lanes - 1)).larger(0) // r.lanes * r.lanes).smaller(end - start)
+        many = (end.smaller(size("inner_last")) - start - before).larger(0) // width
         with r.loop(many) as i:
-            self.vectors(place, rows, start + i * width, end, s.vectors)
-        if s.vectors > 1:
-            done = start + many * width
-            with r.loop(end - done, step=r.lanes) as i:
-                self.vectors(place, rows, done + i, end, 1)
+            self.sums.block(place, rows, Block("inside", start + before + i * width, s.vectors, r.lanes))
+        if s.masks or s.vectors > 1:
+            with r.loop(end - start - many * width, step=r.lanes) as i:
+                column = r.choose(i.below(before), start + i, start + i + many * width)
+                self.single(place, rows, column, end)
 
-    def vectors(self, place: Place, rows: Rows, column: Size, end: Size, count: int) -> None:
-        """Write some vectors of a share that ends at `end`."""
-        r, size = self.r, self.size
-        inside = Block("inside", column, count, r.lanes)
-        if not self.s.masks:
+    def anywhere(self, place: Place, rows: Rows, column: Size, end: Size) -> None:
+        """Write a block of vectors of a share that ends at `end`."""
+        r, s, size = self.r, self.s, self.size
+        inside = Block("inside", column, s.vectors, r.lanes)
+        if not s.masks:
             self.sums.block(place, rows, inside)
             return
-        masks = tuple(r.first_lanes(end - column - v * r.lanes) for v in range(count))
-        border = Block("border", column, count, r.lanes, masks)
-        if count < self.s.vectors:  # these are few, and code is long
-            self.sums.block(place, rows, border)
-            return
-        behind = column + count * r.lanes
+        behind = column + s.vectors * r.lanes
         inner = column.above(size("inner_first") - 1) & behind.below(size("inner_last").smaller(end) + 1)
         with r.either(inner) as (within, at_border):
             with within:
                 self.sums.block(place, rows, inside)
             with at_border:
-                self.sums.block(place, rows, border)
+                masks = tuple(r.first_lanes(end - column - v * r.lanes) for v in range(s.vectors))
+                self.sums.block(place, rows, Block("border", column, s.vectors, r.lanes, masks))
+
+    def single(self, place: Place, rows: Rows, column: Size, end: Size) -> None:
+        """Write a single vector of a share that ends at `end`: these are few, so with masks if there are any."""
+        r = self.r
+        if self.s.masks:
+            block = Block("border", column, 1, r.lanes, (r.first_lanes(end - column),))
+        else:
+            block = Block("inside", column, 1, r.lanes)
+        self.sums.block(place, rows, block)
 
 
 class _Channels(_Planes):

@@ -9,17 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.depthwise.structure import NOWHERE, SIZES, Structure
+from striderule.algorithms.depthwise.structure import NOWHERE, SIZES, Structure, Unrolled
 from striderule.codegen.target import Target
 from striderule.geometry.padding import source_index
 from striderule.geometry.problem import Convolution
-from striderule.planning.planes import CHAIN, PlaneTile, plane_tile
+from striderule.planning.planes import CHAIN, COLUMN_STEP, PlaneTile, plane_tile
 
 Table = npt.NDArray[np.int64]
 # Targets that load parts of vectors.
 MASKS = ("avx512", "avx2")
-# The largest stride of columns that vectors serve: shuffles put the columns of a vector side by side.
-COLUMN_STEP = 4
 # Multiply-adds of vectors in a task, at least and at most; parts to cut an image into where that leaves enough of them.
 LEAST, MOST, PARTS = 1 << 11, 1 << 15, 32
 # Vectors of channels that a task sweeps at least, where there are so many: pieces of memory that are worth fetching.
@@ -171,9 +169,8 @@ class Layout:
         return Structure(
             dtype=str(self.x.dtype),
             along="channels" if channels else "columns",
-            taps=tile.taps,
-            parts=tile.taps + tile.rest < self.axes[-2].kernel or tile.rest > 0,
-            rest=tile.rest,
+            down=Unrolled(tile.taps, tile.taps < self.axes[-2].kernel, tile.rest),
+            over=Unrolled(tile.over, tile.over < self.axes[-1].kernel, tile.over_rest),
             step=tile.step,
             rows=tile.rows,
             vectors=tile.vectors,

@@ -33,23 +33,31 @@ NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
+class Unrolled:
+    """How to go over the taps of an axis: `taps` are unrolled, in a loop if they are but a part; then `rest` more."""
+
+    taps: int
+    parts: bool
+    rest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Structure:
     """What a routine is made for.
 
-    `along` is the axis that vectors run along. `taps` rows of the kernel are unrolled, in a loop where these are but a
-    part (`parts`), and then `rest` more; `step` is the stride of the rows of a block in such taps; `rows` and `vectors`
-    of outputs are held in registers. `column_step` is the stride along columns where vectors run along these, 0 where
-    none do. `masks` says that the target loads parts of vectors, so that vectors serve the columns at the border too;
-    `singles` that some columns are served one by one; `reached` that positions outside an axis show elements inside.
-    `chained` says that sums have more terms than a chain, `compact` that outputs and residual lie side by side along
-    the lanes. `activation` is a word and further words that it takes.
+    `along` is the axis that vectors run along. `down` tells of the rows of the kernel, `over` of its columns; `step` is
+    the stride of the rows of a block in row taps; `rows` and `vectors` of outputs are held in registers. `column_step`
+    is the stride along columns where vectors run along these, 0 where none do. `masks` says that the target loads parts
+    of vectors, so that vectors serve the columns at the border too; `singles` that some columns are served one by one;
+    `reached` that positions outside an axis show elements inside. `chained` says that sums have more terms than a
+    chain, `compact` that outputs and residual lie side by side along the lanes. `activation` is a word and further
+    words that it takes.
     """
 
     dtype: str
     along: Literal["columns", "channels"]
-    taps: int
-    parts: bool
-    rest: int
+    down: Unrolled
+    over: Unrolled
     step: int
     rows: int
     vectors: int

@@ -1,17 +1,17 @@
 """The sums of one block of outputs, which stay in registers from the first tap to the store.
 
-Taps are taken column by column of the kernel; within a column each input is loaded once and used for all rows of the
-block that meet it. The order of the terms of a sum is the same wherever its output stands.
+Taps are taken by columns of the kernel, one or a few at a time; under these each row of inputs is read once and used
+for all rows of the block that meet it. The order of the terms of a sum is the same wherever its output stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 
-from striderule.algorithms.depthwise.structure import NOWHERE, Block, Place, Rows, Structure
+from striderule.algorithms.depthwise.inputs import Apart, Border, Reader, Side
+from striderule.algorithms.depthwise.structure import NOWHERE, Block, Place, Rows, Structure, Unrolled
 from striderule.algorithms.direct.activation import ACTIVATIONS
-from striderule.codegen.tile import Condition, Mask, Pointer, Register, Routine, Size, Vector
+from striderule.codegen.tile import Condition, Pointer, Register, Routine, Size, Vector
 from striderule.planning.planes import CHAIN
 
 Tile = list[list[Register]]
@@ -34,10 +34,10 @@ class Sums:
 
     def rows(self, first: Size) -> Rows:
         """Return the rows of the block whose first output row is `first`."""
-        if self.s.parts:
+        if self.s.down.parts:
             return Rows(first, None)
         # Found once for all columns and channels, and kept as one number each.
-        found = self.inputs(first, self.r.whole(0), self.s.taps)
+        found = self.inputs(first, self.r.whole(0), self.s.down.taps)
         offsets = [self.r.choose(exists, offset, NOWHERE) for exists, offset in found]
         return Rows(first, tuple((~offset.equals(NOWHERE), offset) for offset in offsets))
 
@@ -79,81 +79,100 @@ class Sums:
             with r.when(~shift.equals(NOWHERE)):
                 plane = place.x.skip(c * size("x_channel") + shift)
                 tap = (c * size("outer_taps") + z) * size("row_taps") * size("column_taps")
-                with r.loop(size("column_taps")) as t:
-                    self.column(plane, place.w + (tap + t) * size("w_step"), rows, t, block, sums, end)
+
+                def columns(t: Size, count: int) -> None:
+                    self.columns(plane, place.w + (tap + t) * size("w_step"), rows, t, count, block, sums, end)
+
+                self.in_parts(s.over, size("column_taps"), columns)
         if end is not None:
             end.all()
         self.finish(place, rows, block, sums)
 
-    def column(
-        self, plane: Pointer, weight: Pointer, rows: Rows, t: Size, block: Block, sums: Tile, end: _Chain | None
+    def in_parts(self, unrolled: Unrolled, taps: Size, write: Callable[[Size, int], None]) -> None:
+        """Write all taps of an axis: what is unrolled, in a loop where that is but a part, and then the rest."""
+        r = self.r
+        if not unrolled.parts:
+            write(r.whole(0), unrolled.taps)
+            return
+        with r.loop(taps - unrolled.rest, step=unrolled.taps) as i:
+            write(i, unrolled.taps)
+        if unrolled.rest:
+            write(taps - unrolled.rest, unrolled.rest)
+
+    def columns(
+        self,
+        plane: Pointer,
+        weight: Pointer,
+        rows: Rows,
+        t: Size,
+        count: int,
+        block: Block,
+        sums: Tile,
+        end: _Chain | None,
     ) -> None:
-        """Add the products of one column of taps, where it does not lie outside the input."""
+        """Add the products of some columns of taps."""
+        reader = self.reader(plane, t, count, block)
+
+        def part(u: Size, taps: int) -> None:
+            inputs = rows.inputs or self.inputs(rows.first, u, taps)
+            here = weight + u * self.size("column_taps") * self.size("w_step")
+            self.products(reader, here, inputs, (taps, count), block, sums)
+            if end is not None:
+                end.after(taps * count)
+
+        self.in_parts(self.s.down, self.size("row_taps"), part)
+
+    def reader(self, plane: Pointer, t: Size, count: int, block: Block) -> Reader:
+        """Return what reads the inputs under `count` columns of taps."""
         r, s, size = self.r, self.s, self.size
         position = block.column * size("column_stride") + t * size("column_dilation") - size("column_before")
-        reader = (
-            _Border(r, s.column_step, block.vectors, position, size("column_size")) if block.kind == "border" else None
-        )
-        single = block.kind in ("single", "channels")
-        if single:
-            position = self.shown(position, "column")
-        inside = position.above(-1) & position.below(size("column_size"))
-        x = plane.skip(position * size("x_column"))
-
-        def part(tap: Size, taps: int) -> None:
-            inputs = rows.inputs or self.inputs(rows.first, tap, taps)
-            here = weight + tap * size("column_taps") * size("w_step")
-            with r.when(inside) if single else nullcontext():
-                self.products(x, here, inputs, taps, block, sums, reader)
-            if end is not None:
-                end.after(taps)
-
-        if not s.parts:
-            part(r.whole(0), s.taps)
-            return
-        with r.loop(size("row_taps") - s.rest, step=s.taps) as u:
-            part(u, s.taps)
-        if s.rest:
-            part(size("row_taps") - s.rest, s.rest)
+        if block.kind == "inside":
+            return Side(r, s.column_step, count, block.vectors, plane + position)
+        if block.kind == "border":
+            x, whole = plane + position, size("column_size")
+            return Border(r, s.column_step, count, block.vectors, x, position, whole)
+        taps: list[tuple[Pointer, Condition | None]] = []
+        for _ in range(count):
+            inside = None
+            shown = position
+            if block.kind != "across":
+                shown = self.shown(position, "column")
+                inside = shown.above(-1) & shown.below(size("column_size"))
+            taps.append((plane.skip(shown * size("x_column")), inside))
+            position = position + size("column_dilation")
+        apart = [size("column_stride") * size("x_column") * v for v in range(block.vectors)]
+        return Apart(r, taps, apart, block.lanes, block.mask(0))
 
     def products(
         self,
-        x: Pointer,
+        reader: Reader,
         weight: Pointer,
         inputs: Sequence[tuple[Condition, Size]],
-        taps: int,
+        taps: tuple[int, int],
         block: Block,
         sums: Tile,
-        reader: _Border | None,
     ) -> None:
-        """Add the products of taps below each other, which all lie at `x` but for their rows."""
-        r, s = self.r, self.s
-        below = self.size("column_taps") * self.size("w_step")
-        weights = [self.of_channel(weight + below * u, block) for u in range(taps)]
-        apart = self.size("column_stride") * self.size("x_column") if block.kind == "across" else None
+        """Add the products of taps below each other and side by side."""
+        r, s, size = self.r, self.s, self.size
+        down, over = taps
+        weights = [
+            [self.of_channel(weight + (size("column_taps") * u + t) * size("w_step"), block) for t in range(over)]
+            for u in range(down)
+        ]
         for q, (exists, offset) in enumerate(inputs):
-            meets = [(p, q - p * s.step) for p in range(s.rows) if 0 <= q - p * s.step < taps]
+            meets = [(p, q - p * s.step) for p in range(s.rows) if 0 <= q - p * s.step < down]
             with r.when(exists):
-                row = x.skip(offset)
-                for v in range(block.vectors):
-                    where = row + v * r.lanes * s.column_step if apart is None else row.skip(apart * v)
-                    value = self.input(where, block, v) if reader is None else reader.load(where, v)
+                for t, v, value, lanes in reader.read(offset):
                     for p, u in meets:
                         total = sums[p][v]
-                        added = r.multiply_add(weights[u], value, total.value)
-                        total.set(added if reader is None else r.select(reader.lanes[v], added, total.value))
+                        added = r.multiply_add(weights[u][t], value, total.value)
+                        total.set(added if lanes is None else r.select(lanes, added, total.value))
 
     def of_channel(self, where: Pointer, block: Block) -> Vector:
         """Return a number of the channel, or of each channel of the vector."""
         if block.of_channels:
             return self.r.load(where, block.mask(0), lanes=block.lanes)
         return self.r.broadcast(where, lanes=block.lanes)
-
-    def input(self, where: Pointer, block: Block, v: int) -> Vector:
-        """Return a vector of inputs that all exist."""
-        if block.kind == "inside":
-            return _every(self.r, where, self.s.column_step)
-        return self.r.load(where, block.mask(v), lanes=block.lanes)
 
     # The end --------------------------------------------------------------------------------------------------------
 
@@ -238,54 +257,6 @@ class _Chain:
         """Let the sums be those of all chains."""
         for one, place in zip(self.sums, self.places, strict=True):
             one.set(self.r.load(place, lanes=self.lanes) + one.value)
-
-
-def _starts(r: Routine, step: int) -> list[int]:
-    """Return where the vectors begin that have every `step`-th number: the last one ends with the last of them."""
-    return [i * r.lanes for i in range(step - 1)] + [(step - 1) * (r.lanes - 1)]
-
-
-def _every(r: Routine, where: Pointer, step: int, masks: Sequence[Mask | None] | None = None) -> Vector:
-    """Return every `step`-th number from `where` on, as many as there are lanes; nothing behind the last is read."""
-    starts, lanes = _starts(r, step), r.lanes
-    found = r.load(where, None if masks is None else masks[0])
-    for i in range(1, step):
-        part = r.load(where + starts[i], None if masks is None else masks[i])
-        # Lanes so far stand in their places, but those of the first vector, which is as it was read.
-        old = [lane * step if i == 1 else lane for lane in range(lanes)]
-        wanted = [lane * step - starts[i] for lane in range(lanes)]
-        owner = [min(lane * step // lanes, step - 1) for lane in range(lanes)]
-        pattern = [lanes + wanted[l] if owner[l] == i else old[l] % lanes for l in range(lanes)]
-        found = r.shuffle(found, part, pattern)
-    return found
-
-
-class _Border:
-    """Reads vectors of columns of which some are outside the input: those are zero, and not among `lanes`."""
-
-    def __init__(self, r: Routine, step: int, vectors: int, position: Size, size: Size) -> None:
-        self.r, self.step = r, step
-        self.lanes: list[Mask] = []
-        self.masks: list[list[Mask]] = []
-        width = r.lanes * step
-        # As many vectors at a time as 63 bits tell the elements of.
-        together = min(vectors, (63 + step - 1) // width) or 1
-        for v in range(vectors):
-            if v % together == 0:
-                first = position + v * width
-                low, high = 0 - first, size - first
-                exists = r.between(low, high)
-                # Lane l stands at element l * step.
-                lanes = (
-                    exists if step == 1 else r.between(*((one.larger(0) + (step - 1)) // step for one in (low, high)))
-                )
-            here = v % together
-            self.lanes.append(r.lanes_of(lanes, here * r.lanes))
-            self.masks.append([r.lanes_of(exists, here * width + start) for start in _starts(r, step)])
-
-    def load(self, where: Pointer, v: int) -> Vector:
-        """Return the inputs of a vector."""
-        return _every(self.r, where, self.step, self.masks[v])
 
 
 def _flat(tile: Tile) -> list[Register]:
