@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 
 import striderule as sr
+from striderule.algorithms import memory
 from striderule.algorithms.windows import convolution
 
 MEGABYTE = 1 << 20
 
 
 def beyond_the_result(call):
-    """Return the most memory in use during a call, without its result, in bytes."""
+    """Return the most memory in use during a call, without that of its result, in bytes."""
     tracemalloc.start()
     try:
         result = call()
-        return tracemalloc.get_traced_memory()[1] - result.nbytes
+        # Memory of results is rounded up by up to an eighth, so that it can be used again.
+        return tracemalloc.get_traced_memory()[1] - memory._rounded(result.nbytes)
     finally:
         tracemalloc.stop()
 
@@ -37,7 +39,10 @@ bytes_ = np.ones((4096, 4096), np.uint8)  # 16 MiB
         (lambda: sr.filters.gaussian(floats, 1, axes=(1, 2)), 80),
     ],
 )
-def test_workspace_is_bounded(call, megabytes):
+def test_workspace_is_bounded(monkeypatch, call, megabytes):
+    # Memory that waits to be used again would not be seen.
+    monkeypatch.setattr(memory._waiting, "take", lambda _: None)
+    monkeypatch.setattr(memory._waiting, "give", lambda _: None)
     assert beyond_the_result(call) < megabytes * MEGABYTE
 
 
@@ -52,13 +57,14 @@ def test_small_images_are_taken_together(monkeypatch, weight, words):
     steps = []
     extend = convolution.extend
     monkeypatch.setattr(convolution, "extend", lambda *args: (steps.append(1), extend(*args))[1])
-    sr.conv2d(np.ones((256, 16, 8, 8), np.float32), weight, **words)
-    assert len(steps) < 40
+    sr.conv2d(np.ones((256, 16, 8, 8), np.float32), weight, **words, algorithm="windows")
+    assert 0 < len(steps) < 40
 
 
 def test_what_taps_of_a_transposed_convolution_spread_is_one_product(monkeypatch):
     products = []
     matmul = convolution.chained_matmul
     monkeypatch.setattr(convolution, "chained_matmul", lambda *args: (products.append(1), matmul(*args))[1])
-    sr.conv_transpose1d(np.ones((8, 4, 20), np.float32), np.ones((4, 2, 200), np.float32), stride=50)
+    x, weight = np.ones((8, 4, 20), np.float32), np.ones((4, 2, 200), np.float32)
+    sr.conv_transpose1d(x, weight, stride=50, algorithm="windows")
     assert len(products) == 1

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from math import prod
 
 from striderule.geometry.problem import Convolution, TransposedConvolution
@@ -150,7 +151,7 @@ def narrow_of(problem: Convolution, lanes: int) -> int:
     """
     positions = prod(problem.output_size[-2:])
     rest = positions % lanes
-    return rest if lanes <= positions < 9 * lanes and rest <= lanes // 4 else 0
+    return rest if lanes <= positions < 13 * lanes and rest <= lanes // 4 else 0
 
 
 def _merges(problem: Convolution, images: int) -> bool:
@@ -159,21 +160,21 @@ def _merges(problem: Convolution, images: int) -> bool:
 
 
 def products(problem: Convolution, plan: Schedule, lanes: int) -> int:
-    """Return the multiply-adds that the tiles compute for one group of one image: also those beyond the edges.
+    """Return the multiply-adds that the tiles compute for all images and groups: also those beyond the edges.
 
-    >>> one = Convolution.from_shapes((1, 3, 9), (5, 3, 2))
+    >>> one = Convolution.from_shapes((1, 3, 8), (1, 3, 2))
     >>> plan = schedule(one, 8, 16, 4)
-    >>> plan.tile, products(one, plan, 8), one.multiply_adds
-    ((12, 1), 576, 240)
+    >>> one.multiply_adds == 7 * 6, products(one, plan, 8) == 8 * 6 * plan.tile[0]
+    (True, True)
     """
     height = problem.output_size[-2] if problem.rank > 1 else 1
+    cuts = (problem.batch, plan.images), (height, plan.rows), (problem.output_size[-1], plan.columns)
     positions = 0
-    for rows, row_blocks in _blocks(height, plan.rows):
-        for columns, column_blocks in _blocks(problem.output_size[-1], plan.columns):
-            lines, length = (1, rows * columns) if plan.together else (rows, columns)
-            whole = length - plan.narrow
-            positions += row_blocks * column_blocks * lines * (_up(whole, lanes) + plan.narrow)
-    channels = _up(problem.out_channels // problem.groups, plan.tile[0])
+    for block in product(*(_blocks(size, each) for size, each in cuts)):
+        (images, rows, columns), counts = zip(*block, strict=True)
+        lines, length = (1, images * rows * columns) if plan.together else (images * rows, columns)
+        positions += prod(counts) * lines * (_up(length - plan.narrow, lanes) + plan.narrow)
+    channels = problem.groups * _up(problem.out_channels // problem.groups, plan.tile[0])
     return prod(problem.output_size[:-2]) * positions * channels * problem.terms
 
 
@@ -185,8 +186,8 @@ def _blocks(size: int, each: int) -> tuple[tuple[int, int], ...]:
 def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
     """Return the (rows, vectors) of sums that leave registers for a row of inputs and a weight."""
     if registers >= 32:
-        return (8, 3), (6, 4), (12, 2), (24, 1), (4, 5), (2, 8), (1, 8)
-    return (4, 3), (3, 3), (6, 2), (12, 1), (2, 4), (1, 6)
+        return (8, 3), (12, 2), (4, 5), (2, 8), (1, 8)
+    return (4, 3), (6, 2), (2, 4), (1, 6)
 
 
 def register_tile(rows: int, vectors: int, registers: int, weights: int, most: int) -> tuple[int, int]:
