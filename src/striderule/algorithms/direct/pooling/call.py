@@ -15,7 +15,8 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import proof
-from striderule.algorithms.direct.pooling.recipe import Layout, Windowed, layout_of, recipe_of
+from striderule.algorithms.direct.pooling.axes import Windowed
+from striderule.algorithms.direct.pooling.recipe import Layout, layout_of, recipe_of
 from striderule.algorithms.direct.pooling.routine import pooling_routine
 from striderule.algorithms.windows import pooling as windows
 from striderule.codegen import workers

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms import memory
+from striderule.algorithms.direct.pooling.axes import Axis, Windowed, axes_of
 from striderule.algorithms.direct.pooling.structure import (
     LONGEST,
     POINTERS,
@@ -19,11 +21,10 @@ from striderule.algorithms.direct.pooling.structure import (
     Structure,
 )
 from striderule.codegen.target import Target
-from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
+from striderule.geometry.pooling import Pooling
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
-Windowed = Pooling | AdaptivePooling | FractionalPooling
 
 # Elements of the input that a task looks at: enough to be worth a thread, few enough to balance.
 TASK = 1 << 15
@@ -35,86 +36,6 @@ SHORT = 512
 ACROSS = 16
 # Scales that a routine reads at once.
 WIDEST = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """The windows of one axis: their number, taps, steps, and pairs (first position inside the input, length inside).
-
-    `counted` is how many positions count in an average. `steps` tells whether windows begin at equal distances, the
-    first `before` positions outside.
-    """
-
-    n: int
-    outputs: int
-    taps: int
-    stride: int
-    dilation: int
-    before: int
-    steps: bool
-    windows: npt.NDArray[np.int64]
-    counted: npt.NDArray[np.int64]
-
-    @property
-    def extent(self) -> int:
-        """Positions from the first to the last of the longest window."""
-        return (self.longest - 1) * self.dilation + 1
-
-    @property
-    def longest(self) -> int:
-        """Elements of the longest window."""
-        return int(self.windows[:, 1].max(initial=1))
-
-
-def _regular(n: int, k: int, s: int, d: int, pads: tuple[int, int], outputs: int, include: bool) -> Axis:
-    """Return windows at equal distances."""
-    start = np.arange(outputs, dtype=np.int64) * s - pads[0]
-    skipped = np.maximum(0, -(start // d))
-    end = np.minimum(k, -((start - n) // d))
-    windows = np.stack([np.minimum(start + skipped * d, n), np.maximum(end - skipped, 0)], axis=1)
-    counted = np.minimum(k, -((start - n - pads[1]) // d)) if include else end - skipped
-    return Axis(n, outputs, k, s, d, pads[0], True, np.ascontiguousarray(windows), np.maximum(counted, 1))
-
-
-def _adaptive(n: int, outputs: int) -> Axis:
-    """Return windows that cover an axis evenly; at equal distances where they can be."""
-    j = np.arange(outputs, dtype=np.int64)
-    first = j * n // max(1, outputs)
-    windows = np.ascontiguousarray(np.stack([first, -(-(j + 1) * n // max(1, outputs)) - first], axis=1))
-    taps = int(windows[:, 1].max(initial=1))
-    stride = int(first[1]) if outputs > 1 else taps
-    steps = bool((windows[:, 1] == taps).all() and (first == j * stride).all()) and stride > 0
-    return Axis(n, outputs, taps, stride, 1, 0, steps, windows, windows[:, 1])
-
-
-def axes_of(problem: Windowed, starts: list[Array] | None) -> list[Axis]:
-    """Return the windows of every axis; `starts` (batch, channels, outputs) are those of a fractional pooling."""
-    if isinstance(problem, AdaptivePooling):
-        return [_adaptive(n, o) for n, o in zip(problem.size, problem.output_size, strict=True)]
-    if isinstance(problem, Pooling):
-        return [
-            _regular(
-                problem.size[a],
-                problem.kernel[a],
-                problem.stride[a],
-                problem.dilation[a],
-                problem.padding[a],
-                problem.output_size[a],
-                problem.count_include_pad,
-            )
-            for a in range(problem.rank)
-        ]
-    axes = []
-    for n, k, o, first in zip(problem.size, problem.kernel, problem.output_size, starts or [], strict=True):
-        flat = first.reshape(-1).astype(np.int64)
-        windows = np.stack([flat, np.full_like(flat, k)], axis=1)
-        axes.append(Axis(n, o, k, k, 1, 0, False, windows, windows[:o, 1]))
-    return axes
-
-
-def _whole() -> Axis:
-    """Return an axis of one position, for ranks below three."""
-    return Axis(1, 1, 1, 1, 1, 0, True, np.array([[0, 1]], np.int64), np.ones(1, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,12 +196,6 @@ def _up(count: int, step: int) -> int:
     return -(-count // step) * step
 
 
-def _near(last: Axis, step: int) -> bool:
-    """Tell whether the windows of rows stand side by side, and all that vectors of them read is inside."""
-    apart = last.before == 0 and last.dilation == 1 and last.taps <= min(last.stride, UNROLLED)
-    return step == 1 and apart and last.outputs * last.stride <= last.n and last.outputs >= FEW
-
-
 def _tasks(axes: list[Axis], planes: int, mode: str, chunk: int) -> tuple[int, int, int]:
     """Return how many planes, rows and columns a task computes: about `TASK` elements of the input."""
     rows, columns = prod(axis.outputs for axis in axes[:-1]), axes[-1].outputs
@@ -297,6 +212,79 @@ def _tasks(axes: list[Axis], planes: int, mode: str, chunk: int) -> tuple[int, i
     return task_planes, task_rows, task_columns
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a problem is gone through: its axes as they are taken, all steps, and where the lanes lie.
+
+    `lead` are the steps from image to image and from channel to channel, `spatial` those of the axes, each of the
+    input, the results and the places.
+    """
+
+    kind: str
+    problem: Windowed
+    axes: list[Axis]
+    lead: list[Ints]
+    spatial: list[Ints]
+    lane: int | None
+    mode: str
+
+    @property
+    def last(self) -> Axis:
+        """The axis that is pooled last."""
+        return self.axes[-1]
+
+    @property
+    def lane_steps(self) -> list[int]:
+        """Steps from lane to lane in the input, the results and the places."""
+        if self.mode == "across":
+            return [step[self.lane or 0] for step in self.lead]
+        if self.mode == "whole":  # read along planes, written across them
+            return [self.spatial[0][-1], *(step[1] for step in self.lead[1:])]
+        return [step[-1] for step in self.spatial]
+
+    @property
+    def near(self) -> bool:
+        """Whether windows stand side by side in rows, and all that vectors of them read is inside."""
+        last = self.last
+        apart = last.before == 0 and last.dilation == 1 and last.taps <= min(last.stride, UNROLLED)
+        inside = last.outputs * last.stride <= last.n and last.outputs >= FEW
+        return self.mode == "along" and self.lane_steps[0] == 1 and apart and inside
+
+
+def _way_of(
+    kind: str, problem: Windowed, steps: tuple[Ints, Ints, Ints], layout: Layout, starts: list[Array] | None
+) -> Way:
+    windows = axes_of(problem, starts)
+    axes = [windows[axis - 2] for axis in layout.order]
+    lead = [step[:2] for step in steps]
+    spatial = [tuple(step[axis] for axis in layout.order) for step in steps]
+    if layout.lane is None and starts is None:
+        axes, spatial = _merged(axes, spatial)
+    mode = _mode(axes, layout.lane)
+    if mode == "within" and _is_whole(problem, axes, lead, spatial):
+        mode = "whole"
+    return Way(kind, problem, axes, lead, spatial, layout.lane, mode)
+
+
+def _structure(way: Way, names: tuple[str, str]) -> Structure:
+    axes, last, along = way.axes, way.last, way.mode == "along"
+    written = way.lane_steps[1 : 3 if way.kind == "argmax" else 2]
+    return Structure(
+        way.kind,
+        *names,
+        way.mode,
+        outer=len(axes) - 1,
+        rows=axes[-2].longest if len(axes) > 1 and axes[-2].longest <= UNROLLED else 0,
+        stride=last.stride if along else 1,
+        taps=last.taps if along and last.taps <= UNROLLED and last.dilation == 1 else 0,
+        x_apart=way.lane_steps[0] != 1 or (way.mode == "within" and last.dilation != 1),
+        y_apart=any(step != 1 for step in written) and way.mode in ("across", "along", "whole"),
+        divides=way.kind == "sum" and names[1] == "float64" and getattr(way.problem, "kind", "") != "lp",
+        near=way.near,
+        filled=all(bool((axis.windows[:, 1] > 0).all()) for axis in axes),
+    )
+
+
 def recipe_of(
     kind: str,
     problem: Windowed,
@@ -307,96 +295,57 @@ def recipe_of(
     starts: list[Array] | None = None,
 ) -> Recipe:
     """Return the recipe for arrays of these types and steps (input, results, places), in elements."""
-    axes = [axes_of(problem, starts)[axis - 2] for axis in layout.order]
-    lead = [step[:2] for step in steps]
-    spatial = [tuple(step[axis] for axis in layout.order) for step in steps]
-    if layout.lane is None and starts is None:
-        axes, spatial = _merged(axes, spatial)
-    mode = _mode(axes, layout.lane)
-    last = axes[-1]
-    if mode == "within" and _is_whole(problem, axes, lead, spatial):
-        mode = "whole"
-    divides = kind == "sum" and names[1] == "float64" and getattr(problem, "kind", "") != "lp"
-    lane_axis = 0 if layout.lane is None else layout.lane
-    lane_steps = [step[lane_axis] for step in lead] if mode == "across" else [step[-1] for step in spatial]
-    if mode == "whole":  # read along planes, written across them
-        lane_steps[1:] = [step[1] for step in lead[1:]]
-    used = lane_steps if kind == "argmax" else lane_steps[:2]
-    along = mode == "along"
-    near = along and _near(last, lane_steps[0])
-    structure = Structure(
-        kind,
-        *names,
-        mode,
-        len(axes) - 1,
-        axes[-2].longest if len(axes) > 1 and axes[-2].longest <= UNROLLED else 0,
-        last.stride if along else 1,
-        last.taps if along and last.taps <= UNROLLED and last.dilation == 1 else 0,
-        lane_steps[0] != 1 or (mode == "within" and last.dilation != 1),
-        any(step != 1 for step in used[1:]) and mode in ("across", "along", "whole"),
-        divides,
-        near,
-        filled=all(bool((axis.windows[:, 1] > 0).all()) for axis in axes),
-    )
-    words = _words(structure, problem, axes, lead, spatial, layout, target)
-    scales = _scales(kind, problem, axes, divides) if structure.sums else [np.ones(1)] * len(axes)
-    uniform = bool((scales[-1] == scales[-1][:1]).all())
-    scales[-1] = np.pad(scales[-1][:1] if uniform else scales[-1], (0, WIDEST), mode="edge")
-    words["scale_step"] = 0 if uniform else 1
-    equal = all(bool((scale == scale[:1]).all()) for scale in scales)
-    rows = _rows(last, "near" if near else mode, equal and all(_follow(step, axes) for step in spatial[1:]))
-    words |= {"chunk": rows.chunk, "held": rows.held, "pitch": rows.pitch, "joined": int(rows.joined)}
-    pieces = _tasks(axes, words["planes"], mode, 1 if near else rows.chunk)
-    words["task_planes"], words["task_rows"], words["task_columns"] = pieces
-    words["row_tasks"] = -(-words["rows"] // pieces[1])
-    words["column_tasks"] = -(-last.outputs // pieces[2])
+    way = _way_of(kind, problem, steps, layout, starts)
+    s, axes, last = _structure(way, names), way.axes, way.last
+    words = _words(way, s, target)
+    scales = _scales(kind, problem, axes, s.divides) if s.sums else [np.ones(1)] * len(axes)
+    even = [bool((scale == scale[:1]).all()) for scale in scales]
+    scales[-1] = np.pad(scales[-1][:1] if even[-1] else scales[-1], (0, WIDEST), mode="edge")
+    rows = _rows(last, "near" if s.near else s.mode, all(even) and all(_follow(step, axes) for step in way.spatial[1:]))
+    pieces = _tasks(axes, words["planes"], s.mode, 1 if s.near else rows.chunk)
+    words |= {
+        "scale_step": 0 if even[-1] else 1,
+        "chunk": rows.chunk,
+        "held": rows.held,
+        "pitch": rows.pitch,
+        "joined": int(rows.joined),
+        "task_planes": pieces[0],
+        "task_rows": pieces[1],
+        "task_columns": pieces[2],
+        "row_tasks": -(-words["rows"] // pieces[1]),
+        "column_tasks": -(-last.outputs // pieces[2]),
+    }
     tables = {} if rows.reach is None else {"reach": rows.reach}
     for place, axis, scale in zip(range(3 - len(axes), 3), axes, scales, strict=True):
         tables[f"windows{place}"], tables[f"scale{place}"] = axis.windows, scale
-    words |= {name: table.ctypes.data for name, table in tables.items()}
+    words |= {name: memory.address(table) for name, table in tables.items()}
     found = np.array([words.get(word, 0) for word in (*POINTERS, *SIZES)], np.int64)
     tasks = -(-words["planes"] // pieces[0]) * words["row_tasks"] * words["column_tasks"]
-    return Recipe(structure, found, tasks, tuple(tables.values()))
+    return Recipe(s, found, tasks, tuple(tables.values()))
 
 
-def _words(
-    s: Structure,
-    problem: Windowed,
-    axes: list[Axis],
-    lead: list[Ints],
-    spatial: list[tuple[int, ...]],
-    layout: Layout,
-    target: Target,
-) -> dict[str, int]:
+def _words(way: Way, s: Structure, target: Target) -> dict[str, int]:
     """Return the sizes that follow from the axes and the steps."""
-    words: dict[str, int] = {}
-    sizes = problem.batch, problem.channels
-    last = axes[-1]
-    if s.mode == "across":
-        assert layout.lane is not None
-        other = 1 - layout.lane
+    axes, last, lane = way.axes, way.last, way.lane
+    sizes = way.problem.batch, way.problem.channels
+    words = {"inner": sizes[1], "planes": sizes[0] * sizes[1]}
+    if lane is not None:
         block = ACROSS * target.lanes(s.work.itemsize)
-        lanes = sizes[layout.lane]
-        words |= {"inner": -(-lanes // block), "lanes": lanes, "plane_lanes": block}
-        words["planes"] = sizes[other] * words["inner"]
-    else:
-        words |= {"inner": sizes[1], "planes": sizes[0] * sizes[1]}
-    for name, ends, steps in zip(("x", "y", "where"), lead, spatial, strict=True):
-        if s.mode == "across":
-            assert layout.lane is not None
-            words |= {f"{name}_outer": ends[1 - layout.lane], f"{name}_lane": ends[layout.lane]}
-            words[f"{name}_inner"] = ends[layout.lane] * words["plane_lanes"]
-        else:
+        blocks = -(-sizes[lane] // block)
+        words = {"inner": blocks, "planes": sizes[1 - lane] * blocks, "lanes": sizes[lane], "plane_lanes": block}
+    for name, ends, steps in zip(("x", "y", "where"), way.lead, way.spatial, strict=True):
+        if lane is None:
             words |= {f"{name}_outer": ends[0], f"{name}_inner": ends[1]}
+        else:
+            words |= {f"{name}_outer": ends[1 - lane], f"{name}_lane": ends[lane]}
+            words[f"{name}_inner"] = ends[lane] * words["plane_lanes"]
         words |= {f"{name}{3 - len(axes) + number}": step for number, step in enumerate(steps)}
     place = last.n
     for axis, number in zip(axes[-2::-1], (1, 0), strict=False):
-        words[f"place{number}"] = place
-        words[f"d{number}"] = axis.dilation
+        words |= {f"place{number}": place, f"d{number}": axis.dilation}
         place *= axis.n
     for number, axis in zip(range(3 - len(axes), 3), axes, strict=True):
         words[f"plane{number}"] = 2 * axis.outputs if len(axis.windows) != axis.outputs else 0
     words["outputs1"] = axes[-2].outputs if len(axes) > 1 else 1
     words["outputs2"], words["rows"] = last.outputs, prod(axis.outputs for axis in axes[:-1])
-    words |= {"n2": last.n, "taps2": last.taps, "d2": last.dilation, "before2": last.before}
-    return words
+    return words | {"n2": last.n, "taps2": last.taps, "d2": last.dilation, "before2": last.before}
