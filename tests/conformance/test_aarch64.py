@@ -2,6 +2,7 @@
 
 import inspect
 import pkgutil
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -16,7 +17,10 @@ from striderule import algorithms
 from striderule.algorithms import direct as direct_family
 from striderule.algorithms import table
 from striderule.algorithms import windows as windows_family
+from striderule.algorithms.binding import ArrayInfo
+from striderule.algorithms.direct import convolution as direct_convolution
 from striderule.algorithms.windows import convolution as windows
+from striderule.algorithms.windows import elementwise
 from striderule.codegen import jit, target, vmath, workers
 from striderule.codegen.tile import ELEMENTS, Routine
 from striderule.errors import InvalidArgument
@@ -201,6 +205,76 @@ def test_convolution(arm, name, seed, last):
         bound = 0 if exact else 2 * (min(problem.terms, 128) + problem.terms // 128 + 2) * np.finfo(problem.dtype).eps
         assert (np.abs(got.astype(float) - wide) <= bound * scale).all()
     assert arm.ran
+
+
+# Operands of other types, the largest values drawn, and the limit of the sums that lets them be of 32 bits.
+TYPES = {
+    "sums of 32 bits": ("int8", "uint8", 9, 2**31 - 1),
+    "sums of 64 bits": ("int32", "int16", 30_000, None),
+    "truths": ("bool", "int64", 2, None),
+    "float16": ("float16", "float16", 9, None),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize(
+    ("x", "weight", "words"),
+    [
+        ((2, 5, 37), (7, 5, 4), {"stride": 3, "padding": 2}),
+        ((2, 6, 7, 19), (8, 3, 3, 2), {"stride": (2, 1), "groups": 2, "padding": 1, "boundary": "mirror"}),
+        ((1, 40, 3, 4, 5), (6, 40, 2, 2, 3), {"stride": (1, 1, 2), "padding": 1}),
+        ((3, 33, 5, 7), (9, 33, 1, 1), {}),
+    ],
+    ids=["line", "image", "volume", "single taps"],
+)
+def test_direct_convolution_of_other_types(arm, name, x, weight, words):
+    """Small integers in every type: exact, with a fill value, and of an image whose channels stand side by side."""
+    kinds, most, bound = TYPES[name][:2], TYPES[name][2], TYPES[name][3]
+    dtype = "float32" if name == "float16" else "int64"
+    problem = Convolution.from_shapes(x, weight, **words, dtype=dtype, bound=bound)
+    rng = np.random.default_rng(6)
+    low = 0 if {"uint8", "bool"} & set(kinds) else -most
+    image, taps = (rng.integers(low, most, shape).astype(kind) for shape, kind in zip((x, weight), kinds, strict=True))
+    expected = windows.convolution(problem, image, taps, 1)
+    for turned in (image, np.moveaxis(np.ascontiguousarray(np.moveaxis(image, 1, -1)), -1, 1)):
+        got = direct_convolution.convolution(problem, turned, taps, 1)
+        assert got.dtype == ("int32" if bound else dtype)
+        assert (got == expected).all()
+    assert_ran(arm, f"direct_{got.dtype}")
+
+
+def assert_ran(arm, start):
+    """Every routine that ran, and there were some, is one of that name."""
+    assert arm.ran
+    assert all(name.startswith(start) for name in arm.ran)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("activation", [None, ("relu",), ("leaky_relu", 0.25), ("tanh",)])
+def test_what_follows_the_sums_of_direct_convolution(arm, kind, activation):
+    """Bias, residual, which may be out, and activation, in one call; packed weights give the same bits."""
+    rng = np.random.default_rng(7)
+    element = "float32" if kind == "float16" else kind
+    problem = Convolution.from_shapes((2, 130, 6, 9), (11, 130, 3, 3), padding=1, dtype=element)
+    x, weight, residual = (
+        rng.standard_normal(shape).astype(kind) for shape in ((2, 130, 6, 9), (11, 130, 3, 3), (2, 11, 6, 9))
+    )
+    bias, out = rng.standard_normal(11).astype(element), np.empty_like(residual)
+    infos = {
+        name: ArrayInfo.of(one) for name, one in (("x", x), ("weight", weight), ("residual", residual), ("out", out))
+    }
+    call = direct_convolution.bind(problem, 0.5, **infos, bias=True, activation=activation)
+    call.run(x, weight, bias, residual, out)
+    wide = windows.convolution(replace(problem, dtype="float64"), x.astype(float), weight.astype(float), 0.5)
+    wide += bias.reshape(-1, 1, 1) + residual
+    wide = wide if activation is None else elementwise.apply(activation[0], wide, wide.dtype, activation[1:])
+    unit = float(np.finfo(kind).eps)
+    np.testing.assert_allclose(out, wide, rtol=2 * unit, atol=300 * np.finfo(element).eps)
+    first = residual.copy()
+    call.packed(weight).run(x, np.empty(0), bias, residual, residual)
+    assert (residual == out).all()
+    assert (first != residual).any()
+    assert_ran(arm, f"direct_{element}")
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
