@@ -301,7 +301,7 @@ def test_the_inner_loop_keeps_its_tile_in_registers(machine, dtype):
     if not machine.fma:
         pytest.skip("SSE2 is to be right, not tuned")
     for rows, vectors in tiles_for(machine)[: None if dtype == "float32" else 2]:
-        form = Form(dtype, dtype, dtype, dtype, rows, vectors, 528, True, False, 1, False)
+        form = Form(dtype, dtype, dtype, dtype, rows, vectors, 528, False, 1, False)
         assembly = jit.assembly(product_routine(form, machine), machine)
         assert inner_loop_is_clean(assembly, machine, rows * vectors), (form, machine.name)
 

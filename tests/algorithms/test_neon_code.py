@@ -35,7 +35,7 @@ def test_the_sums_of_a_convolution_stay_in_registers(dtype, tile):
 
 
 def product(dtype, rows, vectors):
-    form = Form(dtype, dtype, dtype, dtype, rows, vectors, 528, together=True, in_place=False, step=1, borders=False)
+    form = Form(dtype, dtype, dtype, dtype, rows, vectors, 528, in_place=False, step=1, borders=False)
     return product_routine(form, NEON)
 
 

@@ -168,7 +168,7 @@ class Request:
         return Form(
             self.element, x.dtype.name, self.weight.dtype.name, self.out.dtype.name, *plan.tile,
             panel=PANEL if terms <= CHUNK else (1 << terms.bit_length()) + 16,
-            together=plan.together, in_place=in_place,
+            in_place=in_place,
             step=problem.stride[-1] if step == 1 and problem.stride[-1] in (1, 2, 4) else 0,
             borders=any(side > 0 and it != "constant" for side, it in sides),
             activation=word, parameters=tuple(one if isinstance(one, str) else None for one in parameters),
@@ -235,7 +235,7 @@ def _values(request: Request, plan: Schedule, steps: list[int]) -> dict[str, int
         "images": plan.images, "batch": problem.batch,
         "chunk": plan.chunk, "chain": plan.chain,
         "slot_count": len(plan.slots), "shift_count": len(plan.shifts), "run": plan.run, "plane": plan.plane,
-        "threads": 1, "packed": 0, "has_residual": int(request.residual is not None),
+        "threads": 1, "together": int(plan.together), "packed": 0, "has_residual": int(request.residual is not None),
     }  # fmt: skip
 
 

@@ -21,8 +21,7 @@ class Form:
     """All that the code of a routine depends on besides the target: everything else is told at run time.
 
     `element` is the arithmetic; `source`, `weights` and `result` are what stands in memory. `rows` output channels by
-    `vectors` of positions stay in registers; `together` says that a task's rows of outputs are swept as one line, and
-    `merged` that a task has several images.
+    `vectors` of positions stay in registers; `merged` says that a task has several images.
     `in_place` reads the input where it is; else it is copied, `step` columns apart (1, 2 or 4; 0: at any distance, told
     at run time), and `borders` says that more than a fill value stands outside. `panel` is the distance between two
     rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
@@ -37,7 +36,6 @@ class Form:
     rows: int
     vectors: int
     panel: int
-    together: bool
     in_place: bool
     step: int
     borders: bool
@@ -69,47 +67,66 @@ def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, ro
     """Lay out `count` planes from number `first` on. A vector behind the end of each may be written too."""
     begin = window.column * r.size("column_step") - r.size("before")
     image = r.pointer("x", ELEMENTS[form.source]) + window.image * r.size("x_image")
-    # As many channels at a time as stand next to each other, in a vector.
-    with r.loop(r.size("shift_count")) as shift, r.loop(count, step=r.lanes if form.last else 1) as i:
-        columns = _columns(r, begin + r.entry(r.table("shifts"), shift))
-        number, tap = (first + i) // r.size("outer_taps"), (first + i) % r.size("outer_taps")
-        outer = r.entry(r.table("outer_places"), window.outer * r.size("outer_taps") + tap)
-        channel = image + (window.group * r.size("inputs") + number) * r.size("x_channel") + outer
-        plane = room + (i * r.size("plane") + shift * r.size("slot_count") * r.size("run"))
-        channels = (count - i).smaller(r.lanes) if form.last else r.whole(1)
+    with r.loop(r.size("shift_count")) as shift:
+        columns = _columns(r, form, begin + r.entry(r.table("shifts"), shift))
+        # As many channels at a time as stand next to each other, in a vector.
+        with r.loop(count, step=r.lanes if form.last else 1) as i:
+            number, tap = (first + i) // r.size("outer_taps"), (first + i) % r.size("outer_taps")
+            outer = r.entry(r.table("outer_places"), window.outer * r.size("outer_taps") + tap)
+            channel = image + (window.group * r.size("inputs") + number) * r.size("x_channel") + outer
+            plane = room + (i * r.size("plane") + shift * r.size("slot_count") * r.size("run"))
+            channels = (count - i).smaller(r.lanes) if form.last else r.whole(1)
+            _lay_out_run(r, form, Run(window, columns, channels, channel, outer.equals(OUTSIDE), plane))
 
-        def each(run: Callable[[Pointer, Pointer], None], otherwise: Callable[[Pointer], None]) -> None:
-            with r.loop(r.size("slot_count")) as slot:
-                row = window.row * r.size("row_step") + r.entry(r.table("slots"), slot)
-                place = r.entry(r.table("row_places"), row)
-                goal, source = plane + slot * r.size("run"), channel + place
-                missing = place.equals(OUTSIDE) | outer.equals(OUTSIDE)
-                if form.merged:
-                    other = r.entry(r.table("slot_images"), slot)
-                    missing, source = missing | ~other.below(window.images), source + other * r.size("x_image")
-                with r.either(missing) as (outside, inside):
-                    with outside:
-                        otherwise(goal)
-                    with inside:
-                        run(source, goal)
 
-        def fill(goal: Pointer) -> None:
-            with r.loop(channels) as c, r.loop(r.size("run"), step=r.lanes) as j:
-                r.store(r.number("fill"), goal + (c * r.size("plane") + j))
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The runs of one shift: their columns, and of how many channels; where these begin, and where the runs go."""
 
-        one_by_one = partial(_copy_each, r, columns)
-        if form.last:
-            each(partial(_copy_transposed, r, columns, channels), fill)
-        elif form.step:
-            with r.either(columns.simple) as (simple, other):
-                with simple:
-                    each(partial(_copy_vectors, r, form, columns), fill)
-                with other:
-                    each(one_by_one, fill)
-        else:
-            each(one_by_one, fill)
-        if form.borders:
-            each(partial(_copy_borders, r, columns, channels), lambda _: None)
+    window: Window
+    columns: Columns
+    channels: Size
+    source: Pointer
+    outside: Condition
+    goal: Pointer
+
+
+def _lay_out_run(r: Routine, form: Form, run: Run) -> None:
+    """Copy a run for every slot."""
+    columns, channels = run.columns, run.channels
+
+    def each(copy: Callable[[Pointer, Pointer], None], otherwise: Callable[[Pointer], None]) -> None:
+        with r.loop(r.size("slot_count")) as slot:
+            row = run.window.row * r.size("row_step") + r.entry(r.table("slots"), slot)
+            place = r.entry(r.table("row_places"), row)
+            goal, source = run.goal + slot * r.size("run"), run.source + place
+            missing = place.equals(OUTSIDE) | run.outside
+            if form.merged:
+                other = r.entry(r.table("slot_images"), slot)
+                missing, source = missing | ~other.below(run.window.images), source + other * r.size("x_image")
+            with r.either(missing) as (outside, inside):
+                with outside:
+                    otherwise(goal)
+                with inside:
+                    copy(source, goal)
+
+    def fill(goal: Pointer) -> None:
+        with r.loop(channels) as c, r.loop(r.size("run"), step=r.lanes) as j:
+            r.store(r.number("fill"), goal + (c * r.size("plane") + j))
+
+    one_by_one = partial(_copy_each, r, columns)
+    if form.last:
+        each(partial(_copy_transposed, r, columns, channels), fill)
+    elif form.step:
+        with r.either(columns.simple) as (simple, other):
+            with simple:
+                each(partial(_copy_vectors, r, form, columns), fill)
+            with other:
+                each(one_by_one, fill)
+    else:
+        each(one_by_one, fill)
+    if form.borders:
+        each(partial(_copy_borders, r, columns, channels), lambda _: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +134,8 @@ class Columns:
     """The columns of a run, which begins at column `begin`: places first <= i < end are inside a row of the input.
 
     They are `simple` where at most the first and the last vector are partly outside; `head` and `tail` are the lanes of
-    these that are inside, and `last` is where the last one begins.
+    these that are inside, and `last` is where the last one begins. `heads` and `tails` are the lanes of the vectors
+    that are read for them, by how far ahead these are.
     """
 
     begin: Size
@@ -127,9 +145,11 @@ class Columns:
     head: Mask
     tail: Mask
     simple: Condition
+    heads: dict[int, Mask]
+    tails: dict[int, Mask]
 
 
-def _columns(r: Routine, begin: Size) -> Columns:
+def _columns(r: Routine, form: Form, begin: Size) -> Columns:
     step, length = r.size("column_step"), r.size("run")
     first = ((0 - begin).larger(0) + (step - 1)) // step
     end = ((r.size("input_width") - begin).larger(0) + (step - 1)) // step
@@ -138,18 +158,28 @@ def _columns(r: Routine, begin: Size) -> Columns:
     last = (length - 1) // r.lanes * r.lanes
     head = r.lanes_from(first) & r.first_lanes(end)
     tail = r.lanes_from(first - last) & r.first_lanes(end - last)
-    return Columns(begin, first, end, last, head, tail, ~first.above(r.lanes) & ~end.below(last))
+    simple = ~first.above(r.lanes) & ~end.below(last)
+
+    def read(place: Size, ahead: int) -> Mask:
+        at = begin + (place * form.step + ahead)
+        return r.lanes_from(0 - at) & r.first_lanes(r.size("input_width") - at)
+
+    if form.step < 2:
+        return Columns(begin, first, end, last, head, tail, simple, {0: head}, {0: tail})
+    aheads = [part * (r.lanes - 1) for part in range(form.step)]
+    heads, tails = ({ahead: read(place, ahead) for ahead in aheads} for place in (r.whole(0), last))
+    return Columns(begin, first, end, last, head, tail, simple, heads, tails)
 
 
 def _copy_vectors(r: Routine, form: Form, columns: Columns, source: Pointer, goal: Pointer) -> None:
     """Copy a run by vectors. The last one goes on behind its end, where the next run is written afterwards."""
     fill = r.number("fill")
 
-    def some(i: Size, here: Mask) -> None:
+    def some(i: Size, here: Mask, read: dict[int, Mask]) -> None:
+        at = source + (columns.begin + i * form.step)
+
         def load(ahead: int) -> Vector:
-            at = columns.begin + (i * form.step + ahead)
-            mask = here if form.step == 1 else r.lanes_from(0 - at) & r.first_lanes(r.size("input_width") - at)
-            return r.load(source + at, mask)
+            return r.load(at + ahead, read[ahead])
 
         r.store(r.select(here, r.convert(_every(r, form.step, load), r.element), fill), goal + i)
 
@@ -158,10 +188,10 @@ def _copy_vectors(r: Routine, form: Form, columns: Columns, source: Pointer, goa
         r.store(r.convert(_every(r, form.step, lambda ahead: r.load(at + ahead)), r.element), goal + i)
 
     with r.when(columns.last.above(0)):
-        some(r.whole(0), columns.head)
+        some(r.whole(0), columns.head, columns.heads)
         with r.loop(columns.last - r.lanes, step=r.lanes) as i:
             all_of(i + r.lanes)
-    some(columns.last, columns.tail)
+    some(columns.last, columns.tail, columns.tails)
 
 
 def _every(r: Routine, step: int, load: Callable[[int], Vector], ahead: int = 0) -> Vector:

@@ -36,8 +36,9 @@ SIZES = (
     # Threads, and the room that each has, in elements; where in it the weights, the inputs of the last positions and
     # the unfinished sums begin; the distance between two rows of these.
     "threads", "room", "panel_at", "tail_at", "sums_at", "pitch",
-    # Whether the weights come in panels, and whether there is a residual: 0 or 1.
-    "packed", "has_residual",
+    # Whether the rows of a task are swept as one line, whether the weights come in panels, and whether there is a
+    # residual: 0 or 1.
+    "together", "packed", "has_residual",
 )  # fmt: skip
 # Activations of few instructions, which are repeated for every vector.
 CHEAP = ("relu", "relu6", "leaky_relu", "hardtanh", "threshold")
@@ -117,6 +118,7 @@ def _task(r: Routine, form: Form, number: Size, room: Pointer) -> Task:
     place = (outer * r.size("height") + row) * r.size("width") + column
     number = number * r.size("images")
     images = (r.size("batch") - number).smaller(r.size("images"))
+    together = r.size("together").equals(1)
     positions = images * rows * columns if form.merged else rows * columns
     y, residual = (
         r.pointer(word, ELEMENTS[form.result])
@@ -127,8 +129,8 @@ def _task(r: Routine, form: Form, number: Size, room: Pointer) -> Task:
         Window(number, images, group, outer, row, column),
         first,
         (r.size("channels") - block * r.size("block")).smaller(r.size("block")),
-        r.whole(1) if form.together else rows,
-        positions if form.together else columns,
+        r.choose(together, 1, rows),
+        r.choose(together, positions, columns),
         y,
         residual,
         room,
@@ -228,8 +230,11 @@ def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
                 for v in range(vectors):
                     sums[m][v].add_product(weight, values[v])
         places = [(totals + (m * vectors + v) * r.lanes, sums[m][v]) for m in range(form.rows) for v in range(vectors)]
+        with r.when(chain.above(0)):
+            for where, total in places:
+                total.set(r.load(where) + total.value)
         for where, total in places:
-            r.store(r.select(chain.equals(0), total.value, r.load(where) + total.value), where)
+            r.store(total.value, where)
     _deliver(r, form, sweep, place, totals)
 
 
@@ -302,24 +307,25 @@ def _finish(
     r: Routine, form: Form, channel: Size, residual: Pointer, y: Pointer, lanes: list[tuple[Pointer, int, Mask | None]]
 ) -> None:
     """Write activation(sum + bias + residual), in the type of the result."""
-    bias = r.broadcast(r.pointer("bias") + channel)
-    with r.when(r.size("has_residual").equals(1)):
+    bias, alone = r.broadcast(r.pointer("bias") + channel), r.size("has_residual").equals(0)
+    with r.when(~alone):
         for total, step, mask in lanes:
             other = r.convert(r.load(residual + step, mask), r.element)
             r.store(r.load(total) + bias + other, total)
-    with r.when(r.size("has_residual").equals(0)):
-        for total, _, _ in lanes:
-            r.store(r.load(total) + bias, total)
+    bias = r.select(alone, bias, r.constant(0))
     if form.activation and form.activation not in CHEAP:
         with r.loop(len(lanes)) as v:  # one copy of a long function, on sums that are near
             where = lanes[0][0] + v * r.lanes
-            r.store(_active(r, form, r.load(where)), where)
+            r.store(_active(r, form, r.load(where) + bias), where)
     for total, step, mask in lanes:
         value = r.load(total)
-        value = _active(r, form, value) if form.activation in CHEAP else value
+        if form.activation in (None, *CHEAP):
+            value = _active(r, form, value + bias)
         r.store(r.convert(value, y.element or r.element), y + step, mask)
 
 
 def _active(r: Routine, form: Form, value: Vector) -> Vector:
+    if form.activation is None:
+        return value
     parameters = [word or r.number(f"number_{i}") for i, word in enumerate(form.parameters)]
-    return ACTIVATIONS[form.activation or ""](r, value, *parameters)
+    return ACTIVATIONS[form.activation](r, value, *parameters)
