@@ -9,7 +9,7 @@ import numpy as np
 
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument, InvalidType
-from striderule.functional import door
+from striderule.functional import door, moves
 from striderule.functional.door import Array
 
 
@@ -83,8 +83,11 @@ def run(
     value = opened(x, name, complex_too=complex_too)
     dtype = value.dtype if keeps else door.float_of(value.dtype)
     door.check_out(out, value.shape, dtype, [value], same=True)
-    compute = table.family("elementwise", algorithm)
-    result = compute.apply(name, value, arithmetic(dtype), parameters, **table.into(compute, out))
+    compute, work = table.family("elementwise", algorithm), arithmetic(dtype)
+    bind = getattr(compute, "bind", None)
+    made = bind and (lambda result: bind(name, value, work, parameters, result))
+    moves.offer(made, value, value.shape, dtype, out, same=True)
+    result = compute.apply(name, value, work, parameters, **table.into(compute, out))
     return door.finish(result, dtype, out=out)
 
 

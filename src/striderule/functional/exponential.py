@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door, elementwise
+from striderule.functional import door, elementwise, recipes
 from striderule.functional.door import Array
 
 
+@recipes.remembered
 @door.accepts_input
 def elu(
     x: Any,
@@ -57,6 +58,7 @@ def elu(
     return elementwise.run("elu", x, (scale,), algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def selu(
     x: Any,
@@ -101,6 +103,7 @@ def selu(
     return elementwise.run("selu", x, (), algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def celu(
     x: Any,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door, elementwise
+from striderule.functional import door, elementwise, recipes
 from striderule.functional.door import Array
 
 
+@recipes.remembered
 @door.accepts_input
 def silu(
     x: Any,
@@ -53,6 +54,7 @@ def silu(
     return elementwise.run("silu", x, (), algorithm, out, complex_too=True)
 
 
+@recipes.remembered
 @door.accepts_input
 def mish(
     x: Any,
@@ -97,6 +99,7 @@ def mish(
     return elementwise.run("mish", x, (), algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def gelu(
     x: Any,
@@ -143,6 +146,7 @@ def gelu(
     return elementwise.run("gelu", x, (approximate,), algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def hardswish(
     x: Any,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from striderule.algorithms import memory
-from striderule.algorithms.memory import address
-from striderule.codegen.workers import alone, run
+from striderule.algorithms.memory import address as address_of
+from striderule.codegen import workers
 from striderule.errors import CompilationFailed
 from striderule.functional import recipes
 from striderule.functional.door import Array
@@ -20,65 +21,104 @@ if TYPE_CHECKING:
 
 
 class Move(recipes.Recipe):
-    """An operation of x, and of numbers that stand side by side; the result stands in memory as x does.
+    """An operation of x; the result stands in memory as x does.
 
     `shape` and `dtype` are those of the result. `same` says that `out` may be x itself; results that are not `ordered`
     as x is have the last axis fastest.
     """
 
-    __slots__ = ("_out_span", "_spans", "call", "dtype", "plain", "same", "shape")
+    __slots__ = ("_masks", "_out_span", "_span", "call", "dtype", "empty", "plain", "same", "shape")
 
-    def __init__(
-        self, call: Call, arrays: Sequence[Array | None], out: Array, *, same: bool = False, ordered: bool = True
-    ) -> None:
-        self.plain = not ordered or arrays[0] is None or arrays[0].flags.c_contiguous
+    def __init__(self, call: Call, x: Array, out: Array, *, same: bool = False, ordered: bool = True) -> None:
+        self.plain = not ordered or x.flags.c_contiguous
         self.call, self.shape, self.dtype, self.same = call, out.shape, out.dtype, same
-        # The first and the last byte of each array from its address on: what overlap is told by.
-        self._spans = [(0, 0) if one is None else _span(one) for one in arrays]
-        self._out_span = _span(out)
+        # What `memory.empty` leaves to NumPy is left to it here, without asking.
+        self.empty = np.empty if out.nbytes < memory.LEAST else memory.empty
+        # The first and the last byte of an array from its address on: what overlap is told by.
+        self._span, self._out_span = _span(x), _span(out)
+        self._masks = x.dtype.alignment - 1, out.dtype.alignment - 1
 
-    def perform(self, x: Array, *arrays: Any) -> Array:
+    def perform(self, *arrays: Any) -> Array:
         """Return the result of arrays that are checked, written to `out` if there is one."""
-        found = self.run(x, *arrays)
+        found = self.run(*arrays)
         assert found is not None  # the check before was the same
         return found
 
-    def run(self, x: Array, *arrays: Any) -> Array | None:
-        """Return the result, or None if `out` needs a closer look."""
-        call, out = self.call, arrays[-1]
-        words = call.words[:]
-        words[0] = at = address(x)
-        if out is None:
-            result = (
-                memory.empty(self.shape, self.dtype) if self.plain else memory.empty_like(x, self.shape, self.dtype)
-            )
-            words[1] = address(result)
-        elif out.flags.writeable:
-            result = out
-            words[1] = where = address(out)
-            low, high = self._out_span
-            low, high = where + low, where + high
-            first, last = self._spans[0]
-            if at + first < high and low < at + last and not (self.same and out is x):
-                return None
-        else:
+    def run(self, *arrays: Any) -> Array | None:
+        """Return the result, or None if the arrays need a closer look."""
+        x, out = arrays
+        address, words, tasks, threads, _ = self.call
+        words = words[:]
+        result = self._placed(words, x, out)
+        if result is not None:
+            if threads == 1:
+                workers.alone(address, words.buffer_info()[0], tasks)
+            else:
+                workers.run(address, words.buffer_info()[0], tasks)
+        return result
+
+    def _placed(self, words: array[int], x: Array, out: Array | None) -> Array | None:
+        """Return `out` or a new array for the result, once x and it are among the words; None if they do not do."""
+        words[0] = at = address_of(x)
+        x_mask, mask = self._masks
+        if at & x_mask:
             return None
-        for i, numbers in enumerate(arrays[:-1], 1):
-            if numbers is not None:
-                words[i + 1] = at = address(numbers)
-                if out is not None and at < high and low < at + self._spans[i][1]:
+        if out is None:
+            result = self.empty(self.shape, self.dtype) if self.plain else memory.empty_like(x, self.shape, self.dtype)
+            words[1] = address_of(result)
+            return result
+        words[1] = where = address_of(out)
+        if where & mask or not out.flags.writeable:
+            return None
+        (first, last), (low, high) = self._span, self._out_span
+        if at + first < where + high and where + low < at + last and not (self.same and out is x):
+            return None
+        return out
+
+
+class NumberedMove(Move):
+    """A `Move` that reads numbers of channels, too, which stand side by side."""
+
+    __slots__ = ("_ends",)
+
+    def __init__(self, call: Call, arrays: Sequence[Array | None], out: Array, *, same: bool = False) -> None:
+        x, *numbers = arrays
+        assert x is not None
+        super().__init__(call, x, out, same=same)
+        self._ends = [0 if one is None else one.nbytes for one in numbers]
+
+    def run(self, *arrays: Any) -> Array | None:
+        """Return the result, or None if the arrays need a closer look."""
+        x, *numbers, out = arrays
+        address, words, tasks, threads, _ = self.call
+        words = words[:]
+        result = self._placed(words, x, out)
+        if result is None:
+            return None
+        low, high = self._out_span
+        for i, one in enumerate(numbers):
+            if one is not None:
+                words[i + 2] = at = address_of(one)
+                if out is not None and at < words[1] + high and words[1] + low < at + self._ends[i]:
                     return None
-        if call.threads == 1:
-            alone(call.address, words.buffer_info()[0], call.tasks)
+        if threads == 1:
+            workers.alone(address, words.buffer_info()[0], tasks)
         else:
-            run(call.address, words.buffer_info()[0], call.tasks)
+            workers.run(address, words.buffer_info()[0], tasks)
         return result
 
 
-class ChannelMove(Move):
-    """A `Move` that reads the statistics and parameters of channels, too."""
+class ChannelMove(NumberedMove):
+    """A `Move` that reads the statistics and parameters of channels."""
 
     roles: ClassVar[tuple[str, ...]] = ("x", "running_mean", "running_var", "weight", "bias", "out")
+    __slots__ = ()
+
+
+class SlopeMove(NumberedMove):
+    """A `Move` that reads slopes."""
+
+    roles: ClassVar[tuple[str, ...]] = ("x", "weight", "out")
     __slots__ = ()
 
 
@@ -94,11 +134,14 @@ def offer(
     dtype: np.dtype[Any],
     out: Array | None,
     *,
+    same: bool = False,
     ordered: bool = True,
+    slopes: Array | None = None,
 ) -> None:
     """Offer what later calls like this one need, where `bind` makes a call of machine code for arrays like a result.
 
-    Results stand in memory as x does, or, if not `ordered`, with the last axis fastest.
+    Results stand in memory as x does, or, if not `ordered`, with the last axis fastest. `same` says that `out` may be
+    x. `slopes` are read where they stand, at each call.
     """
     if bind is None:
         return
@@ -107,5 +150,9 @@ def offer(
             out if out is not None else memory.empty_like(x, shape, dtype) if ordered else memory.empty(shape, dtype)
         )
         call = bind(result)
-        if call is not None:
-            recipes.offer(Move(call, (x,), result, ordered=ordered))
+        if call is None:
+            return
+        if slopes is None:
+            recipes.offer(Move(call, x, result, same=same, ordered=ordered))
+        else:
+            recipes.offer(SlopeMove(call, (x, slopes), result, same=same))

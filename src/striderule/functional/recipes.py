@@ -25,6 +25,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import ContextVar
+from math import isnan
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar
 
@@ -44,6 +45,7 @@ _SHORT = 8
 # Types whose values are equal only where they mean the same, once the type is known: 1, True and 1.0 are told apart.
 _PLAIN = frozenset({int, bool, str, type(None), type})
 _UNKNOWN = object()
+_Array = np.ndarray
 
 _offers: ContextVar[_Offers | None] = ContextVar("offers", default=None)
 _lock = threading.Lock()
@@ -78,7 +80,7 @@ class Recipe(ABC):
 
 
 class Found(NamedTuple):
-    """A recipe, and which of a call's arrays plays which role: -1 for none."""
+    """A recipe, and which of a call's arguments, positional ones first, plays which role: -1 for none."""
 
     recipe: Recipe
     places: tuple[int, ...]
@@ -131,19 +133,19 @@ def clear_of(out: Array | None, *operands: Array | None, same: Array | None = No
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
     """Let calls like an earlier one go straight to the recipe that was offered in that one."""
-    memory: dict[Any, tuple[Callable[..., Any], Callable[[list[Any]], tuple[Any, ...]]]] = {}
+    memory: dict[Any, tuple[Callable[..., Any], Callable[[tuple[Any, ...]], tuple[Any, ...]]]] = {}
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        key: list[Any] = [forced(), *kwargs]
-        arrays: list[Any] = []
         values: tuple[Any, ...] = (*args, *kwargs.values())
+        key: list[Any] = [forced(), *kwargs]
         for value in values:
             kind = type(value)
-            if kind is np.ndarray:
-                key += (value.shape, value.strides, value.dtype)
-                arrays.append(value)
-            elif kind in _PLAIN:
+            if kind is _Array:  # one by one, which is quicker than as a tuple
+                key.append(value.shape)
+                key.append(value.strides)
+                key.append(value.dtype)
+            elif kind in _PLAIN or (kind is float and value and not isnan(value)):  # 0.0 has a sign
                 key += (kind, value)
             else:
                 key.append(_word(value))
@@ -159,8 +161,7 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
                 _keep(memory, known, (found.recipe.run, itemgetter(*found.places)))
             return result
         run, chosen = ready
-        arrays.append(None)
-        answer: R | None = run(*chosen(arrays))
+        answer: R | None = run(*chosen((*values, None)))
         return function(*args, **kwargs) if answer is None else answer
 
     _marked[wrapper] = function, memory
@@ -217,7 +218,7 @@ def _matched(
         if place is None or values[place] is None:
             places.append(-1)
         elif place in arrays:
-            places.append(arrays.index(place))
+            places.append(place)
         else:
             return None
     return Found(recipe, tuple(places)) if sum(place >= 0 for place in places) == len(arrays) else None
@@ -246,8 +247,8 @@ def recipe_of(
         found = _matched(offers, function, args, kwargs)
         if found is None:
             return None
-        arrays = [value for value in (*args, *kwargs.values()) if type(value) is np.ndarray]
-        return found.recipe.fixed(*(None if place < 0 else arrays[place] for place in found.places[1:-1]))
+        values = (*args, *kwargs.values(), None)
+        return found.recipe.fixed(*(values[place] for place in found.places[1:-1]))
     return None
 
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
-from striderule.functional import door, elementwise
+from striderule.functional import door, elementwise, moves, recipes
 from striderule.functional.door import Array
 
 
+@recipes.remembered
 @door.accepts_input
 def relu(
     x: Any,
@@ -58,6 +59,7 @@ def relu(
     return elementwise.run("relu", x, (), algorithm, out, keeps=True)
 
 
+@recipes.remembered
 @door.accepts_input
 def leaky_relu(
     x: Any,
@@ -106,6 +108,7 @@ def leaky_relu(
     return elementwise.run("leaky_relu", x, (slope,), algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def prelu(
     x: Any,
@@ -159,13 +162,18 @@ def prelu(
     if isinstance(weight, np.ndarray | np.generic):  # numbers and lists widen nothing
         dtype = np.result_type(dtype, door.float_of(slopes.dtype))
     door.check_out(out, value.shape, dtype, [value, slopes], same=True)
+    plain = slopes is weight and slopes.flags.c_contiguous
     # One slope for each channel stands beside axis 1; a single one anywhere.
     slopes = slopes.reshape((-1,) + (1,) * (value.ndim - 2) if slopes.size > 1 else ())
-    compute = table.family("elementwise", algorithm)
-    result = compute.prelu(value, slopes, door.arithmetic_of(dtype), **table.into(compute, out))
+    compute, work = table.family("elementwise", algorithm), door.arithmetic_of(dtype)
+    bind = getattr(compute, "bind_prelu", None)
+    if bind and plain and slopes.dtype == work:
+        moves.offer(lambda y: bind(value, slopes, work, y), value, value.shape, dtype, out, same=True, slopes=slopes)
+    result = compute.prelu(value, slopes, work, **table.into(compute, out))
     return door.finish(result, dtype, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def relu6(
     x: Any,
@@ -210,6 +218,7 @@ def relu6(
     return elementwise.run("relu6", x, (), algorithm, out, keeps=True)
 
 
+@recipes.remembered
 @door.accepts_input
 def hardtanh(
     x: Any,

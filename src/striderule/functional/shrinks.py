@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door, elementwise
+from striderule.functional import door, elementwise, recipes
 from striderule.functional.door import Array
 
 
+@recipes.remembered
 @door.accepts_input
 def threshold(
     x: Any,
@@ -62,6 +63,7 @@ def threshold(
     return elementwise.run("threshold", array, (limit, other), algorithm, out, keeps=True)
 
 
+@recipes.remembered
 @door.accepts_input
 def hardshrink(
     x: Any,
@@ -106,6 +108,7 @@ def hardshrink(
     return elementwise.run("hardshrink", x, (limit,), algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def softshrink(
     x: Any,
@@ -152,6 +155,7 @@ def softshrink(
     return elementwise.run("softshrink", x, (limit,), algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def tanhshrink(
     x: Any,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door, elementwise
+from striderule.functional import door, elementwise, recipes
 from striderule.functional.door import Array
 
 
+@recipes.remembered
 @door.accepts_input
 def sigmoid(
     x: Any,
@@ -49,6 +50,7 @@ def sigmoid(
     return elementwise.run("sigmoid", x, (), algorithm, out, complex_too=True)
 
 
+@recipes.remembered
 @door.accepts_input
 def tanh(
     x: Any,
@@ -89,6 +91,7 @@ def tanh(
     return elementwise.run("tanh", x, (), algorithm, out, complex_too=True)
 
 
+@recipes.remembered
 @door.accepts_input
 def hardsigmoid(
     x: Any,
@@ -133,6 +136,7 @@ def hardsigmoid(
     return elementwise.run("hardsigmoid", x, (), algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def softsign(
     x: Any,
@@ -173,6 +177,7 @@ def softsign(
     return elementwise.run("softsign", x, (), algorithm, out, complex_too=True)
 
 
+@recipes.remembered
 @door.accepts_input
 def softplus(
     x: Any,
@@ -222,6 +227,7 @@ def softplus(
     return elementwise.run("softplus", x, (sharpness, limit), algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def logsigmoid(
     x: Any,

@@ -8,7 +8,7 @@ import numpy as np
 
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
-from striderule.functional import door, elementwise
+from striderule.functional import door, elementwise, moves, recipes
 from striderule.functional.door import Array
 from striderule.geometry.arguments import integer
 
@@ -34,11 +34,14 @@ def _run(name: str, x: Any, dim: Any, sign: int, logarithm: bool, dtype: Any, al
     if work.dtype != final:  # PyTorch converts before anything is computed
         work = work.astype(door.arithmetic_of(final), copy=False)
     compute = table.family("normalization", algorithm)
+    bind = getattr(compute, "bind_softmax", None) if work is value and sign > 0 else None
+    moves.offer(bind and (lambda y: bind(value, axis, logarithm, y)), value, value.shape, final, out, same=True)
     whole = out if value.ndim else None
     result = compute.softmax(work if sign > 0 else -work, axis, logarithm, **table.into(compute, whole))
     return door.finish(result if result is out else result.reshape(value.shape), final, out=out)
 
 
+@recipes.remembered
 @door.accepts_input
 def softmax(
     x: Any,
@@ -87,6 +90,7 @@ def softmax(
     return _run("softmax", x, dim, 1, False, dtype, algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def log_softmax(
     x: Any,
@@ -129,6 +133,7 @@ def log_softmax(
     return _run("log_softmax", x, dim, 1, True, dtype, algorithm, out)
 
 
+@recipes.remembered
 @door.accepts_input
 def softmin(
     x: Any,

@@ -20,8 +20,8 @@ from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.activation import PARAMETERS
 from striderule.algorithms.direct.elementwise_routine import LIGHT, SIZES, Form, elementwise_routine
+from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import elementwise as windows
-from striderule.codegen import workers
 from striderule.codegen.target import current
 from striderule.codegen.tile import ELEMENTS
 from striderule.errors import CompilationFailed
@@ -46,15 +46,39 @@ def apply(
     """
     kept = x.dtype if x.dtype.char == "e" else dtype
     result = memory.empty_like(x, x.shape, kept) if out is None else out
-    word, numbers = _words_of(name, dtype, parameters)
-    form = None if numbers is None else _form(name, word, dtype, result.dtype, x.dtype)
-    if form is None or numbers is None:
-        return _given(out, windows.apply(name, x, dtype, parameters))
+    if result.size == 0:
+        return result
+    if not result.flags.aligned:
+        return giving_way.given(out, apply(name, x, dtype, parameters))
+    source = aligned(x)
     try:
-        return _run(form, (result, x), numbers)
+        call = bind(name, source, dtype, parameters, result)
     except CompilationFailed as failure:
         giving_way.warn(failure)
-        return _given(out, windows.apply(name, x, dtype, parameters))
+        call = None
+    if call is None:
+        return giving_way.given(out, windows.apply(name, x, dtype, parameters))
+    call.run(source, result)
+    return result
+
+
+def bind(name: str, x: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...], result: Array) -> Call | None:
+    """Return what applies an activation to arrays like x, into arrays like `result`; None where that is left to NumPy.
+
+    Raises
+    ------
+    CompilationFailed
+        There is no machine code to be had.
+    """
+    word, numbers = _words_of(name, dtype, parameters)
+    form = None if numbers is None else _form(name, word, dtype, result.dtype, x.dtype)
+    if form is None or numbers is None or not result.size or not (x.flags.aligned and result.flags.aligned):
+        return None
+    if x.flags.c_contiguous and result.flags.c_contiguous:
+        call = _flat_call(form, x.size, current().name)
+    else:
+        call = _call(form, x.shape, (result.strides, x.strides), current().name)
+    return call._replace(words=call.words + array("q", numbers)) if numbers else call
 
 
 def prelu(x: Array, weight: Array, dtype: np.dtype[Any], out: Array | None = None) -> Array:
@@ -63,23 +87,30 @@ def prelu(x: Array, weight: Array, dtype: np.dtype[Any], out: Array | None = Non
     Written to `out`, which may be x; else new in the memory order of x, of type `dtype`.
     """
     result = memory.empty_like(x, x.shape, dtype) if out is None else out
-    slopes = weight.astype(dtype)
-    form = _form("prelu", "", dtype, result.dtype, x.dtype, slopes.dtype)
-    if form is None:
-        return _given(out, windows.prelu(x, weight, dtype))
+    if result.size == 0:
+        return result
+    if not result.flags.aligned:
+        return giving_way.given(out, prelu(x, weight, dtype))
+    source, slopes = aligned(x), aligned(weight.astype(dtype, copy=False))
     try:
-        return _run(form, (result, x, np.broadcast_to(slopes, x.shape)), [])
+        call = bind_prelu(source, slopes, dtype, result)
     except CompilationFailed as failure:
         giving_way.warn(failure)
-        return _given(out, windows.prelu(x, weight, dtype))
+        call = None
+    if call is None:
+        return giving_way.given(out, windows.prelu(x, weight, dtype))
+    call.run(source, result, slopes)
+    return result
 
 
-def _given(out: Array | None, result: Array) -> Array:
-    if out is None:
-        return result
-    with np.errstate(all="ignore"):
-        np.copyto(out, result, casting="same_kind")
-    return out
+def bind_prelu(x: Array, weight: Array, dtype: np.dtype[Any], result: Array) -> Call | None:
+    """Return what computes `prelu` of arrays like x and `weight`; see `bind`. The weight is read as it is."""
+    form = _form("prelu", "", dtype, result.dtype, x.dtype, weight.dtype)
+    operands = (result, x, weight)
+    if form is None or not result.size or not all(one.flags.aligned for one in operands):
+        return None
+    strides = (result.strides, x.strides, np.broadcast_to(weight, x.shape).strides)
+    return _call(form, x.shape, strides, current().name)
 
 
 def _words_of(name: str, dtype: np.dtype[Any], parameters: tuple[Any, ...]) -> tuple[str, list[int] | None]:
@@ -116,40 +147,6 @@ def aligned(x: Array) -> Array:
     return x if x.flags.aligned else x.copy(order="K")
 
 
-def _run(form: Form, operands: tuple[Array, ...], numbers: list[int]) -> Array:
-    """Compute the first operand from the others."""
-    result = operands[0]
-    if result.size == 0:
-        return result
-    flags, other = result.flags, operands[1].flags
-    if not (flags.aligned and other.aligned):
-        whole = _run(form, (aligned(result), aligned(operands[1]), *operands[2:]), numbers)
-        return result if whole is result else _given(result, whole)
-    if len(operands) == 2 and flags.c_contiguous and other.c_contiguous:
-        plan = _flat_plan(form, result.size, current().name)
-    else:
-        plan = _plan(form, result.shape, tuple(one.strides for one in operands), current().name)
-    words = plan.words[:]
-    for i, one in enumerate(operands):
-        words[i] = memory.address(one)
-    words.extend(numbers)
-    workers.run(plan.address, words.buffer_info()[0], plan.tasks, plan.threads)
-    return result
-
-
-class Plan(NamedTuple):
-    """A routine, and all the words of a call but the addresses of the operands and the numbers behind.
-
-    `table` is what the words point to.
-    """
-
-    address: int
-    words: array[int]
-    tasks: int
-    threads: int | None
-    table: Array
-
-
 class Axis(NamedTuple):
     """An axis of all operands at once: its size and the step of each, in elements."""
 
@@ -158,12 +155,13 @@ class Axis(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _flat_plan(form: Form, size: int, _target: str) -> Plan:
+def _flat_call(form: Form, size: int, _target: str) -> Call:
     return _planned(form, [Axis(size, (1,) * len(form.operands))])
 
 
 @lru_cache(maxsize=256)
-def _plan(form: Form, shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], _target: str) -> Plan:
+def _call(form: Form, shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], _target: str) -> Call:
+    """Return the call without the numbers behind its words; strides in bytes, those of the result first."""
     sizes = [ELEMENTS[kind].itemsize for kind in (form.result, *form.sources)]
     steps = [[step // size for step in one] for one, size in zip(strides, sizes, strict=True)]
     axes = [Axis(n, each) for n, each in zip(shape, zip(*steps, strict=True), strict=True) if n > 1]
@@ -182,8 +180,8 @@ def merged(axes: list[Axis]) -> list[Axis]:
     return result
 
 
-def _planned(form: Form, axes: list[Axis]) -> Plan:
-    """Return the plan: columns are the innermost axis, or the longest where that is short; rows the next."""
+def _planned(form: Form, axes: list[Axis]) -> Call:
+    """Return the call: columns are the innermost axis, or the longest where that is short; rows the next."""
     operands = len(form.operands)
     none = Axis(1, (0,) * operands)
     rest = list(axes)
@@ -208,7 +206,7 @@ def _planned(form: Form, axes: list[Axis]) -> Plan:
     assert len(sizes) == len(SIZES)
     words = array("q", [*(0,) * operands, memory.address(table), *sizes, *steps])
     alone = places * rows.size * columns.size <= most
-    return Plan(routine.address, words, places * row_tasks * column_tasks, 1 if alone else None, table)
+    return Call(routine.address, words, places * row_tasks * column_tasks, 1 if alone else None, table)
 
 
 def shared(size: int, most: int, unit: int) -> tuple[int, int]:

@@ -52,12 +52,13 @@ class Form:
 
     @property
     def words(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-        """The names of the pointers, sizes and numbers, in their order.
+        """The names of the pointers, sizes and numbers, in their order: x is the first of all.
 
         For every operand there are its steps, in elements, between rows and between columns.
         """
         steps = tuple(f"{one}_{axis}" for one in self.operands for axis in ("row", "column"))
-        return (*self.operands, "table"), (*SIZES, *steps), PARAMETERS.get(self.name, ())
+        y, x, *rest = self.operands
+        return (x, y, *rest, "table"), (*SIZES, *steps), PARAMETERS.get(self.name, ())
 
 
 def elementwise_routine(form: Form, target: Target) -> str:

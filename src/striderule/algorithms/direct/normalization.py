@@ -22,7 +22,7 @@ from striderule.algorithms.direct.normalization_routine import (
 )
 from striderule.algorithms.direct.response import bind as bind_response
 from striderule.algorithms.direct.response import local_response
-from striderule.algorithms.direct.softmax import softmax
+from striderule.algorithms.direct.softmax import bind_softmax, softmax
 from striderule.algorithms.windows import normalization as windows
 from striderule.codegen.target import current
 from striderule.errors import CompilationFailed
@@ -31,6 +31,7 @@ __all__ = [
     "batch_statistics",
     "bind",
     "bind_response",
+    "bind_softmax",
     "bind_statistics",
     "is_plain",
     "local_response",

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
-from striderule.algorithms.direct.elementwise import Axis, Plan, aligned, merged, shared
+from striderule.algorithms.direct.elementwise import Axis, aligned, merged, shared
+from striderule.algorithms.direct.native import Call
 from striderule.algorithms.direct.softmax_routine import POINTERS, SIZES, Form, softmax_routine
 from striderule.algorithms.windows import normalization as windows
-from striderule.codegen import workers
 from striderule.codegen.target import current
 from striderule.errors import CompilationFailed
 
@@ -34,30 +34,45 @@ def softmax(x: Array, axis: int, logarithm: bool, out: Array | None = None) -> A
     Written to `out`, which may be x and may be of another float type; else new, like x. float16 is computed in float32.
     """
     if x.dtype.name not in SERVED or (out is not None and not _writes(x, out)):
-        return _given(out, windows.softmax(x, axis, logarithm))
+        return giving_way.given(out, windows.softmax(x, axis, logarithm))
     result = memory.empty_like(x, x.shape, x.dtype) if out is None else out
     if result.size == 0:
         return result
     source, target = aligned(x), aligned(result)
     back = target
     try:
-        plan = _plan_of(source, target, axis, logarithm)
-        if plan is None:
+        call = bind_softmax(source, axis, logarithm, target)
+        if call is None:
             # Nothing stands side by side: a copy is put in order, and its results brought back.
             source = np.moveaxis(x, axis, -1).copy()
             target = memory.empty(source.shape, result.dtype)
             back = np.moveaxis(target, -1, axis)
-            plan = _plan_of(source, target, x.ndim - 1, logarithm)
-            assert plan is not None
+            call = bind_softmax(source, x.ndim - 1, logarithm, target)
+            assert call is not None
     except CompilationFailed as failure:
         giving_way.warn(failure)
-        return _given(out, windows.softmax(x, axis, logarithm))
-    words = plan.words[:]
-    words[0], words[1] = memory.address(target), memory.address(source)
-    workers.run(plan.address, words.buffer_info()[0], plan.tasks, plan.threads)
+        return giving_way.given(out, windows.softmax(x, axis, logarithm))
+    call.run(source, target)
     if back is not result:
         np.copyto(result, back)
     return result
+
+
+def bind_softmax(x: Array, axis: int, logarithm: bool, result: Array) -> Call | None:
+    """Return what computes `softmax` of arrays like x into arrays like `result`, both aligned.
+
+    None where they must be put in order first, or NumPy computes.
+
+    Raises
+    ------
+    CompilationFailed
+        There is no machine code to be had.
+    """
+    if x.dtype.name not in SERVED or not _writes(x, result) or not x.size:
+        return None
+    if not (x.flags.aligned and result.flags.aligned):
+        return None
+    return _call(x.shape, x.strides, result.strides, x.dtype.name, result.dtype.name, axis, logarithm, current().name)
 
 
 def _writes(x: Array, out: Array) -> bool:
@@ -65,20 +80,8 @@ def _writes(x: Array, out: Array) -> bool:
     return out.dtype == x.dtype or (out.dtype.name, x.dtype.name) == ("float16", "float32")
 
 
-def _given(out: Array | None, result: Array) -> Array:
-    if out is None:
-        return result
-    with np.errstate(over="ignore"):
-        np.copyto(out, result, casting="same_kind")
-    return out
-
-
-def _plan_of(x: Array, y: Array, axis: int, logarithm: bool) -> Plan | None:
-    return _plan(x.shape, x.strides, y.strides, x.dtype.name, y.dtype.name, axis, logarithm, current().name)
-
-
 @lru_cache(maxsize=256)
-def _plan(
+def _call(
     shape: tuple[int, ...],
     x_strides: tuple[int, ...],
     y_strides: tuple[int, ...],
@@ -87,8 +90,8 @@ def _plan(
     axis: int,
     logarithm: bool,
     _target: str,
-) -> Plan | None:
-    """Return the plan, or None where neither lines nor the beginnings of lines stand side by side."""
+) -> Call | None:
+    """Return the call, or None where neither lines nor the beginnings of lines stand side by side."""
     x_size, y_size = np.dtype(source).itemsize, np.dtype(result).itemsize
     axes = [Axis(n, (y // y_size, x // x_size)) for n, x, y in zip(shape, x_strides, y_strides, strict=True)]
     along = axes.pop(axis)
@@ -111,7 +114,7 @@ def _plan(
     words.extend((*lines.steps, *along.steps))
     assert len(words) == len(POINTERS) + len(SIZES)
     places = math.prod(one.size for one in outer)
-    return Plan(routine.address, words, places * tasks, 1 if math.prod(shape) <= TASK else None, table)
+    return Call(routine.address, words, places * tasks, 1 if math.prod(shape) <= TASK else None, table)
 
 
 def _trial(form: Form) -> bool:

@@ -20,7 +20,7 @@ from striderule.codegen import vmath
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, FLOAT64, Element, Mask, Pointer, Register, Routine, Size, Vector
 
-POINTERS = ("y", "x", "table")
+POINTERS = ("x", "y", "table")
 # Of `lines` lines those of a task begin `y_line` and `x_line` elements apart; a line has `length` numbers, `y_step` and
 # `x_step` apart.
 SIZES = ("rank", "lines", "task_lines", "line_tasks", "length", "y_line", "x_line", "y_step", "x_step")
