@@ -202,9 +202,9 @@ class Pool(ABC):
         r, s = self.r, self.s
         value = run.value
         if s.sums and scale is not None:
-            value = value + 0.0  # a sum of negative zeros is zero
             scale = r.shuffle(scale, scale, [0]) if value.lanes == 1 < scale.lanes else scale
-            value = value / scale if s.divides else value * scale
+            # A sum of negative zeros is zero, so zero is added: to a product for nothing, if that is one instruction.
+            value = (value + 0.0) / scale if s.divides else r.multiply_add(value, scale, value.like(0.0))
         value = r.square_root(value) if s.kind == "root" else -value if s.kind == "least" else value
         self._write(r.convert(value, self.y), row.y + moves[0], r.size(self._step("y")), count)
         if s.places:

@@ -268,13 +268,14 @@ def _way_of(
 
 def _structure(way: Way, names: tuple[str, str]) -> Structure:
     axes, last, along = way.axes, way.last, way.mode == "along"
+    few = UNROLLED if way.lane is None else UNROLLED // 2  # across windows there is little to gain by more code
     written = way.lane_steps[1 : 3 if way.kind == "argmax" else 2]
     return Structure(
         way.kind,
         *names,
         way.mode,
         outer=len(axes) - 1,
-        rows=axes[-2].longest if len(axes) > 1 and axes[-2].longest <= UNROLLED else 0,
+        rows=axes[-2].longest if len(axes) > 1 and axes[-2].longest <= few else 0,
         stride=last.stride if along else 1,
         taps=last.taps if along and last.taps <= UNROLLED and last.dilation == 1 else 0,
         x_apart=way.lane_steps[0] != 1 or (way.mode == "within" and last.dilation != 1),

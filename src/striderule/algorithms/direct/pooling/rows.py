@@ -15,7 +15,7 @@ from striderule.algorithms.direct.pooling.pool import BLOCK, Part, Plane, Pool, 
 from striderule.algorithms.direct.pooling.running import Running, nowhere
 from striderule.algorithms.direct.pooling.structure import ROOM, SHUFFLED, Structure
 from striderule.codegen.target import Target
-from striderule.codegen.tile import Pointer, Size, Vector
+from striderule.codegen.tile import Pointer, Routine, Size, Vector
 
 # What may be read behind the rows that a task holds: the last vector of outputs, and all that it is taken from.
 SLACK = 64 * (SHUFFLED + 1)
@@ -173,7 +173,7 @@ class AlongRows(Pool):
         if stride == 1:
             return [r.load(where + tap) for tap in range(taps)]
         vectors = [r.load(where + number * lanes) for number in range(-(-((lanes - 1) * stride + taps) // lanes))]
-        return [picked(vectors, [i * stride + tap for i in range(lanes)]) for tap in range(taps)]
+        return [picked(r, vectors, [i * stride + tap for i in range(lanes)]) for tap in range(taps)]
 
     def _one_by_one(self, row: Row, strip: Strip, held: Size, j: Size) -> None:
         """Reduce one window, number by number."""
@@ -236,7 +236,7 @@ class SideBySide(Pool):
         result = Running(r, s)
         for tap in range(s.taps):
             pattern = [i * s.stride + tap for i in range(lanes)]
-            value, place = picked(values, pattern), picked(places, pattern) if places else None
+            value, place = picked(r, values, pattern), picked(r, places, pattern) if places else None
             if tap == 0:
                 result.put(value, place)
             else:
@@ -258,9 +258,9 @@ class SideBySide(Pool):
         return result
 
 
-def picked(vectors: list[Vector], numbers: list[int]) -> Vector:
+def picked(r: Routine, vectors: list[Vector], numbers: list[int]) -> Vector:
     """Return the numbers of these places in some vectors, one behind the other; one to each lane."""
-    r, lanes = vectors[0].routine, vectors[0].lanes
+    lanes = vectors[0].lanes
     found = r.shuffle(vectors[0], vectors[0], [at if at < lanes else 0 for at in numbers])
     for number, vector in enumerate(vectors[1 : max(numbers) // lanes + 1], 1):
         # Lanes that stand in this vector replace what the pattern left open; those found already stay.

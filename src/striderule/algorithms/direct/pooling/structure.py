@@ -11,7 +11,7 @@ ROOM = 2048
 # Positions of the longest window that is pooled so.
 LONGEST = 512
 # Taps that are unrolled, along rows and over the axis before.
-UNROLLED = 4
+UNROLLED = 5
 # Distances between outputs of a row that are taken apart by shuffles.
 SHUFFLED = 4
 
