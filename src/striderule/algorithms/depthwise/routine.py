@@ -25,6 +25,8 @@ def plane_routine(name: str, target: Target, structure: Structure) -> str:
     """Return the routine as LLVM IR."""
     parameters = PARAMETERS.get(structure.activation[0], ()) if structure.activation else ()
     element = ELEMENTS[structure.dtype]
+    if structure.narrow:  # another name, since whole vectors have instructions of their own
+        target = replace(target, name=f"half of {target.name}", vector_bytes=target.vector_bytes // 2)
     r = Routine(name, target, element, pointers=POINTERS, sizes=SIZES, numbers=parameters)
     sums = Sums(r, structure, [r.number(word) for word in parameters])
     if structure.along == "columns":

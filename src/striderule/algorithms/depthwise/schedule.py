@@ -18,6 +18,8 @@ from striderule.planning.planes import CHAIN, COLUMN_STEP, PlaneTile, plane_tile
 Table = npt.NDArray[np.int64]
 # Targets that load parts of vectors.
 MASKS = ("avx512", "avx2")
+# Bytes of vectors whose halves are worth asking for.
+WIDE = 64
 # Multiply-adds of vectors in a task, at least and at most; parts to cut an image into where that leaves enough of them.
 LEAST, MOST, PARTS = 1 << 11, 1 << 15, 32
 # Vectors of channels that a task sweeps at least, where there are so many: pieces of memory that are worth fetching.
@@ -126,7 +128,14 @@ class Layout:
     @property
     def lanes(self) -> int:
         """Numbers in a vector."""
-        return self.target.lanes(self.x.dtype.itemsize)
+        return self.target.lanes(self.x.dtype.itemsize) // (2 if self.narrow else 1)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether half a vector holds all there is along it: where vectors are wide, two halves take as long as one."""
+        most = self.target.lanes(self.x.dtype.itemsize) // 2
+        along = self.problem.out_channels if self.along == "channels" else self.axes[-1].outputs
+        return self.target.vector_bytes >= WIDE and along <= most
 
     @property
     def tile(self) -> PlaneTile:
@@ -180,6 +189,7 @@ class Layout:
             reached=any(axis.reached for axis in self.axes[-2:]),
             chained=self.problem.terms > CHAIN,
             compact=compact,
+            narrow=self.narrow,
             bias=bias,
             residual=self.residual is not None,
             activation=activation,

@@ -50,8 +50,8 @@ class Structure:
     is the stride along columns where vectors run along these, 0 where none do. `masks` says that the target loads parts
     of vectors, so that vectors serve the columns at the border too; `singles` that some columns are served one by one;
     `reached` that positions outside an axis show elements inside. `chained` says that sums have more terms than a
-    chain, `compact` that outputs and residual lie side by side along the lanes. `activation` is a word and further
-    words that it takes.
+    chain, `compact` that outputs and residual lie side by side along the lanes. `narrow` asks for vectors of half the
+    target's width. `activation` is a word and further words that it takes.
     """
 
     dtype: str
@@ -67,6 +67,7 @@ class Structure:
     reached: bool
     chained: bool
     compact: bool
+    narrow: bool
     bias: bool
     residual: bool
     activation: tuple[str, ...]
