@@ -16,6 +16,7 @@ from striderule.planning import algorithm_word
 PACKAGES = {
     "depthwise": "striderule.algorithms.depthwise",
     "direct": "striderule.algorithms.direct",
+    "fourier": "striderule.algorithms.fourier",
     "reference": "striderule.algorithms.reference",
     "windows": "striderule.algorithms.windows",
 }

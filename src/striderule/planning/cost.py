@@ -14,6 +14,7 @@ from typing import Any
 
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
+from striderule.planning import transforms
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.planes import plane_operations, plane_tile
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
@@ -251,10 +252,29 @@ def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:
     return Cost(work.operations, work.least_bytes, 0, seconds, error, words)
 
 
+def fourier(problem: Convolution, work: Work, _: Machine) -> Cost:
+    """NumPy's transforms of blocks of float64, on one thread."""
+    length = transforms.block_length(replace(problem, batch=1))
+    count = problem.batch * transforms.block_count(problem, length)
+    pairs = problem.out_channels * (problem.in_channels // problem.groups)
+    # A transform takes 2.5 n log2(n) operations of arithmetic, a product of spectra 4 n; two make a multiply-add.
+    levels = 1.25 * length * math.log2(length)
+    channels = problem.in_channels + problem.out_channels
+    operations = int((count * channels + pairs) * levels + 2 * count * pairs * length)
+    held = problem.in_channels * (problem.padded_size[0] * itemsize(work.dtype) + 40 * length)
+    workspace = held + transforms.spectra_bytes(replace(problem, batch=1))
+    moved = work.least_bytes + 16 * count * channels * length
+    # The error of transforms is relative to norms, and held to the promise image by image; float32 is rounded once.
+    error = transforms.error(length) + (work.unit if work.dtype == "float32" else 0.0)
+    seconds = CALL + transforms.seconds(problem, length)
+    return Cost(operations, moved, workspace, seconds, error, f"blocks of {length} inputs")
+
+
 # algorithm -> what it costs
 COSTS: dict[str, Callable[[Any, Work, Machine], Cost]] = {
     "windows": windows,
     "reference": reference,
     "direct": direct,
     "depthwise": depthwise,
+    "fourier": fourier,
 }

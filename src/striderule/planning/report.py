@@ -117,6 +117,8 @@ def _added(plan: Plan) -> str:
     extra = plan.cost.operations - plan.work.operations
     if not extra or not plan.work.operations:
         return ""
+    if extra < 0:
+        return f", in the place of which {plan.cost.operations:,} do"
     return f", and {extra / plan.work.operations:.0%} more at the edges of tiles"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling, Unpooling
 from striderule.geometry.problem import Convolution, TransposedConvolution, Unfold
 from striderule.planning.machine import Machine
+from striderule.planning.transforms import SPECTRA, spectra_bytes
 
 PRECISIONS = ("highest", "high", "medium")
 # The promise on the error of float32 sums: of the norm of the exact result for zero-mean random data, and of the norm
@@ -115,10 +116,25 @@ def _depthwise(problem: Any, machine: Machine) -> str | None:
     return None
 
 
+def _fourier(problem: Any, _: Machine) -> str | None:
+    if not isinstance(problem, Convolution) or problem.rank != 1:
+        return "it is for convolutions along a single axis"
+    if problem.stride != (1,):
+        return f"it computes every output, and here the stride is {problem.stride[0]}"
+    if problem.dtype not in ("float32", "float64"):
+        return f"it transforms float32 and float64, and this needs {problem.dtype}"
+    if 0 in problem.output_shape or problem.terms == 0:
+        return "it transforms signals, and here is none"
+    if spectra_bytes(problem) > SPECTRA:
+        return f"the transforms of the taps would take more than {SPECTRA >> 20} MiB"
+    return None
+
+
 # In order of preference where predictions are equal.
 RULES: dict[str, Rule] = {
     "depthwise": Rule("the products of the definition plane by plane, in generated machine code", _depthwise),
     "direct": Rule("every product of the definition, in generated machine code", _direct),
+    "fourier": Rule("blocks multiplied as spectra, by NumPy's fast Fourier transform", _fourier, reordered=True),
     "windows": Rule("strided views and tensor products in NumPy", _anything),
     "reference": Rule(
         "the definition as plain loops",

@@ -1,0 +1,1 @@
+"""Long one-dimensional kernels by the fast Fourier transform."""
