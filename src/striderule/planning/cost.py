@@ -158,6 +158,9 @@ def windows(problem: Any, work: Work, machine: Machine) -> Cost:
         blocks = plain.batch + copied // COLUMNS
         calls = 10 * blocks if work.kind == "convolution" else 10 * plain.batch * prod(problem.tile)
     product = 2 * work.operations / (PRODUCT * machine.peak(work.dtype))
+    unshared = work.kind == "local" and problem.tile == problem.plain.output_size
+    if unshared:  # no matrix: weights and windows are multiplied one by one
+        product, calls = work.operations * SWEPT * size / 4, 5 * problem.plain.batch * problem.out_channels
     if work.dtype not in ("float32", "float64"):  # integers have no matrix product but NumPy's own loops
         product = work.operations * SWEPT
     seconds = CALL + product + (COPIED * copied + STORED * work.outputs) * size / 4 + OPERATION * calls

@@ -238,7 +238,10 @@ def _region(problem: Convolution, tap: Ints, size: Ints, before: Ints, block: In
 
 
 def local_convolution(problem: LocalConvolution, x: Array, weight: Array, fill: Any = 0) -> Array:
-    """As `convolution`, with the weights of the output position modulo the tile."""
+    """As `convolution`, with the weights of the output position modulo the tile.
+
+    Weights that no two outputs share are multiplied where they stand, others as matrices, one for each of the tile.
+    """
     plain, tile = problem.plain, problem.tile
     dtype = arithmetic(plain.dtype, plain.bound)
     out = np.empty(plain.output_shape, holding(plain.dtype, plain.bound))
@@ -252,6 +255,9 @@ def local_convolution(problem: LocalConvolution, x: Array, weight: Array, fill: 
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for n in range(plain.batch):
             view = windows_of(extend(x[n], plain.padding, plain.boundary, fill, dtype), plain)
+            if tile == plain.output_size:
+                _unshared(plain, view, weight, inside if keep_out else None, out[n])
+                continue
             for share in np.ndindex(*tile):
                 positions = tuple(slice(t, None, step) for t, step in zip(share, tile, strict=True))
                 shared = view[(slice(None), *positions)]
@@ -262,6 +268,36 @@ def local_convolution(problem: LocalConvolution, x: Array, weight: Array, fill: 
                     part = None if mask is None else mask[block]
                     target[(slice(None), *block)] = _shared(plain, shared[(slice(None), *block)], weights, part)
     return out
+
+
+def _unshared(problem: Convolution, view: Array, weight: Array, inside: Array | None, out: Array) -> None:
+    """Write the sums of the windows (in, *positions, *kernel), each with weights of its own, to out.
+
+    Weights and windows follow each other alike in memory, so they are multiplied as they stand, and summed over the
+    channels before the taps. `inside` tells taps on zero padding, to which an infinite weight contributes nothing.
+    """
+    groups, taps = problem.groups, prod(problem.kernel)
+    per_in, per_out = problem.in_channels // groups, problem.out_channels // groups
+    for block in blocks(problem.output_size, per_in * taps, SWEEP):
+        outside = None if inside is None else ~inside[block]
+        for group in range(groups):
+            windows = np.ascontiguousarray(view[(slice(group * per_in, (group + 1) * per_in), *block)])
+            products = np.empty_like(windows)
+            for o in range(group * per_out, (group + 1) * per_out):
+                np.multiply(weight[(o, slice(None), *block)], windows, out=products)
+                if outside is not None:
+                    np.copyto(products, 0, where=outside)
+                sums = _over_channels(products)
+                out[(o, *block)] = sums.reshape(*sums.shape[: problem.rank], taps).sum(axis=-1)
+
+
+def _over_channels(products: Array) -> Array:
+    """Return the sum over the first axis, in chains of at most `CHAIN` terms that are added pairwise."""
+    terms = len(products)
+    if terms <= CHAIN:
+        short: Array = products.sum(axis=0, dtype=products.dtype)
+        return short
+    return _over_channels(products[: terms // 2]) + _over_channels(products[terms // 2 :])
 
 
 def _shared(problem: Convolution, view: Array, weights: Array, inside: Array | None) -> Array:
