@@ -98,21 +98,26 @@ def per_axis(draw, rank, low, high):
 
 
 def both(function, *arguments, **words):
-    """Return what the two algorithms give, or None where they refuse (both must)."""
+    """Return what NumPy, the algorithm chosen and the loops give, or None where they refuse (all must)."""
     try:
         expected = function(*arguments, **words, algorithm="reference")
     except StrideruleError as error:
-        with pytest.raises(type(error)):
-            function(*arguments, **words)
+        for algorithm in ("windows", None):
+            with pytest.raises(type(error)):
+                function(*arguments, **words, algorithm=algorithm)
         return None
-    return function(*arguments, **words), expected
+    return function(*arguments, **words, algorithm="windows"), function(*arguments, **words), expected
 
 
 def assert_same(answers, **tolerance):
     if answers is None:
         return 0
-    found, expected = answers
-    pairs = zip(found, expected, strict=True) if isinstance(found, tuple) else [(found, expected)]
+    *found, expected = answers
+    pairs = [
+        pair
+        for each in found
+        for pair in (zip(each, expected, strict=True) if isinstance(expected, tuple) else [(each, expected)])
+    ]
     for mine, other in pairs:
         assert mine.dtype == other.dtype
         if tolerance:
