@@ -282,6 +282,16 @@ def test_nothing_to_sum(shape):
     assert not result.any()
 
 
+@pytest.mark.parametrize("fill", [0, 0.5])
+def test_axes_of_nothing_between_padding(machine, fill):
+    rng = np.random.default_rng(17)
+    for size in ((0, 20), (20, 0), (0, 0)):
+        problem = layers((2, 3, *size), (3, 1, 3, 3), padding=3)
+        x, weight = operands(problem, rng)
+        for given in (x, channels_last(x), x[:, :, ::-1]):
+            check(problem, x, weight, depthwise.convolution(problem, given, weight, fill), fill)
+
+
 def test_without_a_compiler_numpy_computes_with_one_warning(monkeypatch):
     def fails(*_):
         raise CompilerMissing("no compiler for planes today")

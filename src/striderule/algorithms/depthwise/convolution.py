@@ -230,12 +230,13 @@ class Copied:
         """Write activation(convolution(x, weight) + bias + residual) to out; out may be the residual."""
         bare = self.inner is self.problem
         padding = ((0, 0),) * self.problem.rank if bare else self.problem.padding
-        step = max(1, WORKSPACE // (self.problem.in_channels * prod(self.inner.size) * x.itemsize))
+        image = self.problem.in_channels * prod(self.inner.size) * x.itemsize
+        step = max(1, WORKSPACE // max(1, image))
         planes = self.planes if self.planes.kept is not None else self.planes.packed(weight)
         for first in range(0, len(x), step):
             part = slice(first, first + step)
-            room = memory.scratch("images", x[part].shape[0] * x.shape[1] * prod(self.inner.size), x.dtype)
-            near = room.reshape(-1, x.shape[1], *self.inner.size)
+            shape = (*x[part].shape[:2], *self.inner.size)
+            near = memory.scratch("images", prod(shape), x.dtype).reshape(shape)
             near[...] = x[part] if bare else extend(x[part], padding, self.problem.boundary, self.fill)
             planes.run(near, weight, bias, None if residual is None else residual[part], out[part])
 
