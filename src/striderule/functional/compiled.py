@@ -51,7 +51,7 @@ class Compiled:
             result = None if ready is None else ready(x, out)
             if result is not None:
                 return result
-        value = door.array(x, "x")
+        value = door.stored(x, "x")
         if value.shape != self.spec.shape or value.dtype != self.spec.dtype:
             raise InvalidArgument(
                 f"x must have the shape {self.spec.shape} and the type {self.spec.dtype}, which this was compiled for, "

@@ -12,7 +12,7 @@ from striderule.errors import InvalidArgument
 from striderule.functional import door, layers, prepared
 from striderule.functional.door import Array
 from striderule.functional.names import LAYER_NAMES, answers
-from striderule.functional.recipes import remembered
+from striderule.functional.recipes import remembered_with_bfloat16
 from striderule.geometry.arguments import integer
 from striderule.geometry.problem import Convolution
 
@@ -31,7 +31,7 @@ def _dense(
     **rest: Any,
 ) -> Array:
     """Read the axes of both operands and run a convolution of `rank` spatial axes (None: what the weight says)."""
-    x, weight = door.array(x, "x"), door.array(weight, "weight")
+    x, weight = door.stored(x, "x"), door.stored(weight, "weight")
     if rank is None:
         rank = weight.ndim if weight.ndim <= 2 else weight.ndim - 2
     if integer(rank, "rank") < 1:
@@ -51,7 +51,7 @@ def _dense(
     return prepared.run(kind, axes, x, weight, words, **rest)
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def conv1d(
@@ -111,7 +111,7 @@ def conv1d(
     return _dense("conv1d", 1, **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def conv2d(
@@ -171,11 +171,13 @@ def conv2d(
         Array of the result's shape, added before the activation. Default: none.
     dtype
         Type of the result. Default: NumPy's promotion; integers give exact int32 (operands up to 16 bits) or int64.
-        Integers asked for are rounded half to even and saturated.
+        Integers asked for are rounded half to even and saturated. Floats of 16 bits are computed with in float32;
+        bfloat16 comes with the extra ``bfloat16``, stays so with integers of 8 bits, and counts as float32 with others.
     precision
         ``"highest"`` (default), ``"high"`` or ``"medium"``: the promise on the error of float32 sums.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        One of those that `striderule.explain` tells of: ``"direct"`` (generated code), ``"windows"`` (NumPy),
+        ``"reference"`` (plain loops)... Default: the one that is predicted to be the quickest.
     out
         Array to write the result to; it must not overlap an operand, but may be `residual` itself.
 
@@ -214,7 +216,7 @@ def conv2d(
     return _dense("conv2d", 2, **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def conv3d(
@@ -275,7 +277,7 @@ def conv3d(
     return _dense("conv3d", 3, **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def conv(

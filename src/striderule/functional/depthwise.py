@@ -12,7 +12,7 @@ from striderule.functional import door, layers, prepared
 from striderule.functional.door import Array
 from striderule.functional.names import LAYER_NAMES, answers
 from striderule.functional.planned import noted
-from striderule.functional.recipes import Recipe, clear_of, offer, remembered
+from striderule.functional.recipes import Recipe, clear_of, offer, remembered_with_bfloat16
 from striderule.geometry.problem import Convolution
 
 Request = tuple[prepared.Kind, layers.Axes, Array, Array, dict[str, Any]]
@@ -66,7 +66,7 @@ def _depthwise(
     **rest: Any,
 ) -> Array:
     """Run a convolution with one group for each input channel."""
-    x, weight = door.array(x, "x"), door.array(weight, "weight")
+    x, weight = door.stored(x, "x"), door.stored(weight, "weight")
     request = _depthwise_request(name, rank, x, weight, stride, padding, dilation, boundary, layout)
     return prepared.run(*request, **rest)
 
@@ -111,7 +111,7 @@ class SeparableRecipe(Recipe):
         return pointwise.perform(between, second, bias, residual, out)
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_conv1d(
@@ -168,7 +168,7 @@ def depthwise_conv1d(
     return _depthwise("depthwise_conv1d", 1, **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_conv2d(
@@ -230,7 +230,7 @@ def depthwise_conv2d(
     return _depthwise("depthwise_conv2d", 2, **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_conv3d(
@@ -287,7 +287,7 @@ def depthwise_conv3d(
     return _depthwise("depthwise_conv3d", 3, **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def pointwise_conv2d(
@@ -340,13 +340,13 @@ def pointwise_conv2d(
     array([[[1., 1.],
             [1., 1.]]])
     """
-    x, weight = door.array(x, "x"), door.array(weight, "weight")
+    x, weight = door.stored(x, "x"), door.stored(weight, "weight")
     rest = {"bias": bias, "activation": activation, "residual": residual, "dtype": dtype, "precision": precision}
     rest |= {"algorithm": algorithm, "out": out, "fill": 0}
     return prepared.run(*_pointwise_request("pointwise_conv2d", x, weight, stride, groups, layout), **rest)
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def depthwise_separable_conv2d(
@@ -413,11 +413,11 @@ def depthwise_separable_conv2d(
     (8, 4, 4)
     """
     name = "depthwise_separable_conv2d"
-    x = door.array(x, "x")
-    first, second = door.array(depthwise_weight, "depthwise_weight"), door.array(pointwise_weight, "pointwise_weight")
+    x = door.stored(x, "x")
+    first, second = door.stored(depthwise_weight, "depthwise_weight"), door.stored(pointwise_weight, "pointwise_weight")
     addends = {"bias": bias, "depthwise_bias": depthwise_bias, "residual": residual}
-    arrays = {key: door.array(value, key) for key, value in addends.items() if value is not None}
-    asked = door.dtype_word(dtype)
+    arrays = {key: door.stored(value, key) for key, value in addends.items() if value is not None}
+    asked = door.dtype_word(dtype, bfloat=True)
     types = layers.Types.of([x, first, second, *arrays.values()], asked)
     ways: dict[str, Any] = {"precision": precision, "algorithm": algorithm}
 

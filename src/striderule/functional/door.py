@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
+from striderule.functional import bfloat16
 from striderule.functional.standin import StandIn
 
 Array = npt.NDArray[Any]
@@ -82,7 +83,12 @@ def _refuse_foreign(value: Any, argument: str) -> None:
     )
 
 
-def array(value: Any, argument: str) -> Array:
+def stored(value: Any, argument: str) -> Array:
+    """Return an array as `array` does, for functions that know bfloat16, too."""
+    return array(value, argument, bfloat=True)
+
+
+def array(value: Any, argument: str, *, bfloat: bool = False) -> Array:
     """Return `value` as a NumPy array in native byte order: a view where that is possible.
 
     Accepts NumPy arrays (memory maps included), numbers and nested lists of numbers.
@@ -101,9 +107,12 @@ def array(value: Any, argument: str) -> Array:
     except ValueError:
         raise InvalidArgument(f"{argument} must be rectangular: its nested lists have different lengths") from None
     dtype = result.dtype
+    if bfloat16.holds(dtype) and bfloat:
+        return result
     if dtype.kind not in "biufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
+        known = ", which the functions of networks alone know" if bfloat16.holds(dtype) else ""
         raise InvalidType(
-            f"{argument} has the element type {dtype}; use booleans, integers, float16 to float64, complex64 or "
+            f"{argument} has the element type {dtype}{known}; use booleans, integers, float16 to float64, complex64 or "
             f"complex128, for example {argument}.astype(numpy.float64)"
         )
     if not dtype.isnative:
@@ -133,10 +142,10 @@ def float_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def arithmetic_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type in which a result of type `dtype` is computed: float16 in float32, integers in int64."""
+    """Return the type to compute a result of type `dtype` in: floats of 16 bits in float32, integers in int64."""
     if dtype.kind in "biu":
         return np.dtype(np.int64)
-    return np.dtype(np.float32) if dtype == np.float16 else dtype
+    return np.dtype(np.float32) if dtype.kind in "fV" and dtype.itemsize == 2 else dtype
 
 
 def result_type(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
@@ -146,17 +155,27 @@ def result_type(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
     """
     if is_integer(*dtypes):
         return np.dtype(np.int32 if all(dtype.itemsize <= 2 for dtype in dtypes) else np.int64)
-    return np.result_type(*dtypes)
+    return bfloat16.promoted(*dtypes)
 
 
-def dtype_word(dtype: Any) -> np.dtype[Any] | None:
-    """Return the type that the user asked for, in native byte order, or None."""
+def dtype_word(dtype: Any, *, bfloat: bool = False) -> np.dtype[Any] | None:
+    """Return the type that the user asked for, in native byte order, or None; bfloat16 where it is known.
+
+    Raises
+    ------
+    InvalidType
+        For other types.
+    MissingExtra
+        If bfloat16 is asked for, and ml_dtypes is not installed.
+    """
     if dtype is None:
         return None
     try:
-        asked = np.dtype(dtype)
+        asked = bfloat16.dtype_of_package() if isinstance(dtype, str) and dtype == bfloat16.NAME else np.dtype(dtype)
     except TypeError:
         raise InvalidType(f"dtype must be a NumPy type, got {dtype!r}") from None
+    if bfloat and bfloat16.holds(asked):
+        return asked
     if asked.kind not in "biufc" or asked.itemsize > (16 if asked.kind == "c" else 8):
         raise InvalidType(f"dtype must be bool, an integer, float16 to float64 or a complex type, got {asked}")
     native: np.dtype[Any] = asked.newbyteorder("=")

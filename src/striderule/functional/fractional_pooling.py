@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door, pools
+from striderule.functional import door, pools, widening
 from striderule.functional.door import Array
 from striderule.geometry.pooling import FractionalPooling
 
@@ -40,6 +40,7 @@ def _fractional(
     return pools.largest("fractional_max_pool", problem, value, image, axes, drawn, **rest)
 
 
+@widening.widened
 @door.accepts_input
 def fractional_max_pool1d(
     x: Any,
@@ -89,6 +90,7 @@ def fractional_max_pool1d(
     return _fractional(1, x, kernel_size, (output_size, output_ratio), (_random_samples, seed), rest)
 
 
+@widening.widened
 @door.accepts_input
 def fractional_max_pool2d(
     x: Any,
@@ -126,7 +128,7 @@ def fractional_max_pool2d(
     seed
         Seed or numpy.random.Generator to draw from. Default: new numbers in every call.
     algorithm
-        ``"reference"`` (plain loops) or ``"windows"``. Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to; a pair of arrays with `return_indices`.
 
@@ -159,6 +161,7 @@ def fractional_max_pool2d(
     return _fractional(2, x, kernel_size, (output_size, output_ratio), (_random_samples, seed), rest)
 
 
+@widening.widened
 @door.accepts_input
 def fractional_max_pool3d(
     x: Any,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
-from striderule.functional import door
+from striderule.functional import bfloat16, door
 from striderule.functional.door import Array
 
 _LAST = {"NWC": 1, "NHWC": 2, "NDHWC": 3}
@@ -101,9 +101,9 @@ class Types:
         if dtype is None:
             return cls(door.arithmetic_of(natural), natural, "refuse")
         wide = natural
-        if natural.kind in "fc" and dtype.kind in "fc":
-            wide = np.result_type(natural, dtype)
-        elif natural.kind in "fc":
+        if not door.is_integer(natural) and not door.is_integer(dtype):
+            wide = bfloat16.promoted(natural, dtype)
+        elif not door.is_integer(natural):
             # A float result that is rounded to integers: at least float32, and wide enough to hold them.
             wide = np.result_type(natural, np.float64 if dtype.itemsize > 2 else np.float32)
         return cls(door.arithmetic_of(wide), dtype, "saturate")

@@ -9,7 +9,7 @@ from striderule.errors import InvalidArgument
 from striderule.functional import door, layers, prepared
 from striderule.functional.door import Array
 from striderule.functional.names import LAYER_NAMES, answers
-from striderule.functional.recipes import remembered
+from striderule.functional.recipes import remembered_with_bfloat16
 from striderule.geometry.problem import LocalConvolution
 
 
@@ -28,7 +28,7 @@ def _local(
     **rest: Any,
 ) -> Array:
     """Read the axes of both operands and run a convolution whose weights depend on the position."""
-    x, weight = door.array(x, "x"), door.array(weight, "weight")
+    x, weight = door.stored(x, "x"), door.stored(weight, "weight")
     bare = x.ndim == rank and weight.ndim == 2 * rank
     if bare:
         weight = weight[None, None]
@@ -46,7 +46,7 @@ def _local(
     return prepared.run(kind, axes, x, weight, words, **rest)
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def locally_connected1d(
@@ -105,7 +105,7 @@ def locally_connected1d(
     return _local("locally_connected1d", 1, "output", **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def locally_connected2d(
@@ -165,7 +165,7 @@ def locally_connected2d(
     return _local("locally_connected2d", 2, "output", **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def locally_connected3d(
@@ -225,7 +225,7 @@ def locally_connected3d(
     return _local("locally_connected3d", 3, "output", **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(LAYER_NAMES)
 @door.accepts_input
 def tiled_conv2d(

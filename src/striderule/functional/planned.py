@@ -147,7 +147,7 @@ class Array:
             raise InvalidArgument(f"shape must have sizes of at least 0, got {shape}")
         check_count(shape, "the array")
         object.__setattr__(self, "shape", shape)
-        dtype = door.dtype_word("float32" if self.dtype is None else self.dtype)
+        dtype = door.dtype_word("float32" if self.dtype is None else self.dtype, bfloat=True)
         object.__setattr__(self, "dtype", dtype)
 
     def __repr__(self) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from striderule.algorithms import memory, table
 from striderule.algorithms.binding import ArrayInfo, Bound
 from striderule.errors import InvalidArgument
-from striderule.functional import door, recipes
+from striderule.functional import bfloat16, door, recipes
 from striderule.functional.door import Array
 from striderule.functional.layers import Axes, Epilogue, Types, bias_of, integer_bound, integer_fill, type_bound
 from striderule.functional.planned import noted, perform, plan_for
@@ -132,6 +132,8 @@ class ConvolutionRecipe(recipes.Recipe):
             sums = memory.empty(problem.output_shape, sums_type(problem))
             self.sums.run(image, taps, None, None, sums)
         else:
+            # The algorithms know what NumPy does.
+            image, taps = (one.astype(np.float32) if bfloat16.holds(one.dtype) else one for one in (image, taps))
             where = {"shape": problem.output_shape, "dtypes": (self.epilogue.types.arithmetic,)}
             sums = perform(self.plan, FAMILY, self.kind.operation, problem, image, taps, *self.outside, **where)
         if noted.get() is not None:
@@ -294,10 +296,10 @@ def prepare(
     boundary. `types` replaces what follows from the operands and `dtype`; `prefix` begins the names of bias and
     activation.
     """
-    bias = None if bias is None else door.array(bias, prefix + "bias")
-    residual = None if residual is None else door.array(residual, "residual")
+    bias = None if bias is None else door.stored(bias, prefix + "bias")
+    residual = None if residual is None else door.stored(residual, "residual")
     addends = [operand for operand in (bias, residual) if operand is not None]
-    types = types or Types.of([x, weight, *addends], door.dtype_word(dtype))
+    types = types or Types.of([x, weight, *addends], door.dtype_word(dtype, bfloat=True))
     outside = () if fill is NO_BOUNDARY else (integer_fill(fill, types.arithmetic),)
     problem = kind.problem(axes.canonical(x).shape, weight.shape, **words, dtype=str(types.arithmetic))
     inputs = [x, weight] if bias is None else [x, weight, bias]

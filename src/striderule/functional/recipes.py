@@ -32,6 +32,7 @@ from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 
 from striderule.codegen.target import forced
+from striderule.functional import widening
 from striderule.functional.door import Array
 from striderule.functional.planned import noted
 
@@ -132,7 +133,23 @@ def clear_of(out: Array | None, *operands: Array | None, same: Array | None = No
 
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
-    """Let calls like an earlier one go straight to the recipe that was offered in that one."""
+    """Let calls like an earlier one go straight to the recipe that was offered in that one.
+
+    To bfloat16 the function gets float32 in its place, and what it gives is rounded back.
+    """
+
+    @functools.wraps(function)
+    def widened(*args: P.args, **kwargs: P.kwargs) -> R:
+        if widening.is_asked(args, kwargs):  # what is offered for float32 does not serve others
+            result: R = _under(None, widening.by_float32, function, *args, **kwargs)
+            return result
+        return function(*args, **kwargs)
+
+    return remembered_with_bfloat16(widened)
+
+
+def remembered_with_bfloat16(function: Callable[P, R]) -> Callable[P, R]:
+    """As `remembered`, for functions that know bfloat16 themselves."""
     memory: dict[Any, tuple[Callable[..., Any], Callable[[tuple[Any, ...]], tuple[Any, ...]]]] = {}
 
     @functools.wraps(function)
@@ -190,7 +207,7 @@ def _unknown(entries: tuple[Any, ...]) -> bool:
     return any(entry is _UNKNOWN for entry in entries)  # not `in`, for types compare themselves with anything
 
 
-def _under(offers: _Offers, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+def _under(offers: _Offers | None, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     """Return what a call gives, and note what it offers."""
     token = _offers.set(offers)
     try:

@@ -8,7 +8,7 @@ from striderule.errors import InvalidArgument
 from striderule.functional import door, layers, prepared
 from striderule.functional.door import Array
 from striderule.functional.names import TRANSPOSED_NAMES, answers
-from striderule.functional.recipes import remembered
+from striderule.functional.recipes import remembered_with_bfloat16
 from striderule.geometry.problem import TransposedConvolution
 
 
@@ -26,7 +26,7 @@ def _transposed(
     **rest: Any,
 ) -> Array:
     """Read the axes of both operands and run a transposed convolution of `rank` spatial axes."""
-    x, weight = door.array(x, "x"), door.array(weight, "weight")
+    x, weight = door.stored(x, "x"), door.stored(weight, "weight")
     bare = x.ndim == rank and weight.ndim == rank
     if bare:
         weight = weight[None, None]
@@ -42,7 +42,7 @@ def _transposed(
     return prepared.run(kind, axes, x, weight, words, **rest)
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(TRANSPOSED_NAMES)
 @door.accepts_input
 def conv_transpose1d(
@@ -99,7 +99,7 @@ def conv_transpose1d(
     return _transposed("conv_transpose1d", 1, **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(TRANSPOSED_NAMES)
 @door.accepts_input
 def conv_transpose2d(
@@ -168,7 +168,7 @@ def conv_transpose2d(
     return _transposed("conv_transpose2d", 2, **locals())
 
 
-@remembered
+@remembered_with_bfloat16
 @answers(TRANSPOSED_NAMES)
 @door.accepts_input
 def conv_transpose3d(

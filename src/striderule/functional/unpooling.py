@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from striderule.errors import InvalidArgument, InvalidType
-from striderule.functional import door, pools
+from striderule.functional import door, pools, widening
 from striderule.functional.door import Array
 from striderule.geometry.pooling import Unpooling
 
@@ -42,6 +42,7 @@ def _check_places(places: Array, problem: Unpooling) -> None:
         )
 
 
+@widening.widened
 @door.accepts_input
 def max_unpool1d(
     x: Any,
@@ -88,6 +89,7 @@ def max_unpool1d(
     return _unpool(1, x, indices, geometry, algorithm=algorithm, out=out)
 
 
+@widening.widened
 @door.accepts_input
 def max_unpool2d(
     x: Any,
@@ -147,6 +149,7 @@ def max_unpool2d(
     return _unpool(2, x, indices, geometry, algorithm=algorithm, out=out)
 
 
+@widening.widened
 @door.accepts_input
 def max_unpool3d(
     x: Any,

@@ -32,7 +32,10 @@ Table = npt.NDArray[np.int64]
 PANEL = CHUNK + 16
 _AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
 _PACKED, _HAS_RESIDUAL, _THREADS = _AT["packed"], _AT["has_residual"], _AT["threads"]
-SOURCES = ("float32", "float64", "float16", "int8", "uint8", "int16", "uint16", "int32", "int64", "uint32", "bool")
+STORED = ("float16", "bfloat16")  # only stored: sums are of float32
+SOURCES = (
+    "float32", "float64", *STORED, "int8", "uint8", "int16", "uint16", "int32", "int64", "uint32", "bool",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,8 @@ class Request:
             return False
         if self.activation and (self.activation[0] not in ACTIVATIONS or np.dtype(self.element).kind != "f"):
             return False
-        return self.out.dtype.name == self.element or (self.out.dtype.name, self.element) == ("float16", "float32")
+        out = self.out.dtype.name
+        return out == self.element or (out in STORED and self.element == "float32")
 
     def flattened(self) -> Request:
         """Return the same with a single spatial axis where single taps meet an input that can be seen so."""

@@ -78,7 +78,8 @@ class Checked:
         return Packed(self, self.call.packed(kept), kept, bool(np.isfinite(kept).all()))
 
     def _by_numpy(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
-        sums = windows.convolution(self.problem, x, weight, self.fill)
+        kind = self.problem.dtype
+        sums = windows.convolution(self.problem, x.astype(kind), weight.astype(kind), self.fill)
         with np.errstate(invalid="ignore", over="ignore"):
             if bias is not None:
                 sums += bias.reshape(-1, *(1,) * self.problem.rank)
@@ -130,7 +131,7 @@ def bind(
     except CompilationFailed as failure:
         giving_way.warn(failure)
         return None
-    if call is None or not _pads_zeros(problem, fill) or weight.dtype.kind != "f":
+    if call is None or not _pads_zeros(problem, fill) or weight.dtype.kind in "biu":
         return call
     return Checked(call, problem, fill, activation)
 
