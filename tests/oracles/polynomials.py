@@ -1,8 +1,8 @@
 """The coefficients of `striderule.codegen.coefficients`, derived: run this file to print them anew.
 
-Each is the polynomial that equals its function at the Chebyshev points of an interval, which is within a small factor
-of the best one of its degree. The functions come from their definitions, in decimal arithmetic with so many digits that
-differences may lose most of them.
+Each is the polynomial, or the quotient of two, that equals its function at the Chebyshev points of an interval, which
+is within a small factor of the best one of its degree. The functions come from their definitions, in decimal arithmetic
+with so many digits that differences may lose most of them.
 """
 
 import sys
@@ -83,17 +83,9 @@ def erf_rest(z):
     return erf(x) / x - 1
 
 
-def normal_tail(y):
-    """Phi(-a) = exp(-a^2 / 2) f(y) / (a + c), with y = (a - c) / (a + c) and c = MIDDLE."""
-    a = MIDDLE * (1 + y) / (1 - y)
-    return (a + MIDDLE) * (a * a / 2).exp() * (1 - erf(a / Decimal(2).sqrt())) / 2
-
-
-MIDDLE = Decimal(2)
-
-
-def far(a):
-    return (a - MIDDLE) / (a + MIDDLE)
+def normal_tail(a):
+    """Phi(-a) = exp(-a^2 / 2) f(a)."""
+    return (a * a / 2).exp() * (1 - erf(a / Decimal(2).sqrt())) / 2
 
 
 with localcontext(prec=DIGITS):
@@ -110,15 +102,25 @@ TABLE = {
     "LOG1P": (log_rest, Decimal(0), Decimal(1) / 9, (5, 10)),
     "TANH": (tanh_rest, Decimal(0), Decimal("0.3025"), (5, 11)),
     "ERF": (erf_rest, Decimal(0), Decimal("0.5625"), (6, 11)),
-    # float32 ends at Phi(-14.2), float64 at Phi(-38.5): beyond, both are zero.
-    "NORMAL": (normal_tail, Decimal(-1), (far(Decimal("14.5")), far(Decimal(39))), (12, 29)),
 }
+# name: function, last place and degree, each for float32 and float64. They equal the function where (x - MIDDLE) / (x +
+# MIDDLE), from -1 on, has its Chebyshev points.
+QUOTIENTS = {
+    # float32 ends at Phi(-14.2), float64 at Phi(-38.5): beyond, both are zero.
+    "NORMAL": (normal_tail, (Decimal("14.5"), Decimal(39)), (5, 11)),
+}
+MIDDLE = Decimal(3)
+
+
+def chebyshev(low, high, count):
+    """Return `count` points between two places, from the upper one down."""
+    middle, half = (high + low) / 2, (high - low) / 2
+    return [middle + half * cosine(PI * (2 * k + 1) / (2 * count)) for k in range(count)]
 
 
 def interpolated(function, low, high, count):
     """Return the coefficients, constant first, of the polynomial that equals `function` at `count` Chebyshev points."""
-    middle, half = (high + low) / 2, (high - low) / 2
-    points = [middle + half * cosine(PI * (2 * k + 1) / (2 * count)) for k in range(count)]
+    points = chebyshev(low, high, count)
     # A middle of zero is a limit of 0 / 0: an argument of 1e-100 gives it to 100 digits.
     points = [point if abs(point) > Decimal("1e-100") else Decimal("1e-100") for point in points]
     slopes = [function(point) for point in points]  # Newton's divided differences
@@ -133,21 +135,63 @@ def interpolated(function, low, high, count):
     return [float(value) for value in result]
 
 
+def quotient(function, high, degree):
+    """Return d, n and k where d(x) / (k x d(x) + n(x)) equals `function`: coefficients, constant first.
+
+    d is of the degree before `degree`, and its last coefficient, 1, is left away. With the numerator p = d / k and the
+    denominator q = x d + n / k, f q = p in 2 * degree places are linear equations, which Gauss's elimination solves.
+    The first place is 0, so that the quotient is exact there.
+    """
+    last, first = (high - MIDDLE) / (high + MIDDLE), cosine(PI / (4 * degree))
+    far = chebyshev((last * (first - 1) - 2) / (first + 1), last, 2 * degree)
+    far[-1] = Decimal(-1)  # as it is but for rounding
+    rows = []
+    for x in (MIDDLE * (1 + y) / (1 - y) for y in far):
+        value, powers = function(x), [Decimal(1)]
+        for _ in range(degree):
+            powers.append(powers[-1] * x)
+        rows.append([*powers[:-1], *(-value * power for power in powers[:-1]), value * powers[-1]])
+    for k in range(2 * degree):
+        pivot = max(range(k, 2 * degree), key=lambda row: abs(rows[row][k]))
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        rows[k] = [entry / rows[k][k] for entry in rows[k]]
+        for other in range(2 * degree):
+            if other != k:
+                factor = rows[other][k]
+                rows[other] = [entry - factor * own for entry, own in zip(rows[other], rows[k], strict=True)]
+    found = [row[-1] for row in rows]
+    factor = 1 / found[degree - 1]
+    shares = [value * factor for value in found[:degree]]
+    rest = [(value - share) * factor for value, share in zip(found[degree:], [0, *shares], strict=False)]
+    return tuple(map(float, shares[:-1])), tuple(map(float, rest)), float(factor)
+
+
 def coefficients(name):
     """Return the tables of a name for float32 and float64."""
-    function, low, high, counts = TABLE[name]
-    ends = high if isinstance(high, tuple) else (high, high)
     with localcontext(prec=DIGITS):
-        return tuple(tuple(interpolated(function, low, end, count)) for end, count in zip(ends, counts, strict=True))
+        if name in QUOTIENTS:
+            function, *each = QUOTIENTS[name]
+            return tuple(quotient(function, high, degree) for high, degree in zip(*each, strict=True))
+        function, low, high, counts = TABLE[name]
+        return tuple(tuple(interpolated(function, low, high, count)) for count in counts)
+
+
+def written(values, indent):
+    """Return numbers, or tuples of them, one a line."""
+    lines = []
+    for value in values:
+        inner = [f"{value!r},"] if isinstance(value, float) else ["(", *written(value, 4), "),"]
+        lines += [" " * indent + line for line in inner]
+    return lines
 
 
 def table():
     """Return the tables as they are written in the module."""
     lines = []
-    for name in TABLE:
+    for name in (*TABLE, *QUOTIENTS):
         lines.append(f"{name} = {{")
         for element, values in zip(("float32", "float64"), coefficients(name), strict=True):
-            lines += [f'    "{element}": (', *(f"        {value!r}," for value in values), "    ),"]
+            lines += [f'    "{element}": (', *written(values, 8), "    ),"]
         lines.append("}")
     return "\n".join(lines) + "\n"
 

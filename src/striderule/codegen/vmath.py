@@ -7,7 +7,7 @@ There are no calls in them, on any target. Their errors are at most so many unit
     log1p, tanh            1.75
     expm1, log1p_exp       2.25
     sigmoid, erf           2.5
-    normal                 4        the share of the normal distribution, also where it is tiny
+    normal                 4.5      the share of the normal distribution, also where it is tiny
 
 Infinities give the limit of the function, NaN stays, and denormal numbers count in full.
 """
@@ -71,22 +71,18 @@ def _power(r: Routine, rounded: Vector) -> Vector:
     return r.bits((r.bits(rounded, form.integer) + form.bias) << form.fraction, rounded.element)
 
 
-def _reduced(r: Routine, x: Vector, low: Vector | None = None) -> tuple[Vector, Vector]:
-    """Return n + magic and f with x + low = n ln 2 + f, n whole and f in about half of ln 2 around zero."""
+def _reduced(r: Routine, x: Vector) -> tuple[Vector, Vector]:
+    """Return n + magic and f with x = n ln 2 + f, n whole and f in about half of ln 2 around zero."""
     form = _FORMATS[x.element.name]
     rounded = r.multiply_add(x, x.like(1 / math.log(2)), x.like(form.magic))
     n = rounded - form.magic
     rest = r.multiply_add(n, x.like(-form.ln2_high), x)
-    if low is not None:
-        rest = rest + low
     return rounded, r.multiply_add(n, x.like(-form.ln2_low), rest)
 
 
-def _exp_parts(r: Routine, x: Vector, low: Vector | None = None) -> tuple[Vector, Vector]:
-    """Return e and n + magic with exp(x + low) = (1 + e) 2^n, for a |low| that is small beside 1."""
-    rounded, f = _reduced(r, x, low)
-    rest = polynomial(r, f, coefficients.EXP[x.element.name])
-    return r.multiply_add(f * f, rest, f), rounded
+def _expm1_reduced(r: Routine, f: Vector) -> Vector:
+    """Return exp(f) - 1 for a reduced f."""
+    return r.multiply_add(f * f, polynomial(r, f, coefficients.EXP[f.element.name]), f)
 
 
 def _scaled(r: Routine, x: Vector, rounded: Vector) -> Vector:
@@ -100,8 +96,8 @@ def _scaled(r: Routine, x: Vector, rounded: Vector) -> Vector:
 
 
 def _exp(r: Routine, x: Vector) -> Vector:
-    rest, rounded = _exp_parts(r, x)
-    return _scaled(r, rest + 1, rounded)
+    rounded, f = _reduced(r, x)
+    return _scaled(r, _expm1_reduced(r, f) + 1, rounded)
 
 
 def _above(r: Routine, x: Vector) -> Vector:
@@ -127,7 +123,7 @@ def expm1(r: Routine, x: Vector) -> Vector:
     # Below the first it is -1; at the second it overflows, but half a power does not.
     least, most = -(form.fraction + 3) * math.log(2), (form.bias + 1.25) * math.log(2)
     rounded, f = _reduced(r, r.at_most(r.at_least(x, least), most))
-    rest = r.multiply_add(f * f, polynomial(r, f, coefficients.EXP[x.element.name]), f)
+    rest = _expm1_reduced(r, f)
     # 2^n (1 + rest) - 1 with half of 2^n, which is always finite.
     power = _power(r, rounded - 1)
     general = r.multiply_add(power, rest, power - 0.5)
@@ -248,22 +244,35 @@ def normal_tail(r: Routine, size: Vector, *, weighted: bool = False) -> Vector:
     """
     # Beyond this it is zero.
     size = r.at_most(size, 15 if size.element.itemsize == 4 else 39)
-    # exp(-size^2 / 2) of a rounded square is wrong in its last digits, so the square comes in two parts.
-    half = size * -0.5
+    first, second, factor = coefficients.NORMAL[size.element.name]
+    common = size + first[-1]
+    for coefficient in reversed(first[:-1]):
+        common = r.multiply_add(common, size, size.like(coefficient))
+    # Where size is large the common factor goes out of the quotient, and so do its errors.
+    product = common * size
+    share = (product if weighted else common) / r.multiply_add(product, size.like(factor), polynomial(r, size, second))
+    rest, rounded = _bell_parts(r, size)
+    return _scaled(r, r.multiply_add(share, rest, share), rounded)
+
+
+def _bell_parts(r: Routine, size: Vector) -> tuple[Vector, Vector]:
+    """Return e and n + magic with exp(-size^2 / 2) = (1 + e) 2^n."""
+    form = _FORMATS[size.element.name]
+    # Of a rounded square the exponential is wrong in its last digits, so the square comes in two parts.
+    square = size * size
     if r.target.fma:
-        power = half * size
-        low = r.multiply_add(half, size, -power)
+        low = r.multiply_add(size, size, -square)
     else:
-        form = _FORMATS[size.element.name]
         # The square of the upper half of the digits is exact.
         upper = r.bits(r.bits(size, form.integer) & (-1 << (form.fraction // 2 + 1)), size.element)
-        power = upper * upper * -0.5
-        low = (size - upper) * (half - upper * 0.5)
-    rest, rounded = _exp_parts(r, power, low)
-    share = 1 / (size + 2)
-    share = share * polynomial(r, (size - 2) * share, coefficients.NORMAL[size.element.name])
-    share = share * size if weighted else share
-    return _scaled(r, r.multiply_add(share, rest, share), rounded)
+        square = upper * upper
+        low = (size - upper) * (size + upper)
+    rounded = r.multiply_add(square, size.like(-0.5 / math.log(2)), size.like(form.magic))
+    n = rounded - form.magic
+    # -size^2 / 2 = n ln 2 - g / 2, and exp(f) - 1 = f + f^2 rest(f) with f = -g / 2: nothing need be halved.
+    g = r.multiply_add(n, size.like(2 * form.ln2_low), r.multiply_add(n, size.like(2 * form.ln2_high), square) + low)
+    table = [-0.5, *(c * 0.25 * (-0.5) ** k for k, c in enumerate(coefficients.EXP[size.element.name]))]
+    return g * polynomial(r, g, table), rounded
 
 
 def normal(r: Routine, x: Vector) -> Vector:
