@@ -36,7 +36,7 @@ WORTH = 50_000
 # Vector operations: to begin a task, a run of inputs or products; to copy a vector of inputs, to add one of products,
 # to write one of outputs; and to copy a weight
 # that stands beside those of other taps, or one that does not.
-TASK, RUN, COPY, ADD, WRITE, WEIGHT, GATHERED = 1000, 10, 3, 3, 6, 0.3, 3
+TASK, RUN, COPY, ADD, WRITE, WEIGHT, GATHERED = 1000, 10, 3, 3, 6, 0.3, 2
 
 
 def as_convolution(problem: TransposedConvolution) -> Convolution | None:

@@ -36,8 +36,15 @@ SIZES = (
     "packed", "has_residual",
 )  # fmt: skip
 ROW_WORDS, COLUMN_WORDS = 4, 6
+# Bytes of weights of an input channel that are copied together: some cache lines, which are fetched ahead.
+STREAM = 1 << 10
 # Strides whose remainders are interleaved by shuffles; those of others are stored one by one.
 SHUFFLED = (1, 2, 4, 8)
+
+
+def most_together(rows: int, itemsize: int) -> int:
+    """Return how many tiles have their weights copied together, at most."""
+    return max(1, STREAM // (rows * itemsize))
 
 
 @dataclass(frozen=True, slots=True)

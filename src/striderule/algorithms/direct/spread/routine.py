@@ -10,10 +10,10 @@ by side as the inputs do. The rows are interleaved when they are written.
 
 from __future__ import annotations
 
-from striderule.algorithms.direct.spread.form import POINTERS, SIZES, Spread, Task, task_of
+from striderule.algorithms.direct.spread.form import POINTERS, SIZES, Spread, Task, most_together, task_of
 from striderule.algorithms.direct.spread.outputs import add_up, write
 from striderule.codegen.target import Target
-from striderule.codegen.tile import ELEMENTS, Pointer, Routine, Size
+from striderule.codegen.tile import ELEMENTS, INT64, Pointer, Routine, Size
 
 
 def spread_routine(form: Spread, target: Target) -> str:
@@ -165,19 +165,21 @@ def _gather_weights(
 ) -> None:
     """Copy weights whose rows lie apart, because a channel has taps of outer axes too, one by one."""
     rows = task.channels * r.size("taps")
-    with r.loop(number) as i, r.loop(form.rows) as m:
-        # Rows beyond the last repeat it, so that nothing outside is read; nobody adds them up.
-        row = ((first + i) * form.rows + m).smaller(rows - 1)
+    # Where the weight of each row stands; rows beyond the last repeat it, so that nothing outside is read.
+    places = r.scratch(most_together(form.rows, r.element.itemsize) * form.rows, INT64)
+    with r.loop(number * form.rows) as i:
+        row = (first * form.rows + i).smaller(rows - 1)
         channel, tap = row // r.size("taps"), row % r.size("taps")
-        source = r.pointer("w", ELEMENTS[form.weights]) + (
-            (task.channel + channel) * r.size("all_taps") + tap + task.group * r.size("inputs") * r.size("w_channel")
-        )
-        goal = room + (i * (r.size("chunk") * form.rows) + m)
-        with r.loop(count) as k:
-            pair, c = (first_term + k) // r.size("inputs"), (first_term + k) % r.size("inputs")
-            tap_at = r.entry(r.table("pairs"), (task.first_pair + pair) * 2 + 1)
-            value = r.load(source + (c * r.size("w_channel") + tap_at), lanes=1)
-            r.store(r.convert(value, r.element), goal + k * form.rows)
+        r.store(r.spread((task.channel + channel) * r.size("all_taps") + tap, lanes=1), places + i)
+    source = r.pointer("w", ELEMENTS[form.weights]) + task.group * r.size("inputs") * r.size("w_channel")
+    with r.loop(count) as k:
+        pair, c = (first_term + k) // r.size("inputs"), (first_term + k) % r.size("inputs")
+        here = source + (c * r.size("w_channel") + r.entry(r.table("pairs"), (task.first_pair + pair) * 2 + 1))
+        with r.loop(number) as tile:
+            goal = room + (tile * r.size("chunk") + k) * form.rows
+            for m in range(form.rows):
+                value = r.load(here + r.entry(places, tile * form.rows + m), lanes=1)
+                r.store(r.convert(value, r.element), goal + m)
 
 
 def _tile(

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms.direct.spread.form import most_together
 from striderule.geometry.problem import TransposedConvolution
 from striderule.planning.spreading import Axis, Spreading, inner_axes
 
 Array = npt.NDArray[Any]
 Table = npt.NDArray[np.int64]
-
-# Bytes of weights of an input channel that are copied together: some cache lines, which are fetched ahead.
-STREAM = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def room_of(plan: Spreading, sums: Sums, stride: int, lanes: int, size: int) -> 
     rows = _up(plan.products, height)
     products = _up(plan.chunk * pitch + vectors * lanes, 64)
     panel = products + _up(rows * pitch + vectors * lanes, 64)
-    together = max(1, min(rows // height, STREAM // (height * size)))
+    together = min(rows // height, most_together(height, size))
     sums_at = panel + _up(together * plan.chunk * height + 2 * lanes, 64)
     line = sums_at + _up(2 * stride * sums.pitch, 64)
     end = line + _up(stride * (sums.pitch + lanes) + lanes, 64)
