@@ -190,6 +190,18 @@ def test_nothing_to_sum(shape, dtype):
     assert not result.any()
 
 
+@pytest.mark.parametrize("size", [(5, 0), (0, 5)])
+def test_inputs_of_nothing_are_not_read(size):
+    """Between the borders there is nothing that a routine could look for."""
+    problem = Convolution.from_shapes((1, 40, *size), (3, 40, 3, 3), padding=2)
+    x, out = (ArrayInfo.of(np.empty(shape, "f")) for shape in ((1, 40, *size), problem.output_shape))
+    words = {"bias": False, "residual": None, "activation": None, "out": out}
+    weight = ArrayInfo.of(np.ones((3, 40, 3, 3), "f"))
+    assert direct.bind(problem, 1, x=x, weight=weight, **words) is None
+    result = direct.convolution(problem, np.empty((1, 40, *size), "f"), np.ones((3, 40, 3, 3), "f"), 1)
+    assert (result == 40 * 9).all()
+
+
 def test_without_a_compiler_numpy_computes_with_one_warning(monkeypatch):
     def fails(*_):
         raise CompilerMissing("no compiler today")

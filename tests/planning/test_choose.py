@@ -71,7 +71,8 @@ def test_the_table_finds_every_algorithm():
     for operation in ("local_convolution", "transposed_convolution", "unfold", "fold"):
         assert all(callable(getattr(table.family("convolution", name), operation)) for name in ("reference", "windows"))
     with pytest.raises(
-        InvalidArgument, match="algorithm='direct' does not compute this operation; None, fourier, reference, windows do"
+        InvalidArgument,
+        match="algorithm='direct' does not compute this operation; None, fourier, reference, windows do",
     ):
         table.family("stencil", "direct")
     with pytest.raises(InvalidArgument, match=f"algorithm must be None or one of {NAMES}, got 'winograd'"):

@@ -124,7 +124,7 @@ def bind(
     out: ArrayInfo,
 ) -> Call | Checked | None:
     """Return the call that does everything at once; see `striderule.algorithms.binding`."""
-    if 0 in out.shape or problem.terms == 0 or np.dtype(problem.dtype).kind == "c":
+    if 0 in (*x.shape, *out.shape, problem.terms) or np.dtype(problem.dtype).kind == "c":
         return None
     try:
         call = call_for(problem, fill, x, weight, residual, activation, out)
