@@ -73,6 +73,7 @@ def test_scratch_is_each_threads_own_and_bounded():
     assert found[0] != place(mine)
     assert place(memory.scratch("test", 900, np.float32)) == place(mine)
     assert memory.scratch("test", memory.MOST, np.float64).size == memory.MOST
+    assert [memory.scratch(f"few {count}", count, np.uint8).size for count in (0, 1, 7)] == [0, 1, 7]
 
 
 def test_many_threads_never_share_a_result():

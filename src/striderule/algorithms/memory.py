@@ -66,7 +66,7 @@ _waiting = _Waiting()
 
 def _rounded(size: int) -> int:
     """Return the size of the piece for `size` bytes: an eighth of a power of two, so that sizes meet again."""
-    step = max(1 << (size.bit_length() - 4), ALIGNMENT)
+    step = max((1 << size.bit_length()) >> 4, ALIGNMENT)
     return -(-size // step) * step
 
 

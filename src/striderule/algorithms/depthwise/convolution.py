@@ -236,7 +236,7 @@ class Copied:
         for first in range(0, len(x), step):
             part = slice(first, first + step)
             shape = (*x[part].shape[:2], *self.inner.size)
-            near = memory.scratch("images", prod(shape) or 1, x.dtype)[: prod(shape)].reshape(shape)
+            near = memory.scratch("images", prod(shape), x.dtype).reshape(shape)
             near[...] = x[part] if bare else extend(x[part], padding, self.problem.boundary, self.fill)
             planes.run(near, weight, bias, None if residual is None else residual[part], out[part])
 
