@@ -143,7 +143,7 @@ def _agrees(structure: Structure, plan: Layout) -> bool:
     """Compare the routine with NumPy on drawn operands like these, of one image."""
     problem = replace(plan.problem, batch=1)
     numbers = (1.0, 2.0)[: len(PARAMETERS.get(structure.activation[0], ()))] if structure.activation else ()
-    activation = (*structure.activation[:1], *numbers, *structure.activation[1:]) or None
+    activation: tuple[Any, ...] | None = (*structure.activation[:1], *numbers, *structure.activation[1:]) or None
 
     def computed(x: Array, weight: Array, bias: Array, residual: Array) -> Array:
         out = np.empty_like(residual)

@@ -217,10 +217,10 @@ class Layout:
             **_steps("x", self.x, lane_axis), **_steps("y", self.y, lane_axis),
             **_steps("r", self.residual or self.y, lane_axis),
         }  # fmt: skip
-        tables = (np.array(axis.beyond, np.int64) for axis in (row, column))
+        beyond_rows, beyond_columns = (np.array(axis.beyond, np.int64) for axis in (row, column))
         outer = _outer(self.axes[:-2], self.x, self.y, self.residual)
         count = prod(tasks[f"{name}_tasks"] for name in ("column", "row", "channel")) * outers
-        return Words(tuple(sizes[word] for word in SIZES), outer, *tables, count)
+        return Words(tuple(sizes[word] for word in SIZES), outer, beyond_rows, beyond_columns, count)
 
     def _tasks(self) -> dict[str, int]:
         """Return how many tasks there are along each axis, and how much of it each has."""

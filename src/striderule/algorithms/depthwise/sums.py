@@ -185,10 +185,10 @@ class Sums:
             return
         for i, one in enumerate(_flat(sums)):
             r.store(one.value, self.room + i * block.lanes)
-        with r.loop(s.rows) as p:
-            here = self.room + p * (block.vectors * block.lanes)
+        with r.loop(s.rows) as row:
+            here = self.room + row * (block.vectors * block.lanes)
             values = [r.load(here + v * block.lanes, lanes=block.lanes) for v in range(block.vectors)]
-            self.store(place, rows.first + self.size("row_gap") * p, block, values)
+            self.store(place, rows.first + self.size("row_gap") * row, block, values)
 
     def store(self, place: Place, row: Size, block: Block, sums: list[Vector]) -> None:
         """Store one row of a block, if there is such a row."""

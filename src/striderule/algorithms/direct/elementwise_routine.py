@@ -74,8 +74,8 @@ def elementwise_routine(form: Form, target: Target) -> str:
         columns = (r.size("columns") - column).smaller(r.size("task_columns"))
         rows = (r.size("rows") - row).smaller(r.size("task_rows"))
         kinds = (form.result, *form.sources)
-        pointers = [r.pointer(one, ELEMENTS[kind]) for one, kind in zip(form.operands, kinds, strict=True)]
-        starts = at_place(r, pointers, place)
+        begin = [r.pointer(one, ELEMENTS[kind]) for one, kind in zip(form.operands, kinds, strict=True)]
+        starts = at_place(r, begin, place)
         with r.loop(rows) as turn:
             here = [
                 start + (row + turn) * r.size(f"{one}_row") + column * r.size(f"{one}_column")
