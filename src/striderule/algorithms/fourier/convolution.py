@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striderule.algorithms import memory
-from striderule.algorithms.direct import convolution as direct
+from striderule.algorithms import memory, table
 from striderule.algorithms.windows.extend import extend
 from striderule.geometry.problem import Convolution
 from striderule.planning import transforms
@@ -41,7 +40,7 @@ TOGETHER = 1 << 17
 def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) -> Array:
     """out[n, o, j] = sum over c and t of weight[o, c, t] * x[n, c, j + t * dilation - before].
 
-    Images that a transform would spoil are left to `direct`.
+    Images that a transform would spoil are left to `direct`, or to `windows` where no code can be made.
     """
     out = memory.empty(problem.output_shape, problem.dtype)
     if out.size == 0 or problem.terms == 0:
@@ -49,7 +48,8 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
         return out
 
     def otherwise(image: Array) -> Array:
-        sums: Array = direct.convolution(replace(problem, batch=1), image[None], weight, fill)[0]
+        by_products = table.family("convolution").convolution
+        sums: Array = by_products(replace(problem, batch=1), image[None], weight, fill)[0]
         return sums
 
     transformed(problem, x, weight, fill, out, otherwise)
