@@ -254,3 +254,11 @@ def test_the_workspace_is_bounded(x_shape, weight_shape, settings):
     tracemalloc.stop()
     # the result, one padded image and a few blocks; all columns would be 25 times the input and more
     assert peak < result.nbytes + 1.5 * x[0].nbytes + 2 * result[0].nbytes + 12 * 2**20
+
+
+@pytest.mark.parametrize("name", ["conv1d", "depthwise_conv1d", "conv_transpose1d"])
+def test_narrower_results_are_rounded_once(name):
+    """1 + 2**-11 lies between two numbers of float16; what float32 loses beside it decides which is nearer."""
+    x = np.array([[1 + 2.0**-11 + 2.0**-40]])
+    y = getattr(sr, name)(x, np.ones((1, 1, 1)), stride=2, dtype=np.float16)
+    assert y.tolist() == [[1 + 2.0**-10]]

@@ -23,7 +23,6 @@ from striderule.algorithms.windows import elementwise
 from striderule.algorithms.windows.extend import extend
 from striderule.codegen import workers
 from striderule.codegen.target import current
-from striderule.errors import CompilationFailed
 from striderule.geometry.problem import Convolution
 
 Array = npt.NDArray[Any]
@@ -82,10 +81,8 @@ def bind(
     given = None if residual is None else with_rows(residual)
     plan = Layout(inner, along, with_rows(layout), with_rows(out), given, axes, current())
     structure = plan.structure(bias=bias, activation=words)
-    try:
-        routine = _routine(structure, plan)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
+    routine = giving_way.attempt(_routine, structure, plan)
+    if routine is None:
         return None
     told = plan.words()
     planes = Planes(

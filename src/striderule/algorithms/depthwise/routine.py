@@ -12,6 +12,7 @@ of one vector of channels). Here tasks go over the blocks of a plane; `sums` for
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 from striderule.algorithms.depthwise.structure import POINTERS, SIZES, Block, Place, Rows, Structure
@@ -36,7 +37,7 @@ def plane_routine(name: str, target: Target, structure: Structure) -> str:
     return r.finish()
 
 
-class _Planes:
+class _Planes(ABC):
     """Tasks, and the blocks of rows of each."""
 
     def __init__(self, r: Routine, structure: Structure, sums: Sums) -> None:
@@ -57,9 +58,9 @@ class _Planes:
                 row = number % size("phases") + number // size("phases") * size("row_gap") * self.s.rows
                 self.band(image, outer, self.sums.rows(row), channel_task, column_task)
 
+    @abstractmethod
     def band(self, image: Size, outer: Size, rows: Rows, channel_task: Size, column_task: Size) -> None:
         """Write the columns and channels of a task, for one block of rows."""
-        raise NotImplementedError
 
     def place(self, image: Size, channel: Size, outer: Size, source: Size, weight: Size) -> Place:
         """Return where the operands of an output channel stand, whose first input channel is `source`."""

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import proof
-from striderule.algorithms.direct.activation import ACTIVATIONS
 from striderule.algorithms.direct.laying import Form
+from striderule.algorithms.direct.operands import are_served
 from striderule.algorithms.direct.product import POINTERS, SIZES, product_routine
 from striderule.algorithms.direct.tables import tables_of
 from striderule.algorithms.windows import convolution as windows
@@ -32,10 +32,6 @@ Table = npt.NDArray[np.int64]
 PANEL = CHUNK + 16
 _AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
 _PACKED, _HAS_RESIDUAL, _THREADS = _AT["packed"], _AT["has_residual"], _AT["threads"]
-STORED = ("float16", "bfloat16")  # only stored: sums are of float32
-SOURCES = (
-    "float32", "float64", *STORED, "int8", "uint8", "int16", "uint16", "int32", "int64", "uint32", "bool",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +117,8 @@ class Request:
         return sums_type(self.problem)
 
     def is_served(self) -> bool:
-        """Tell whether the arrays stand as the routine reads and writes them, in types that it knows."""
-        others = [self.out] if self.residual is None else [self.out, self.residual]
-        if any(one.dtype.name not in SOURCES for one in (self.x, self.weight, self.out)):
-            return False
-        if any(one.dtype != self.out.dtype or not _is_compact(one, 2) for one in others):
-            return False
-        if not _is_compact(self.weight, 0):
-            return False
-        if any(step % one.dtype.itemsize for one in (self.x, *others) for step in one.strides):
-            return False
-        if self.activation and (self.activation[0] not in ACTIVATIONS or np.dtype(self.element).kind != "f"):
-            return False
-        out = self.out.dtype.name
-        return out == self.element or (out in STORED and self.element == "float32")
+        """Tell whether the routine serves the arrays."""
+        return are_served(self.x, self.weight, self.residual, self.activation, self.out, self.element)
 
     def flattened(self) -> Request:
         """Return the same with a single spatial axis where single taps meet an input that can be seen so."""
@@ -259,16 +243,6 @@ def _rooms(plan: Schedule, form: Form, lanes: int, terms: int) -> dict[str, int]
         "pitch": pitch,
         "room": room,
     }
-
-
-def _is_compact(info: ArrayInfo, first: int) -> bool:
-    """Tell whether the axes from `first` on follow each other without gaps, the last one fastest."""
-    step = info.dtype.itemsize
-    for n, stride in zip(reversed(info.shape[first:]), reversed(info.strides[first:]), strict=True):
-        if n > 1 and stride != step:
-            return False
-        step *= n
-    return True
 
 
 def _word(number: Any, element: np.dtype[Any]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import giving_way
-from striderule.algorithms.direct.call import SOURCES, Call, call_for
+from striderule.algorithms.direct.call import Call, call_for
+from striderule.algorithms.direct.operands import by_real_sums, readable
 from striderule.algorithms.direct.transposed import bind_transposed, transposed_convolution
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
-from striderule.errors import CompilationFailed
 from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import sums_type
 
@@ -32,7 +32,9 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
     if 0 in problem.output_shape or problem.terms == 0:
         return np.zeros(problem.output_shape, sums_type(problem))
     if np.dtype(problem.dtype).kind == "c":
-        return _complex(problem, x, weight, fill)
+        if fill:  # it would stand in the imaginary parts, too
+            return windows.convolution(problem, x, weight, fill)
+        return by_real_sums(problem, x, weight, convolution, turned=False)
     out = memory.empty(problem.output_shape, sums_type(problem))
     x, weight = readable(x, out.dtype), np.ascontiguousarray(readable(weight, out.dtype))
     given = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
@@ -41,15 +43,6 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) ->
         return windows.convolution(problem, x, weight, fill)
     bound.run(x, weight, None, None, out)
     return out
-
-
-def readable(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Return x as routines read it: a copy where elements stand at odd addresses or are of a type that they do not."""
-    if x.dtype.name not in SOURCES:
-        return np.ascontiguousarray(x, dtype)
-    if not x.flags.aligned or any(step % x.itemsize for step in x.strides):
-        return np.ascontiguousarray(x)
-    return x
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +119,7 @@ def bind(
     """Return the call that does everything at once; see `striderule.algorithms.binding`."""
     if 0 in (*x.shape, *out.shape, problem.terms) or np.dtype(problem.dtype).kind == "c":
         return None
-    try:
-        call = call_for(problem, fill, x, weight, residual, activation, out)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        return None
+    call = giving_way.attempt(call_for, problem, fill, x, weight, residual, activation, out)
     if call is None or not _pads_zeros(problem, fill) or weight.dtype.kind in "biu":
         return call
     return Checked(call, problem, fill, activation)
@@ -140,32 +129,3 @@ def _pads_zeros(problem: Convolution, fill: Any) -> bool:
     sides = zip(problem.padding, problem.boundary, strict=True)
     pairs = [(side, word) for pads, words in sides for side, word in zip(pads, words, strict=True)]
     return bool(fill == 0) and any(side > 0 and word == "constant" for side, word in pairs)
-
-
-def _complex(problem: Convolution, x: Array, weight: Array, fill: Any) -> Array:
-    """Compute complex sums as real ones of twice as many channels.
-
-    (a + ib)(c + id) = (ac - bd) + i(ad + bc): of each group, the real parts of the inputs are followed by the imaginary
-    ones, and so are those of the outputs.
-    """
-    if fill:  # it would stand in the imaginary parts, too
-        return windows.convolution(problem, x, weight, fill)
-    groups, kind = problem.groups, np.dtype("float32" if problem.dtype == "complex64" else "float64")
-    per_in, per_out = problem.in_channels // groups, problem.out_channels // groups
-    parts = x.reshape(problem.batch, groups, per_in, *problem.size)
-    inputs = np.concatenate([parts.real, parts.imag], axis=2, dtype=kind)
-    taps = weight.reshape(groups, per_out, per_in, *problem.kernel)
-    real, imaginary = taps.real.astype(kind), taps.imag.astype(kind)
-    weights = np.concatenate(
-        [np.concatenate([real, -imaginary], axis=2), np.concatenate([imaginary, real], axis=2)], axis=1
-    )
-    twice = replace(
-        problem, dtype=kind.name, in_channels=2 * problem.in_channels, out_channels=2 * problem.out_channels
-    )
-    inputs = inputs.reshape(problem.batch, twice.in_channels, *problem.size)
-    sums = convolution(twice, inputs, weights.reshape(twice.out_channels, 2 * per_in, *problem.kernel))
-    halves = sums.reshape(problem.batch, groups, 2, per_out, *problem.output_size)
-    out = memory.empty(problem.output_shape, problem.dtype)
-    target = out.reshape(problem.batch, groups, per_out, *problem.output_size)
-    target.real, target.imag = halves[:, :, 0], halves[:, :, 1]
-    return out

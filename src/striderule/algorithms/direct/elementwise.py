@@ -24,7 +24,6 @@ from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import elementwise as windows
 from striderule.codegen.target import current
 from striderule.codegen.tile import ELEMENTS
-from striderule.errors import CompilationFailed
 
 Array = npt.NDArray[Any]
 
@@ -51,11 +50,7 @@ def apply(
     if not result.flags.aligned:
         return giving_way.given(out, apply(name, x, dtype, parameters))
     source = aligned(x)
-    try:
-        call = bind(name, source, dtype, parameters, result)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        call = None
+    call = giving_way.attempt(bind, name, source, dtype, parameters, result)
     if call is None:
         return giving_way.given(out, windows.apply(name, x, dtype, parameters))
     call.run(source, result)
@@ -92,11 +87,7 @@ def prelu(x: Array, weight: Array, dtype: np.dtype[Any], out: Array | None = Non
     if not result.flags.aligned:
         return giving_way.given(out, prelu(x, weight, dtype))
     source, slopes = aligned(x), aligned(weight.astype(dtype, copy=False))
-    try:
-        call = bind_prelu(source, slopes, dtype, result)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        call = None
+    call = giving_way.attempt(bind_prelu, source, slopes, dtype, result)
     if call is None:
         return giving_way.given(out, windows.prelu(x, weight, dtype))
     call.run(source, result, slopes)

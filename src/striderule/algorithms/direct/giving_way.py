@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from striderule.errors import CompilationFailed
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @cache
@@ -20,6 +24,15 @@ def _warn_once(reason: str) -> None:
 def warn(failure: CompilationFailed) -> None:
     """Warn that NumPy computes, once for every reason."""
     _warn_once(str(failure))
+
+
+def attempt(make: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+    """Return what `make` returns, or None, with one warning, where there is no machine code to be had."""
+    try:
+        return make(*args, **kwargs)
+    except CompilationFailed as failure:
+        _warn_once(str(failure))
+        return None
 
 
 def given(out: npt.NDArray[Any] | None, result: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -25,7 +25,6 @@ from striderule.algorithms.direct.response import local_response
 from striderule.algorithms.direct.softmax import bind_softmax, softmax
 from striderule.algorithms.windows import normalization as windows
 from striderule.codegen.target import current
-from striderule.errors import CompilationFailed
 
 __all__ = [
     "batch_statistics",
@@ -78,11 +77,7 @@ def normalize(
         mean, var = np.ascontiguousarray(mean, np.float64), np.ascontiguousarray(var, np.float64)
         steep, shift = (None if one is None else np.ascontiguousarray(one, np.float64) for one in (weight, bias))
         numbers = (mean, var, steep, shift)
-    try:
-        call = None if result is None else bind(x, *numbers, eps, result)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        call = None
+    call = None if result is None else giving_way.attempt(bind, x, *numbers, eps, result)
     if call is None or result is None:
         return giving_way.given(out, windows.normalize(x, *given, eps))
     call.run(x, result, *numbers)
@@ -122,11 +117,7 @@ def bind(
 
 def batch_statistics(x: Array) -> tuple[Array, Array]:
     """Return the mean of each channel over batch and space, and the sum of the squares of what is left, in float64."""
-    try:
-        found = bind_statistics(x)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        found = None
+    found = giving_way.attempt(bind_statistics, x)
     return windows.batch_statistics(x) if found is None else found.of(x)
 
 

@@ -12,7 +12,6 @@ from striderule.algorithms.direct import copying, giving_way, proof
 from striderule.algorithms.direct.copying import Plan, Source, Walk
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import padding as windows
-from striderule.errors import CompilationFailed
 from striderule.geometry.extension import Extension
 from striderule.geometry.padding import source_index
 
@@ -26,11 +25,7 @@ def pad(problem: Extension, x: Array, fill: Any, out: Array | None = None) -> Ar
     result = memory.empty_like(x, problem.output_shape, x.dtype) if out is None else out
     if result.size == 0:
         return result
-    try:
-        call = bind(problem, x, fill, result)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        call = None
+    call = giving_way.attempt(bind, problem, x, fill, result)
     if call is None:
         return giving_way.given(out, windows.pad(problem, x, fill))
     call.run(x, result)

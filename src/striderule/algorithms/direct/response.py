@@ -17,7 +17,6 @@ from striderule.algorithms.direct.native import Call, merged, words_of
 from striderule.algorithms.direct.response_routine import POWERS, Form, Kind, response_routine
 from striderule.algorithms.windows import normalization as windows
 from striderule.codegen.target import current
-from striderule.errors import CompilationFailed
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -46,11 +45,7 @@ def local_response(x: Array, size: int, alpha: float, beta: float, k: float, out
     # A channel is read again for its neighbours, so that it must not be overwritten before.
     apart = out is not None and not np.may_share_memory(x, out)
     result = out if out is not None and apart else memory.empty_like(x, x.shape, x.dtype)
-    try:
-        call = bind(x, size, alpha, beta, k, result)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        call = None
+    call = giving_way.attempt(bind, x, size, alpha, beta, k, result)
     if call is None:
         return giving_way.given(out, windows.local_response(x, size, alpha, beta, k))
     call.run(x, result)

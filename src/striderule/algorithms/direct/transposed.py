@@ -14,10 +14,10 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import call as convolutions
 from striderule.algorithms.direct import giving_way
+from striderule.algorithms.direct.operands import by_real_sums, readable
 from striderule.algorithms.direct.spread.call import Call, call_for
 from striderule.algorithms.windows import convolution as windows
 from striderule.codegen.target import current
-from striderule.errors import CompilationFailed
 from striderule.geometry.problem import TransposedConvolution
 from striderule.planning.schedule import sums_type
 from striderule.planning.spreading import as_convolution
@@ -34,24 +34,15 @@ def transposed_convolution(problem: TransposedConvolution, x: Array, weight: Arr
     if 0 in problem.output_shape or x.size == 0:
         return np.zeros(problem.output_shape, sums_type(problem))
     if np.dtype(problem.dtype).kind == "c":
-        return _complex(problem, x, weight)
+        return by_real_sums(problem, x, weight, transposed_convolution, turned=True)
     out = memory.empty(problem.output_shape, sums_type(problem))
-    x, weight = _readable(x, out.dtype), np.ascontiguousarray(_readable(weight, out.dtype))
+    x, weight = readable(x, out.dtype), np.ascontiguousarray(readable(weight, out.dtype))
     given = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
     bound = bind_transposed(problem, **given, bias=False, residual=None, activation=None)
     if bound is None:
         return windows.transposed_convolution(problem, x, weight)
     bound.run(x, weight, None, None, out)
     return out
-
-
-def _readable(x: Array, dtype: np.dtype[Any]) -> Array:
-    """Return x as routines read it: a copy where elements stand at odd addresses or are of a type that they do not."""
-    if x.dtype.name not in convolutions.SOURCES:
-        return np.ascontiguousarray(x, dtype)
-    if not x.flags.aligned or any(step % x.itemsize for step in x.strides):
-        return np.ascontiguousarray(x)
-    return x
 
 
 def bind_transposed(
@@ -67,18 +58,25 @@ def bind_transposed(
     """Return the call that does everything at once; see `striderule.algorithms.binding`."""
     if 0 in out.shape or 0 in x.shape or np.dtype(problem.dtype).kind == "c":
         return None
-    try:
-        spread = partial(call_for, problem, x, weight, residual, activation, out, current())
-        turned = as_convolution(problem)
-        if turned is None:
-            return spread()
-        shape = (turned.out_channels, turned.in_channels // turned.groups, *turned.kernel)
-        taps = ArrayInfo.of(np.empty(shape, weight.dtype))
-        call = convolutions.call_for(turned, 0, x, taps, residual, activation, out)
-        return None if call is None else Turned(call, problem, spread)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        return None
+    return giving_way.attempt(_call_or_turned, problem, x, weight, residual, activation, out)
+
+
+def _call_or_turned(
+    problem: TransposedConvolution,
+    x: ArrayInfo,
+    weight: ArrayInfo,
+    residual: ArrayInfo | None,
+    activation: tuple[Any, ...] | None,
+    out: ArrayInfo,
+) -> Call | Turned | None:
+    spread = partial(call_for, problem, x, weight, residual, activation, out, current())
+    turned = as_convolution(problem)
+    if turned is None:
+        return spread()
+    shape = (turned.out_channels, turned.in_channels // turned.groups, *turned.kernel)
+    taps = ArrayInfo.of(np.empty(shape, weight.dtype))
+    call = convolutions.call_for(turned, 0, x, taps, residual, activation, out)
+    return None if call is None else Turned(call, problem, spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,29 +114,3 @@ class Turned:
         parts = weight.reshape(self.problem.groups, -1, *weight.shape[1:])
         parts = np.flip(parts.swapaxes(1, 2), tuple(range(3, parts.ndim)))
         return np.ascontiguousarray(parts).reshape(self.problem.out_channels, -1, *self.problem.kernel)
-
-
-def _complex(problem: TransposedConvolution, x: Array, weight: Array) -> Array:
-    """Compute complex sums as real ones of twice as many channels.
-
-    (a + ib)(c + id) = (ac - bd) + i(ad + bc): of each group, the real parts of the inputs are followed by the imaginary
-    ones, and so are those of the outputs.
-    """
-    groups, kind = problem.groups, np.dtype("float32" if problem.dtype == "complex64" else "float64")
-    parts = x.reshape(problem.batch, groups, -1, *problem.size)
-    inputs = np.concatenate([parts.real, parts.imag], axis=2, dtype=kind)
-    taps = weight.reshape(groups, -1, *weight.shape[1:])
-    real, imaginary = taps.real.astype(kind), taps.imag.astype(kind)
-    weights = np.concatenate(
-        [np.concatenate([real, imaginary], axis=2), np.concatenate([-imaginary, real], axis=2)], axis=1
-    )
-    twice = replace(
-        problem, dtype=kind.name, in_channels=2 * problem.in_channels, out_channels=2 * problem.out_channels
-    )
-    inputs = inputs.reshape(problem.batch, twice.in_channels, *problem.size)
-    sums = transposed_convolution(twice, inputs, weights.reshape(twice.in_channels, -1, *problem.kernel))
-    halves = sums.reshape(problem.batch, groups, 2, -1, *problem.output_size)
-    out = memory.empty(problem.output_shape, problem.dtype)
-    target = out.reshape(problem.batch, groups, -1, *problem.output_size)
-    target.real, target.imag = halves[:, :, 0], halves[:, :, 1]
-    return out

@@ -18,7 +18,6 @@ from striderule.algorithms.direct.fold_routine import Fold, fold_routine
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import unfold as windows
 from striderule.codegen.target import current
-from striderule.errors import CompilationFailed
 from striderule.geometry.padding import source_index
 from striderule.geometry.problem import Unfold
 
@@ -39,11 +38,7 @@ def unfold(problem: Unfold, x: Array, fill: Any = 0, out: Array | None = None) -
     result = memory.empty(problem.columns_shape, x.dtype) if out is None else out
     if result.size == 0:
         return result
-    try:
-        call = bind_unfold(problem, x, fill, result)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        call = None
+    call = giving_way.attempt(bind_unfold, problem, x, fill, result)
     if call is None:
         return giving_way.given(out, windows.unfold(problem, x, fill))
     call.run(x, result)
@@ -101,11 +96,7 @@ def fold(problem: Unfold, columns: Array, out: Array | None = None) -> Array:
         result = memory.empty((problem.batch, problem.channels, *problem.size), columns.dtype)
     else:
         result = out
-    try:
-        call = bind_fold(problem, columns, result)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        call = None
+    call = giving_way.attempt(bind_fold, problem, columns, result)
     if call is None:
         return giving_way.given(out, windows.fold(problem, columns))
     call.run(columns, result)

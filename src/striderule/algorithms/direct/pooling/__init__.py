@@ -16,7 +16,6 @@ from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct.pooling.call import Call, call_for
 from striderule.algorithms.windows import pooling as windows
-from striderule.errors import CompilationFailed
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling, Unpooling
 
 Array = npt.NDArray[Any]
@@ -46,11 +45,7 @@ def bind(
     kind = kind_of(problem, indices=indices)
     if kind is None:
         return None
-    try:
-        return call_for(kind, problem, x, out, places, np.dtype(dtype))
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        return None
+    return giving_way.attempt(call_for, kind, problem, x, out, places, np.dtype(dtype))
 
 
 def _run(
@@ -92,11 +87,7 @@ def fractional_max_pool(
         return windows.fractional_max_pool(problem, x, samples, indices)
     starts = [windows.fractional_starts(problem, axis, samples) for axis in range(problem.rank)]
     info, kind = ArrayInfo.of(x), "argmax" if indices else "max"
-    try:
-        call = call_for(kind, problem, info, None, None, x.dtype, starts)
-    except CompilationFailed as failure:
-        giving_way.warn(failure)
-        call = None
+    call = giving_way.attempt(call_for, kind, problem, info, None, None, x.dtype, starts)
     return windows.fractional_max_pool(problem, x, samples, indices) if call is None else call.run(x, None, None)
 
 

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import proof
-from striderule.algorithms.direct.activation import ACTIVATIONS
-from striderule.algorithms.direct.call import SOURCES
+from striderule.algorithms.direct.operands import are_served
 from striderule.algorithms.direct.spread.form import POINTERS, SHUFFLED, SIZES, Spread
 from striderule.algorithms.direct.spread.routine import spread_routine
 from striderule.algorithms.direct.spread.tables import Sums, room_of, tables_of
@@ -113,29 +112,9 @@ def call_for(
 
     Calls for the latest arrays are kept.
     """
-    element = np.dtype(sums_type(problem))
-    operands = [one for one in (x, weight, residual, out) if one is not None]
-    if any(one.dtype.name not in SOURCES for one in operands):
-        return None
-    if any(step % one.dtype.itemsize for one in operands for step in one.strides):
-        return None
-    if not _is_compact(weight, 0) or not _is_compact(out, 2) or out.dtype not in (element, np.dtype(np.float16)):
-        return None
-    if residual is not None and (residual.dtype != out.dtype or not _is_compact(residual, 2)):
-        return None
-    if activation and (activation[0] not in ACTIVATIONS or out.dtype.kind != "f" or element.kind != "f"):
+    if not are_served(x, weight, residual, activation, out, sums_type(problem)):
         return None
     return _bound(problem, x, weight, residual, activation, out, target)
-
-
-def _is_compact(info: ArrayInfo, first: int) -> bool:
-    """Tell whether the axes from `first` on follow each other without gaps, the last one fastest."""
-    step = info.dtype.itemsize
-    for n, stride in zip(reversed(info.shape[first:]), reversed(info.strides[first:]), strict=True):
-        if n > 1 and stride != step:
-            return False
-        step *= n
-    return True
 
 
 def _bound(
