@@ -23,7 +23,7 @@ holds of the routine's own element. So bytes are read with a narrow load, and `R
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from llvmlite import ir
@@ -82,6 +82,17 @@ class Routine(Access):
     def size(self, word: str) -> Size:
         """Return the size argument `word`."""
         return Size(self, self._arguments[word])
+
+    def digits(self, number: Size, words: Sequence[str]) -> tuple[list[Size], Size]:
+        """Return the digits of a number, of which the sizes `words` say how many there are, the fastest first.
+
+        And what is left of the number.
+        """
+        found = []
+        for word in words:
+            found.append(number % self.size(word))
+            number = number // self.size(word)
+        return found, number
 
     def number(self, word: str, element: Element | None = None) -> Vector:
         """Return the number argument `word` in every lane: a float64's bits, or an integer for integer elements."""

@@ -47,10 +47,8 @@ class _Planes(ABC):
         """Write the loop over tasks."""
         r, size = self.r, self.size
         with r.tasks() as task:
-            column_task, rest = task % size("column_tasks"), task // size("column_tasks")
-            row_task, rest = rest % size("row_tasks"), rest // size("row_tasks")
-            outer, rest = rest % size("outers"), rest // size("outers")
-            channel_task, image = rest % size("channel_tasks"), rest // size("channel_tasks")
+            digits, image = r.digits(task, ("column_tasks", "row_tasks", "outers", "channel_tasks"))
+            column_task, row_task, outer, channel_task = digits
             first = row_task * size("row_task")
             with r.loop((size("row_blocks") - first).smaller(size("row_task"))) as turn:
                 # Blocks of all phases follow one another.

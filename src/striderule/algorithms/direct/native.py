@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms.memory import address
 from striderule.codegen import workers
+
+if TYPE_CHECKING:  # what it stands for is loaded with llvmlite
+    from striderule.codegen.tile import Routine, Size
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -61,3 +64,19 @@ def words_of(walks: Iterable[Ints]) -> npt.NDArray[np.int64]:
     words = np.array([word for walk in walks for word in walk] or [0], np.int64)
     words.setflags(write=False)
     return words
+
+
+def followed(r: Routine, number: Size, *starts: Size | int) -> list[Size]:
+    """Write how walks are followed: return each start moved to where `number` stands, counted along all walks.
+
+    The routine finds `words_of` them in its table "walk", each with as many steps as there are starts, and their number
+    in its size "walks".
+    """
+    rest, places, fields = r.count(number), [r.count(start) for start in starts], 1 + len(starts)
+    with r.loop(r.size("walks")) as w:
+        size, *steps = (r.entry(r.table("walk"), w * fields + field) for field in range(fields))
+        index = rest.value % size
+        rest.set(rest.value // size)
+        for place, step in zip(places, steps, strict=True):
+            place.set(place.value + index * step)
+    return [place.value for place in places]

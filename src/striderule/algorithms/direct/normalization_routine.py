@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from striderule.algorithms.direct.native import followed
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, FLOAT32, FLOAT64, Mask, Pointer, Routine, Size, Vector
 
 Kind = Literal["run", "steps", "across"]
 
-# Words of a walk: size, steps in x and y in bytes, channels.
-WALK = 4
+# The steps of a walk: in x and y in bytes, and in channels.
 # A line has `length` values, `x_step` and `y_step` bytes apart, and is cut into `blocks` of `block`. Across, `rows`
 # lines are `x_row` and `y_row` bytes apart, and are cut into `blocks` of `block` instead.
 PLACES = ("walks", "length", "x_step", "y_step", "rows", "x_row", "y_row", "block", "blocks")
@@ -54,17 +54,8 @@ class _Lines:
 
     def place(self, number: Size) -> tuple[Size, Size, Size]:
         """Return the bytes into x, the bytes into y and the channel where line `number` begins."""
-        r = self.r
-        table = r.table("walk")
-        rest, x, y, channel = r.count(number), r.count(0), r.count(0), r.count(0)
-        with r.loop(r.size("walks")) as w:
-            size, x_step, y_step, step = (r.entry(table, w * WALK + field) for field in range(WALK))
-            index = rest.value % size
-            rest.set(rest.value // size)
-            x.set(x.value + index * x_step)
-            y.set(y.value + index * y_step)
-            channel.set(channel.value + index * step)
-        return x.value, y.value, channel.value
+        x, y, channel = followed(self.r, number, 0, 0, 0)
+        return x, y, channel
 
     def vectors(self, count: Size, body: Callable[[Size, Size | None], None]) -> None:
         """Write `body` for whole vectors, given where they begin, and for the rest, given how many values it has."""

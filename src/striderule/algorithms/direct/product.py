@@ -106,10 +106,7 @@ def product_routine(form: Form, target: Target) -> str:
 
 def _task(r: Routine, form: Form, number: Size, room: Pointer) -> Task:
     """Find out what task `number` is: blocks of channels vary first, then columns, rows, outer axes, groups, images."""
-    digits = []
-    for word in ("channel_blocks", "column_blocks", "row_blocks", "outer", "groups"):
-        digits.append(number % r.size(word))
-        number = number // r.size(word)
+    digits, number = r.digits(number, ("channel_blocks", "column_blocks", "row_blocks", "outer", "groups"))
     block, column_block, row_block, outer, group = digits
     row, column = row_block * r.size("rows"), column_block * r.size("columns")
     rows = (r.size("height") - row).smaller(r.size("rows"))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from striderule.algorithms.direct.native import followed
 from striderule.codegen import vmath
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, FLOAT64, Mask, Pointer, Routine, Size, Vector
@@ -18,14 +19,13 @@ from striderule.codegen.tile import ELEMENTS, FLOAT64, Mask, Pointer, Routine, S
 Kind = Literal["run", "steps", "across"]
 
 POINTERS = ("x", "y", "walk")
+# The steps of a walk are in x and y, in bytes.
 # A line of `length` values, `x_step` and `y_step` bytes apart, is cut into `blocks` of `block`; the channels of a
 # line are `x_channel` and `y_channel` bytes apart. Across, the line is one of pixels, whose channels follow each other.
 SIZES = (
     "walks", "length", "x_step", "y_step", "block", "blocks", "channels", "x_channel", "y_channel", "before", "after",
 )  # fmt: skip
 NUMBERS = ("k", "share", "beta")
-# Words of a walk: size, steps in x and y in bytes.
-WALK = 3
 # base ** beta, by square roots where they say it.
 POWERS: dict[float, Callable[[Routine, Vector], Vector]] = {
     1.0: lambda _, base: base,
@@ -62,15 +62,10 @@ class _Writer:
     def text(self) -> str:
         r = self.r
         with r.tasks() as task:
-            first, rest = task % r.size("blocks") * r.size("block"), r.count(task // r.size("blocks"))
-            x, y = r.count(first * r.size("x_step")), r.count(first * r.size("y_step"))
-            with r.loop(r.size("walks")) as w:
-                size, x_step, y_step = (r.entry(r.table("walk"), w * WALK + field) for field in range(WALK))
-                index = rest.value % size
-                rest.set(rest.value // size)
-                x.set(x.value + index * x_step)
-                y.set(y.value + index * y_step)
-            source, result = (r.pointer(w, self.stored).skip(at.value) for w, at in (("x", x), ("y", y)))
+            first = task % r.size("blocks") * r.size("block")
+            starts = first * r.size("x_step"), first * r.size("y_step")
+            places = followed(r, task // r.size("blocks"), *starts)
+            source, result = (r.pointer(word, self.stored).skip(at) for word, at in zip("xy", places, strict=True))
             count = (r.size("length") - first).smaller(r.size("block"))
             if self.form.kind == "across":
                 with r.loop(count) as k:

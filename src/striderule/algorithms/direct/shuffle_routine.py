@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from striderule.algorithms.direct.native import followed
 from striderule.codegen.target import Target
 from striderule.codegen.tile import UINT8, UINT16, UINT32, UINT64, Pointer, Routine, Size, Vector
 
 POINTERS = ("x", "y", "walk")
-# Steps in bytes: from row to row, and from one of the `factor` rows of channels to the next.
+# Steps in bytes: those of a walk, in x and y; from row to row, and from one of the `factor` rows of channels to the
+# next.
 SIZES = ("walks", "rows", "x_row", "y_row", "task_rows", "row_tasks", "length", "step")
-# Words of a walk: size, steps in x and y.
-WALK = 3
 UNITS = {1: UINT8, 2: UINT16, 4: UINT32, 8: UINT64}
 FACTORS = (2, 3, 4)
 
@@ -37,17 +37,11 @@ def mix_routine(mix: Mix, target: Target) -> str:
     """
     r = Routine(mix.name, target, UNITS[mix.itemsize], pointers=POINTERS, sizes=SIZES)
     with r.tasks() as task:
-        first, rest = task % r.size("row_tasks") * r.size("task_rows"), r.count(task // r.size("row_tasks"))
-        x, y = r.count(first * r.size("x_row")), r.count(first * r.size("y_row"))
-        with r.loop(r.size("walks")) as w:
-            size, x_step, y_step = (r.entry(r.table("walk"), w * WALK + field) for field in range(WALK))
-            index = rest.value % size
-            rest.set(rest.value // size)
-            x.set(x.value + index * x_step)
-            y.set(y.value + index * y_step)
+        first = task % r.size("row_tasks") * r.size("task_rows")
+        x, y = followed(r, task // r.size("row_tasks"), first * r.size("x_row"), first * r.size("y_row"))
         with r.loop((r.size("rows") - first).smaller(r.size("task_rows"))) as k:
-            source = r.pointer("x").skip(x.value + k * r.size("x_row"))
-            _row(r, mix, source, r.pointer("y").skip(y.value + k * r.size("y_row")))
+            source = r.pointer("x").skip(x + k * r.size("x_row"))
+            _row(r, mix, source, r.pointer("y").skip(y + k * r.size("y_row")))
     return r.finish()
 
 

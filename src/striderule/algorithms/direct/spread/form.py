@@ -107,10 +107,7 @@ class Task:
 
 def task_of(r: Routine, number: Size, room: Pointer) -> Task:
     """Find out what task `number` is: blocks of channels vary first, then columns, rows, outer axes, groups, images."""
-    digits = []
-    for word in ("channel_blocks", "column_blocks", "row_blocks", "outer", "groups"):
-        digits.append(number % r.size(word))
-        number = number // r.size(word)
+    digits, number = r.digits(number, ("channel_blocks", "column_blocks", "row_blocks", "outer", "groups"))
     block, column_block, row_block, outer, group = digits
     row_words = _entries(r, "row_blocks_at", row_block, ROW_WORDS)
     *columns, sums_from, line_from = _entries(r, "column_blocks_at", column_block, COLUMN_WORDS)
