@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from oracles import polynomials
+from oracles.memories import guarded
 
 pytest.importorskip("llvmlite")
 
@@ -270,22 +271,6 @@ def test_threads_and_repetition_change_nothing(machine):
         assert part.tobytes() == results[0][:, 1:].tobytes()
 
 
-def guarded(values, *, front):
-    """Return a copy that begins behind, or ends before, a page that cannot be touched."""
-    import ctypes
-
-    size = -(-values.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
-    room = mmap.mmap(-1, size + mmap.PAGESIZE)
-    whole = np.frombuffer(room, np.uint8)
-    fence = whole.ctypes.data + (0 if front else size)
-    protect = ctypes.CDLL(None, use_errno=True).mprotect
-    assert protect(ctypes.c_void_p(fence), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
-    start = mmap.PAGESIZE if front else size - values.nbytes
-    copy = whole[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
-    copy[...] = values
-    return copy
-
-
 @pytest.mark.skipif(not hasattr(mmap, "PAGESIZE") or not hasattr(mmap, "MAP_PRIVATE"), reason="needs mprotect")
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8"])
 def test_nothing_outside_is_touched(machine, dtype):
@@ -295,9 +280,9 @@ def test_nothing_outside_is_touched(machine, dtype):
         for step in (1, 3):
             for front in (False, True):
                 values = rng.integers(-5, 5, size).astype(dtype)
-                x = guarded(values, front=front)[::step]
+                x = guarded(values, before=front)[::step]
                 final = np.zeros(size, dtype if dtype == "float16" else work)
-                out = guarded(final, front=front)[::step]
+                out = guarded(final, before=front)[::step]
                 direct.apply("silu", x, work, (), out=out)
                 np.testing.assert_array_equal(out, direct.apply("silu", values[::step], work))
                 slopes = np.zeros(x.shape, work)

@@ -2,41 +2,16 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("llvmlite")
 
-TESTS = Path(__file__).parents[1]
+from oracles.processes import process, said
+
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-
-
-def process(code, **variables):
-    """Return a Python process that runs the code."""
-    path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", code],
-        env=os.environ | {"PYTHONPATH": path} | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def said(running):
-    """Return the lines that a process prints until it ends well, which it must do soon."""
-    try:
-        out, err = running.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        running.kill()
-        out, err = running.communicate()
-        raise AssertionError(f"the process hangs: {out} {err}") from None
-    assert (running.returncode, err) == (0, "")
-    return out.splitlines()
 
 
 @posix

@@ -470,4 +470,4 @@ end:
 
 
 def test_a_process_ends_while_code_runs():
-    python(ENDING, SPIN)
+    assert python(ENDING, SPIN) == ""  # it ends well: see `python`

@@ -4,22 +4,20 @@ import ctypes
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import striderule as sr
+from oracles.processes import process, said
 from oracles.tasks import address, counted, met, words
 from striderule.codegen import jit, region, target, workers
 from striderule.codegen.pool import Native, Pool, system_calls
 from striderule.errors import CompilationFailed, CompilerMissing, InvalidArgument, InvalidType
 
-TESTS = Path(__file__).parents[1]
 SIZES = (0, 1, 2, 3, 7, 64, 511, 512, 513, 1023, 1024, 1025, 5000)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -340,55 +338,36 @@ import striderule as sr
 """
 
 
-def process(code, **variables):
-    """Return a Python process that runs the code."""
-    path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", START + code],
-        env=os.environ | {"PYTHONPATH": path} | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def said(running):
-    """Return what a process says until it ends well, which it must do soon."""
-    try:
-        out, err = running.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        running.kill()
-        out, err = running.communicate()
-        raise AssertionError(f"the process hangs: {out} {err}") from None
-    assert (running.returncode, err) == (0, "")
-    return out.split()
+def started(code, **variables):
+    """Return a process that runs the code behind what all of them begin with."""
+    return process(START + code, **variables)
 
 
 @pytest.mark.parametrize("pause", ["", "time.sleep(0.01)"])
 def test_a_process_ends_while_workers_spin_or_sleep(pause):
     code = f"print(met(4))\n{pause}"
-    assert [said(process(code)) for _ in range(3)] == [["True"]] * 3
+    assert [said(started(code)) for _ in range(3)] == [["True"]] * 3
 
 
 def test_a_process_ends_while_another_thread_calls():
     code = "def calls():\n    while True: counted(40, 3, 1000)\n"
     code += "threading.Thread(target=calls, daemon=True).start()\ntime.sleep(0.05)\nprint('end')"
-    assert [said(process(code)) for _ in range(3)] == [["end"]] * 3
+    assert [said(started(code)) for _ in range(3)] == [["end"]] * 3
 
 
 def test_calls_while_the_interpreter_ends_are_served():
     code = "import atexit\natexit.unregister(workers._stop)\n"
     code += "atexit.register(lambda: print(counted(9, 2)))\natexit.register(workers._stop)\nprint(met(2))"
-    assert said(process(code)) == ["True", *str([1] * 9).split()]
+    assert said(started(code)) == ["True", str([1] * 9)]
 
 
 @linux
 def test_no_more_threads_than_wanted():
     code = "before = tasks_of_process()\ncounted(50)\nprint(tasks_of_process() - before)\n"
     code += "sr.set_num_threads(5)\ncounted(50)\nprint(tasks_of_process() - before)"
-    assert said(process(code, STRIDERULE_NUM_THREADS="3")) == ["2", "4"]
-    assert said(process(code, STRIDERULE_NUM_THREADS="", OMP_NUM_THREADS="1")) == ["0", "4"]
-    assert said(process("met(1)\nprint(workers._state.pool)", STRIDERULE_NUM_THREADS="4")) == ["None"]
+    assert said(started(code, STRIDERULE_NUM_THREADS="3")) == ["2", "4"]
+    assert said(started(code, STRIDERULE_NUM_THREADS="", OMP_NUM_THREADS="1")) == ["0", "4"]
+    assert said(started("met(1)\nprint(workers._state.pool)", STRIDERULE_NUM_THREADS="4")) == ["None"]
 
 
 @forks
@@ -407,7 +386,7 @@ for _ in range(10):
     print(os.waitpid(child, 0)[1])
 assert counted(99) == [1] * 99
 """
-    assert said(process(code)) == ["0"] * 10
+    assert said(started(code)) == ["0"] * 10
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -417,7 +396,7 @@ def test_children_of_multiprocessing(method):
     code = "import multiprocessing\nassert met(2)\n"
     code += f"with multiprocessing.get_context({method!r}).Pool(2) as children:\n"
     code += "    print(*children.starmap(counted, [(5, 2)] * 4))"
-    assert said(process(code)) == str([1] * 5).split() * 4
+    assert said(started(code)) == [str([1] * 5)] * 4
 
 
 @forks
@@ -434,8 +413,8 @@ try:
 except KeyboardInterrupt:
     print("interrupted", counted(64, 2) == [1] * 64, met(2))
 """
-    running = process(code)
+    running = started(code)
     assert running.stdout.readline() == "call\n"
     time.sleep(0.3)
     running.send_signal(signal.SIGINT)
-    assert said(running) == ["interrupted", "True", "True"]
+    assert said(running) == ["interrupted True True"]
