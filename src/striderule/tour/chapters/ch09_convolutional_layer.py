@@ -39,6 +39,16 @@ print(f"weights = 16 · 3 · 3 · 3 = {layer.weight.size}, biases = {layer.bias.
 tour.show(first_channel=sr.figures.image(y[0, 0], values=False, colorbar=True))
 
 # %% [markdown]
+# ## How it is computed
+#
+# `explain` says how a call would be computed, without computing it: the algorithm and why not another, how many
+# multiply-adds and bytes it takes, and how far rounding may lead astray. The numbers are those of the machine that
+# built this page.
+
+# %%
+print(sr.explain(sr.conv2d, x, layer.weight, layer.bias, padding=1, activation="relu"))
+
+# %% [markdown]
 # ## On the photograph
 #
 # Even untrained, the sixteen kernels see sixteen different pictures: some prefer a colour, some an edge of a

@@ -61,6 +61,19 @@ for channels, outputs in ((3, 8), (64, 128), (512, 512)):
     saved = dense / separable
     print(f"{channels:4} {outputs:4} {dense:10,} {separable:10,} {saved:7.1f}")
 
+# %% [markdown]
+# `explain` counts the same for a layer that is too large to try here: 64 channels of 56 × 56 pixels, mixed into 128.
+# It also says by which algorithm each pass would be computed.
+
+# %%
+pixels = sr.Array((1, 64, 56, 56))
+taps, mixing = sr.Array((64, 3, 3)), sr.Array((128, 64))
+whole = sr.explain(sr.conv2d, pixels, sr.Array((128, 64, 3, 3)), padding=1)
+parts = sr.explain(sr.depthwise_separable_conv2d, pixels, taps, mixing, padding=1)
+names = ("dense", "depthwise", "pointwise")
+for name, plan in zip(names, (whole, *parts.passes), strict=True):
+    print(f"{name:9} {plan.work.operations:12,} multiply-adds by {plan.algorithm}")
+
 # %% figure: Eight maps of the same image: every pointwise row mixes the three filtered channels in its own way.
 # maps: Two rows of four maps, ten by ten cells each: some mostly orange, some mostly blue.
 tour.show(maps=sr.figures.feature_maps(maps, columns=4, cmap="signed", values=False))
