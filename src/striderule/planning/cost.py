@@ -183,22 +183,29 @@ def reference(_: Any, work: Work, __: Machine) -> Cost:
 
 
 def direct(problem: Any, work: Work, machine: Machine) -> Cost:
-    """Generated code: a tile of output channels by vectors of output positions stays in registers."""
-    if work.kind == "pooling":  # at the speed of memory, or of comparisons and additions; rounded once
-        rate = machine.peak(work.dtype) / POOLED
-        seconds = POOL_CALL + max(work.least_bytes / machine.bandwidth, (work.operations + work.inputs) / rate)
-        return Cost(work.operations, work.least_bytes, 0, seconds, work.unit)
+    """Generated code: products in tiles of registers, windows and copies at the speed of memory."""
+    if work.kind == "pooling":
+        return _pooled(work, machine)
     if work.operations == 0:
         return Cost(0, work.least_bytes, 0, DIRECT_CALL, 0.0)
-    if work.kind == "unfold":  # one pass at the speed of memory
-        return Cost(
-            work.operations, work.least_bytes, 0, DIRECT_CALL + work.least_bytes / machine.bandwidth, work.error
-        )
+    if work.kind == "unfold":
+        seconds = DIRECT_CALL + work.least_bytes / machine.bandwidth
+        return Cost(work.operations, work.least_bytes, 0, seconds, work.error)
     if work.kind == "transposed":
         turned = as_convolution(problem)
-        if turned is None:
-            return _spread(problem, work, machine)
-        problem = turned
+        return _spread(problem, work, machine) if turned is None else _product(turned, work, machine)
+    return _product(problem, work, machine)
+
+
+def _pooled(work: Work, machine: Machine) -> Cost:
+    """Pooling goes at the speed of memory, or of comparisons and additions; results are rounded once."""
+    rate = machine.peak(work.dtype) / POOLED
+    seconds = POOL_CALL + max(work.least_bytes / machine.bandwidth, (work.operations + work.inputs) / rate)
+    return Cost(work.operations, work.least_bytes, 0, seconds, work.unit)
+
+
+def _product(problem: Convolution, work: Work, machine: Machine) -> Cost:
+    """A tile of output channels by vectors of output positions stays in registers."""
     problem = replace(problem, dtype=_REAL.get(problem.dtype, problem.dtype))
     kind = sums_type(problem)
     size, lanes = itemsize(kind), machine.lanes(kind)
@@ -223,7 +230,7 @@ def direct(problem: Any, work: Work, machine: Machine) -> Cost:
 
 
 def _spread(problem: TransposedConvolution, work: Work, machine: Machine) -> Cost:
-    """Generated code: what every tap spreads is a product of matrices, which is added up where it falls."""
+    """What every tap spreads is a product of matrices, which is added up where it falls."""
     kind = sums_type(replace(problem, dtype=_REAL.get(problem.dtype, problem.dtype)))
     # Complex numbers: twice the channels on both sides.
     factor = 4 if work.dtype in _REAL else 1

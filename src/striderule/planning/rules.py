@@ -70,6 +70,10 @@ def keeps_promise(precision: str, dtype: str, error: float) -> str | None:
     return f"its error may reach {error:.1e} of |x| * |w|, more than the {promise:.0e} that {precision!r} promises"
 
 
+NO_CODE = "it is generated machine code, which this installation cannot make (llvmlite is missing or fails)"
+COUNTS_TAPS = "it counts every tap, and in images a tap of zero contributes nothing"
+
+
 def _anything(_: Any, __: Machine) -> str | None:
     return None
 
@@ -86,7 +90,7 @@ def _pooling(problem: Pooling | AdaptivePooling | FractionalPooling | Unpooling)
 
 def _direct(problem: Any, machine: Machine) -> str | None:
     if not machine.generated:
-        return "it is generated machine code, which this installation cannot make (llvmlite is missing or fails)"
+        return NO_CODE
     if isinstance(problem, POOLINGS):
         return _pooling(problem)
     if isinstance(problem, Unfold):
@@ -94,7 +98,7 @@ def _direct(problem: Any, machine: Machine) -> str | None:
     if not isinstance(problem, Convolution | TransposedConvolution):
         return "it serves dense and transposed convolutions of layers, and this is another operation"
     if isinstance(problem, Convolution) and problem.zero_taps == "skip":
-        return "it counts every tap, and in images a tap of zero contributes nothing"
+        return COUNTS_TAPS
     if problem.dtype not in ARITHMETIC:
         return f"it computes in {', '.join(ARITHMETIC)}, and this needs {problem.dtype}"
     return None
@@ -102,11 +106,11 @@ def _direct(problem: Any, machine: Machine) -> str | None:
 
 def _depthwise(problem: Any, machine: Machine) -> str | None:
     if not machine.generated:
-        return "it is generated machine code, which this installation cannot make (llvmlite is missing or fails)"
+        return NO_CODE
     if not isinstance(problem, Convolution):
         return "it serves convolutions of layers, and this is another operation"
     if problem.zero_taps == "skip":
-        return "it counts every tap, and in images a tap of zero contributes nothing"
+        return COUNTS_TAPS
     if problem.groups == 1 and problem.in_channels > 1:
         return "it is for channels in groups, and here every output sees all of them"
     if problem.in_channels > FEW * problem.groups:

@@ -26,12 +26,11 @@ from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import CHUNK, Schedule, schedule, sums_type
 
 Array = npt.NDArray[Any]
-Table = npt.NDArray[np.int64]
 
 # Elements between two rows of a panel of weights: a chunk, and what keeps rows out of the same sets of the cache.
 PANEL = CHUNK + 16
 _AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
-_PACKED, _HAS_RESIDUAL, _THREADS = _AT["packed"], _AT["has_residual"], _AT["threads"]
+_PACKED, _THREADS = _AT["packed"], _AT["threads"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from striderule.planning.schedule import sums_type
 from striderule.planning.spreading import as_convolution
 
 Array = npt.NDArray[Any]
-Table = npt.NDArray[np.int64]
 
 
 def transposed_convolution(problem: TransposedConvolution, x: Array, weight: Array) -> Array:

@@ -71,7 +71,7 @@ taps, mixing = sr.Array((64, 3, 3)), sr.Array((128, 64))
 whole = sr.explain(sr.conv2d, pixels, sr.Array((128, 64, 3, 3)), padding=1)
 parts = sr.explain(sr.depthwise_separable_conv2d, pixels, taps, mixing, padding=1)
 names = ("dense", "depthwise", "pointwise")
-for name, plan in zip(names, (whole, *parts.passes), strict=True):
+for name, plan in zip(names, (*whole.passes, *parts.passes), strict=True):
     print(f"{name:9} {plan.work.operations:12,} multiply-adds by {plan.algorithm}")
 
 # %% figure: Eight maps of the same image: every pointwise row mixes the three filtered channels in its own way.
