@@ -85,6 +85,9 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule.functional.pooling import max_pool1d as max_pool1d
     from striderule.functional.pooling import max_pool2d as max_pool2d
     from striderule.functional.pooling import max_pool3d as max_pool3d
+    from striderule.functional.precision import get_default_precision as get_default_precision
+    from striderule.functional.precision import precision as precision
+    from striderule.functional.precision import set_default_precision as set_default_precision
     from striderule.functional.shuffle import pixel_shuffle as pixel_shuffle
     from striderule.functional.shuffle import pixel_unshuffle as pixel_unshuffle
     from striderule.functional.transposed import conv_transpose1d as conv_transpose1d
@@ -117,6 +120,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "functional.normalization": ("batch_norm", "local_response_norm"),
     "functional.padding": ("pad",),
     "functional.planned": ("Array", "explain"),
+    "functional.precision": ("get_default_precision", "precision", "set_default_precision"),
     "functional.pooling": ("avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"),
     "functional.adaptive_pooling": (
         "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",

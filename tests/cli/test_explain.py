@@ -41,7 +41,11 @@ def test_every_candidate_is_measured(command, words):
 
 def test_measured_times_stand_beside_the_predicted_ones(command):
     result = command("explain", "conv1d", "--input", "1,2,16", "--weight", "2,2,3", "--run")
-    assert ["algorithm", "predicted", "measured"] in [line.split() for line in result.stdout.splitlines()]
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["candidate", "predicted", "measured", "error", "at", "most", "may", "be", "chosen"] in lines
+    assert [line[0] for line in lines if line[-1:] in (["yes"], ["no"])] == [
+        "direct", "windows", "fourier", "reference"
+    ]  # fmt: skip
 
 
 def test_passes_and_functions_without_a_choice(command):

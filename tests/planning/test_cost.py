@@ -117,9 +117,35 @@ def test_the_blocks_are_those_of_windows():
 def test_error_bounds_keep_the_promise_for_any_size():
     for channels in (1, 100, 100_000):
         problem = Convolution.from_shapes((1, channels, 8, 8), (1, channels, 3, 3))
-        error = cost.work_of(problem, "float32").error
+        error, random_error = cost.work_of(problem, "float32").pairwise
         assert 0 < error <= PROMISES["highest"][1]
-        assert keeps_promise("highest", "float32", error) is None
-    assert cost.work_of(PROBLEMS[2], "float32").error == 0
-    assert keeps_promise("highest", "float32", 3e-5).startswith("its error may reach 3.0e-05 of |x| * |w|, more than")
-    assert keeps_promise("high", "float32", 3e-5) is None
+        assert 0 < random_error <= PROMISES["highest"][0]
+        assert keeps_promise("highest", "float32", error, random_error) is None
+    assert cost.work_of(PROBLEMS[2], "float32").pairwise == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "dtype", "errors", "reason"),
+    [
+        ("highest", "float32", (1e-5, 1e-6), None),
+        ("highest", "float32", (3e-5, 1e-7), "its error may reach 3.0e-05 of |x| * |w|, more than the 1e-05 that"),
+        ("highest", "float32", (1e-6, 2e-6), "its error on random data is 2.0e-06, more than the 1e-06 that 'highest'"),
+        ("high", "float32", (3e-5, 2e-6), None),
+        ("high", "float32", (6e-5, 2e-6), "its error may reach 6.0e-05"),
+        ("medium", "float32", (9e-3, 5e-3), None),
+        ("medium", "float32", (9e-3, 6e-3), "its error on random data is 6.0e-03, more than the 5e-03"),
+        ("medium", "float64", (1e-13, 1e-15), None),
+        ("medium", "float64", (1e-6, 1e-7), "its error on random data is 1.0e-07, and float64 keeps 1e-14"),
+        ("medium", "int64", (0.0, 0.0), None),
+        ("medium", "int64", (1e-9, 0.0), "its error may reach 1.0e-09 of |x| * |w|, and integers are exact"),
+        ("medium", "complex64", (1e-2, 1e-2), None),
+    ],
+)
+def test_both_errors_are_held_to_the_promise(word, dtype, errors, reason):
+    found = keeps_promise(word, dtype, *errors)
+    assert found is None if reason is None else found.startswith(reason)
+
+
+def test_weights_that_are_packed_before_cost_nothing():
+    found = cost.Cost(1, 2, 3, 5.0, 1e-7, 1e-8, packing=2.0).with_packed_weights()
+    assert (found.seconds, found.packing) == (3.0, 0.0)

@@ -1,6 +1,7 @@
 """Plans in words, and as plain data."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -44,7 +45,8 @@ def test_the_printed_plan_tells_everything():
     assert lines["problem"] == report.describe(LAYER)
     assert lines["chosen"].startswith(f"{plan.algorithm}: ")
     assert lines["operations"].startswith("115,605,504 multiply-adds")
-    assert lines["error"] == "at most 6.0e-06 of |x| * |w|; 'highest' promises 1e-05"
+    expected = "at most 6.0e-06 of |x| * |w|, 3.0e-07 of random results; 'highest' promises 1e-05 and 1e-06"
+    assert lines["error"] == expected
     assert "reference: it is the oracle" in lines["not chosen"]
     assert lines["machine"] == "avx512, 2 cores: 320 GFLOP/s, 16 GB/s"
     assert {"predicted", "bytes moved", "workspace"} <= set(lines)
@@ -59,6 +61,16 @@ def test_plain_data_is_json():
     assert found["seconds"] == plan.cost.seconds
     assert [candidate["algorithm"] for candidate in found["candidates"]] == list(RULES)
     assert found["machine"]["name"] == plan.machine.name
+    assert found["promised"] == {"random_error": 1e-6, "error": 1e-5}
+    assert found["random_error"] == plan.cost.random_error
+    assert choose(replace(LAYER, dtype="float64")).to_dict()["promised"] is None
+
+
+def test_every_candidate_is_told_with_its_bound():
+    plan = choose(LAYER, "high")
+    for other in plan.others:
+        told = dict(report.rejected(plan))[other.label]
+        assert (f"error at most {other.cost.error:.1e}" in told) if other.cost else (told == other.reason)
 
 
 def test_passes_that_are_alike_are_told_once():

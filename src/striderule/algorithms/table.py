@@ -35,10 +35,11 @@ def family(name: str, algorithm: str | None = None) -> ModuleType:
     InvalidArgument
         If the algorithm does not compute that family.
     """
-    word = algorithm_word(algorithm) or ("direct" if _has("direct", name) else DEFAULT)
+    asked = algorithm_word(algorithm) or ("direct" if _has("direct", name) else DEFAULT)
+    word = asked.partition(":")[0]
     if not _has(word, name):
         others = ", ".join(other for other in PACKAGES if _has(other, name))
-        raise InvalidArgument(f"algorithm={word!r} does not compute this operation; None, {others} do")
+        raise InvalidArgument(f"algorithm={asked!r} does not compute this operation; None, {others} do")
     if word == "direct" and not _compiles():
         word = DEFAULT
     return _module(word, name)
@@ -47,6 +48,11 @@ def family(name: str, algorithm: str | None = None) -> ModuleType:
 def into(module: ModuleType, out: Any) -> dict[str, Any]:
     """Return the keyword with which a function of a module writes its result to `out` itself, where it can."""
     return {"out": out} if out is not None and module.__name__.startswith(PACKAGES["direct"]) else {}
+
+
+def in_variant(variant: str | None) -> dict[str, Any]:
+    """Return the keyword that tells a function which variant of its algorithm computes; one way needs none."""
+    return {} if variant is None else {"variant": variant}
 
 
 def means(name: str, operation: str, algorithm: str | None = None) -> str:

@@ -123,7 +123,7 @@ def _value(text: str) -> Any:
 
 
 def _measured(op: Callable[..., Any], operands: dict[str, Any], given: dict[str, Any], plan: Any) -> dict[str, float]:
-    """Return algorithm -> the best of a few measured times in seconds, of those that can serve in bearable time."""
+    """Return candidate -> the best of a few measured times in seconds, of those that can serve in bearable time."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -132,13 +132,19 @@ def _measured(op: Callable[..., Any], operands: dict[str, Any], given: dict[str,
         data = random.standard_normal(spec.shape) if spec.dtype.kind in "fc" else random.integers(0, 2, spec.shape)
         arrays[name] = data.astype(spec.dtype)
     words = {key: value for key, value in given.items() if key != "algorithm"}
-    names = dict.fromkeys(found.name for step in plan.passes for found in step.candidates if found.cost is not None)
     found = {}
-    for name in names:
-        costs = [one.cost for step in plan.passes for one in step.candidates if one.name == name]
-        if all(cost is not None for cost in costs) and sum(cost.seconds for cost in costs) <= LONGEST:
-            found[name] = _best(partial(op, **arrays, **words, algorithm=name))
+    for label, some in _candidates(plan).items():
+        if len(some) == len(plan.passes) and sum(one.cost.seconds for one in some) <= LONGEST:
+            found[label] = _best(partial(op, **arrays, **words, algorithm=label))
     return found
+
+
+def _candidates(plan: Any) -> dict[str, list[Any]]:
+    """Return label -> the candidates of all passes that can serve, the chosen one first, then the quickest."""
+    able = [one for step in plan.passes for one in step.candidates if one.cost is not None]
+    chosen = {step.chosen.label for step in plan.passes}
+    order = sorted(able, key=lambda one: (one.label not in chosen, one.cost.seconds))
+    return {label: [one for one in able if one.label == label] for label in dict.fromkeys(one.label for one in order)}
 
 
 def _best(call: Callable[[], Any]) -> float:
@@ -164,10 +170,14 @@ def _print(plan: Any, measured: dict[str, float]) -> None:
     console.print(escape(str(plan)), soft_wrap=True)
     if not measured:
         return
-    table = Table.grid(padding=(0, 2))
-    table.add_row("[bold]algorithm", "[bold]predicted", "[bold]measured")
-    for name, taken in measured.items():
-        costs = [found.cost for step in plan.passes for found in step.candidates if found.name == name]
-        table.add_row(name, seconds(sum(cost.seconds for cost in costs)), seconds(taken))
+    headings = ("candidate", "predicted", "measured", "error at most", "may be chosen")
+    table = Table.grid(*("" for _ in headings), padding=(0, 2))
+    table.add_row(*(f"[bold]{heading}" for heading in headings))
+    for label, some in _candidates(plan).items():
+        taken = seconds(measured[label]) if label in measured else "-"
+        bound = max(one.cost.error for one in some)
+        may = "yes" if all(one.reason is None for one in some) else "no"
+        row = (label, seconds(sum(one.cost.seconds for one in some)), taken, f"{bound:.1e}" if bound else "exact", may)
+        table.add_row(*row)
     console.print()
     console.print(table)

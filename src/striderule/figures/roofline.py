@@ -21,11 +21,13 @@ from striderule.figures.canvas import (
     heading,
     ink,
 )
-from striderule.planning import Plan
+from striderule.planning import Candidate, Plan
 
 
 def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) -> Axes:
-    """Draw the limit of the machine and where the candidates of a plan lie below it.
+    """Draw the limit of the machine and where the candidates of a plan lie below it, with the bounds of their errors.
+
+    Candidates that may not be chosen, for one because they may err more than the precision promises, are hollow.
 
     The limit is min(peak, bandwidth * intensity), with the intensity in operations for each byte moved (Williams,
     Waterman and Patterson, "Roofline", Communications of the ACM, 2009).
@@ -54,7 +56,7 @@ def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) ->
     >>> import striderule as sr
     >>> plan = sr.explain(sr.conv2d, sr.Array((1, 64, 56, 56)), sr.Array((64, 64, 3, 3)))
     >>> sorted(text.get_text() for text in roofline(plan).texts)[-1]
-    'windows'
+    'windows, 8e-06'
     """
     check_axes(ax)
     if not isinstance(plan, Plan):
@@ -63,17 +65,21 @@ def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) ->
         raise InvalidArgument("plan must do arithmetic, this one has an empty result")
     machine, flops = plan.machine, plan.work.flops
     peak, bandwidth = machine.peak(plan.work.dtype) / 1e9, machine.bandwidth / 1e9
-    costs = {found.name: found.cost for found in plan.candidates if found.cost is not None}
-    points = {name: (flops / cost.bytes_moved, flops / cost.seconds / 1e9) for name, cost in costs.items()}
+    points = {
+        found: (flops / found.cost.bytes_moved, flops / found.cost.seconds / 1e9)
+        for found in plan.candidates
+        if found.cost is not None
+    }
     if ax is None:
         sheet = Sheet(figsize=(4.6, 3.2), facecolor=PAPER)
         ax = sheet.add_axes((0.15, 0.16, 0.8, 0.72), axes_class=SheetAxes, facecolor=PAPER)
     ridge, left, right = peak / bandwidth, *_span([x for x, _ in points.values()], peak / bandwidth)
     x = np.array([left, ridge, right])
     ax.plot(x, np.minimum(peak, bandwidth * x), color=BLUE if ink(ax) == INK else "#6fb3e8", linewidth=2.0)
-    for name, (intensity, rate) in points.items():
-        chosen = name == plan.algorithm
-        ax.plot([intensity], [rate], "o", color=HERE if chosen else FAINT, markersize=8 if chosen else 6)
+    for found, (intensity, rate) in points.items():
+        chosen = found == plan.chosen
+        color, inside = (HERE if chosen else FAINT), "none" if found.reason else None
+        ax.plot([intensity], [rate], "o", color=color, markersize=8 if chosen else 6, markerfacecolor=inside)
         near_right = intensity > (left * right) ** 0.5
         offset, side = ((-8, 0), "right") if near_right else ((8, 0), "left")
         style: dict[str, Any] = {
@@ -83,11 +89,17 @@ def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) ->
             "va": "center",
             "ha": side,
         }
-        ax.annotate(name, (intensity, rate), xytext=offset, textcoords="offset points", **style)
+        ax.annotate(_named(found), (intensity, rate), xytext=offset, textcoords="offset points", **style)
     _dress(ax, left, right)
     if title:
         heading(ax, title)
     return ax
+
+
+def _named(found: Candidate) -> str:
+    """Return the label of a candidate, and the bound of its error where it has one."""
+    error = 0.0 if found.cost is None else found.cost.error
+    return f"{found.label}, {error:.0e}" if error else found.label
 
 
 def _span(intensities: list[float], ridge: float) -> tuple[float, float]:

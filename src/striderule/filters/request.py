@@ -19,10 +19,11 @@ from striderule.functional import door
 from striderule.functional.door import Overflow
 from striderule.functional.normalized import missing_pixels
 from striderule.functional.pixels import fill_number, mask_array
+from striderule.functional.precision import effective
 from striderule.geometry.arguments import is_sequence
 from striderule.geometry.imaging import axis_number, filtered_axes
 from striderule.geometry.padding import Words, parse_boundary
-from striderule.planning import algorithm_word, precision_word
+from striderule.planning import algorithm_word
 
 Array = npt.NDArray[Any]
 P = ParamSpec("P")
@@ -192,7 +193,7 @@ class Request:
             overflow=door.overflow_word(keywords.get("overflow", "saturate")),
             mask=valid,
             missing=missing_pixels(x, valid, nan_is_missing=nan == "normalize"),
-            precision=precision_word(keywords.get("precision")),
+            precision=effective(keywords.get("precision")),
             algorithm=algorithm_word(keywords.get("algorithm")),
             out=keywords.get("out"),
             given=frozenset(key for key, value in keywords.items() if value is not None),

@@ -12,6 +12,7 @@ import numpy as np
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional import door
 from striderule.functional.planned import Array, explain, noted, replaced
+from striderule.functional.precision import Standing, standing, under
 from striderule.functional.recipes import recipe_of
 from striderule.planning import Plan, Plans
 
@@ -24,14 +25,19 @@ class Compiled:
 
     ``f(x)`` takes an array of the shape and type that it was compiled for; ``f(x, out=y)`` writes the result to y, if
     the function has `out`. ``f.plan`` is the plan of the call. It pickles; what is read back is planned anew, for the
-    machine that reads it.
+    machine that reads it, with the same precision.
     """
 
-    def __init__(self, op: Callable[..., Any], spec: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, op: Callable[..., Any], spec: Array, args: tuple[Any, ...], kwargs: dict[str, Any], precision: str
+    ) -> None:
         self.op = op
         self.spec = spec
         self._args, self._kwargs = args, kwargs
-        self.plan: Plan | Plans = explain(op, spec, *args, **kwargs)
+        # What holds in every call, wherever it is made: all are planned alike.
+        self._held = Standing(precision, packed=True)
+        with under(self._held):
+            self.plan: Plan | Plans = explain(op, spec, *args, **kwargs)
         # What layers say that they call; functions are called as they are.
         says = getattr(op, "__compile__", None)
         self._call = (op, args, kwargs) if says is None else says()
@@ -59,17 +65,19 @@ class Compiled:
             )
         if type(x) is np.ndarray and noted.get() is None and len(self._ready) < MOST:
             self._bind(value, out)
-        return self.op(value, *self._args, **(self._kwargs if out is None else self._kwargs | {"out": out}))
+        with under(self._held):
+            return self.op(value, *self._args, **(self._kwargs if out is None else self._kwargs | {"out": out}))
 
     def _bind(self, x: Any, out: Any) -> None:
         """Be ready for arrays like these, if the function can be."""
         function, args, kwargs = self._call
-        recipe = recipe_of(function, (x, *args), kwargs if out is None else {**kwargs, "out": out})
+        with under(self._held):
+            recipe = recipe_of(function, (x, *args), kwargs if out is None else {**kwargs, "out": out})
         if recipe is not None:
             self._ready[_like(x, out)] = recipe
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.op, self.spec, self._args, self._kwargs)
+        return type(self), (self.op, self.spec, self._args, self._kwargs, self._held.precision)
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self.op, '__name__', type(self.op).__name__)} of {self.spec}>"
@@ -98,8 +106,9 @@ def compile(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Compiled:  # n
     -------
     Compiled
         ``f(x)`` gives what ``op(x, ...)`` gives. ``f.plan`` tells how; it pickles as long as `op` does. Machine code is
-        made now, for the target of now: ``STRIDERULE_TARGET`` is not looked at again. The number of threads is that of
-        each call.
+        made now, for the target of now: ``STRIDERULE_TARGET`` is not looked at again. So is the precision: what holds
+        now, if the call names none, is kept. The number of threads is that of each call. Since nobody waits for the
+        packing of weights, the algorithm may be another than that of the call, and then its last digits are.
 
     Raises
     ------
@@ -129,7 +138,8 @@ def compile(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Compiled:  # n
         value = door.array(x, "the first argument")
         spec = Array(value.shape, value.dtype)
     bound = tuple(replaced(value, _kept) for value in rest)
-    return Compiled(op, spec, bound, {key: replaced(value, _kept) for key, value in words.items()})
+    named = {key: replaced(value, _kept) for key, value in words.items()}
+    return Compiled(op, spec, bound, named, standing().precision)
 
 
 def _first(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:

@@ -22,6 +22,7 @@ from striderule.functional.pixels import (
     mask_array,
 )
 from striderule.functional.planned import perform, plan_for
+from striderule.functional.precision import effective
 from striderule.functional.standin import StandIn, stand_in
 from striderule.geometry.arguments import per_axis
 from striderule.geometry.imaging import (
@@ -34,7 +35,7 @@ from striderule.geometry.imaging import (
 )
 from striderule.geometry.padding import Sides, Words, parse_boundary
 from striderule.geometry.problem import Convolution
-from striderule.planning import algorithm_word, precision_word
+from striderule.planning import algorithm_word
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -252,7 +253,7 @@ class _Words:
             mode_word(mode),
             overflow_word(overflow),
             nan == "normalize",
-            precision_word(precision),
+            effective(precision),
             algorithm_word(algorithm),
             dtype_word(dtype),
         )

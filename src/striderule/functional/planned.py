@@ -22,6 +22,7 @@ from striderule.algorithms.direct import giving_way
 from striderule.codegen import rates, target, workers
 from striderule.errors import CompilationFailed, InvalidArgument, InvalidType
 from striderule.functional import door
+from striderule.functional.precision import standing
 from striderule.functional.standin import StandIn, stand_in
 from striderule.geometry.arguments import check_count, integer, is_sequence
 from striderule.planning import Machine, Plan, Plans, choose
@@ -89,7 +90,9 @@ def look_again() -> None:
 
 def plan_for(problem: Any, precision: Any = None, algorithm: Any = None, dtype: Any = "float32") -> Plan:
     """Return the plan of a problem on this machine; `dtype` is that of the data where the problem names none."""
-    return choose(problem, precision, algorithm, machine(), str(dtype))
+    held = standing()
+    word = held.precision if precision is None else precision
+    return choose(problem, word, algorithm, machine(), str(dtype), packed=held.packed)
 
 
 def perform(
@@ -109,7 +112,7 @@ def perform(
     plans = noted.get()
     if plans is None:
         module = table.family(family, plan.algorithm)
-        return getattr(module, operation)(*operands, **table.into(module, out))
+        return getattr(module, operation)(*operands, **table.into(module, out), **table.in_variant(plan.variant))
     plans.append(plan)
     results = tuple(stand_in(shape, dtype) for dtype in dtypes)
     return results if len(results) > 1 else results[0]

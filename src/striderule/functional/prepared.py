@@ -216,7 +216,8 @@ class Prepared:
             return recipe
         epilogue, axes = recipe.epilogue, recipe.axes
         image = ArrayInfo.of(axes.canonical(x))
-        bind = partial(bind, recipe.problem, *recipe.outside, x=image, weight=self._taps)
+        variant = table.in_variant(recipe.plan.variant)
+        bind = partial(bind, recipe.problem, *recipe.outside, x=image, weight=self._taps, **variant)
         words = {
             "bias": bias is not None,
             "residual": None if residual is None else ArrayInfo.of(axes.canonical(residual)),

@@ -1,9 +1,10 @@
 """Calls that were seen before: what was checked and planned for one is kept for the next like it.
 
-Nearly all that a call checks, and its plan, depend on its words (``padding=1``) and on the shapes, strides and types of
-its arrays, not on what the arrays hold. So a function marked `remembered` runs in full at the first call; on the way it
-may `offer` a `Recipe`, which does the rest with the arrays alone. Later calls with the same words and like arrays go
-straight to the recipe, which looks at what may still differ: whether out overlaps an operand, the bound of integers.
+Nearly all that a call checks, and its plan, depend on its words (``padding=1``), on the precision that holds around it
+and on the shapes, strides and types of its arrays, not on what the arrays hold. So a function marked `remembered` runs
+in full at the first call; on the way it may `offer` a `Recipe`, which does the rest with the arrays alone. Later calls
+with the same words and like arrays go straight to the recipe, which looks at what may still differ: whether out
+overlaps an operand, the bound of integers.
 
 Only plain calls are remembered: operands that are plain NumPy arrays in native byte order, and words that are numbers,
 strings, types, or short tuples and lists of these. Everything else takes the way of the first call each time, with the
@@ -35,6 +36,7 @@ from striderule.codegen.target import forced
 from striderule.functional import widening
 from striderule.functional.door import Array
 from striderule.functional.planned import noted
+from striderule.functional.precision import standing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -155,7 +157,7 @@ def remembered_with_bfloat16(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         values: tuple[Any, ...] = (*args, *kwargs.values())
-        key: list[Any] = [forced(), *kwargs]
+        key: list[Any] = [forced(), standing(), *kwargs]
         for value in values:
             kind = type(value)
             if kind is _Array:  # one by one, which is quicker than as a tuple

@@ -16,6 +16,7 @@ from striderule.geometry.arguments import integer, per_axis
 from striderule.geometry.padding import parse_padding
 from striderule.nn.initial import random_weight
 from striderule.nn.layer import Layer
+from striderule.planning import precision_word
 
 
 class ConvLayer(Layer):
@@ -41,6 +42,9 @@ class ConvLayer(Layer):
     init
         ``"he"`` (default) draws the weights with the variance 2 / (in_channels * taps), which keeps the size of the
         signal through ReLU (He et al., arXiv:1502.01852); ``"normal"`` with variance 1, unscaled.
+    precision
+        The promise on the error of float32 sums, as in `striderule.conv2d`; None (default) takes what holds where the
+        layer is called.
     seed
         An integer or a `numpy.random.Generator` for the same weights every time; None (default) for new ones.
 
@@ -50,6 +54,8 @@ class ConvLayer(Layer):
         float32, (out_channels, in_channels, rows, columns).
     bias
         float32, (out_channels,), zeros at first.
+    activation, precision
+        As given; they may be changed.
 
     Raises
     ------
@@ -77,6 +83,7 @@ class ConvLayer(Layer):
         padding: Any = 0,
         *,
         activation: Any = "relu",
+        precision: str | None = None,
         init: str = "he",
         seed: int | np.random.Generator | None = None,
     ) -> None:
@@ -86,9 +93,11 @@ class ConvLayer(Layer):
         self.stride = per_axis(stride, 2, "stride", 1)
         self.padding = padding
         self.activation = activation
+        self.precision = precision
         # Both are checked here, where they are written, not at the first input.
         parse_padding(padding, size=self.kernel_size, kernel=self.kernel_size, stride=self.stride, dilation=(1, 1))
         activation_of(activation)
+        precision_word(precision)
         self.weight = random_weight((self.out_channels, self.in_channels, *self.kernel_size), init, seed)
         self.bias = np.zeros(self.out_channels, dtype=np.float32)
 
@@ -118,11 +127,13 @@ class ConvLayer(Layer):
                 f"x must be (batch, {self.in_channels}, rows, columns) or ({self.in_channels}, rows, columns) for this "
                 f"layer, got the shape {image.shape}"
             )
-        return conv2d(image, self.weight, self.bias, self.stride, self.padding, activation=self.activation)
+        words = {"activation": self.activation, "precision": self.precision}
+        return conv2d(image, self.weight, self.bias, self.stride, self.padding, **words)
 
     def __compile__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """Return what `striderule.compile` binds: the function that `forward` calls, and its arguments behind x."""
-        return conv2d, (self.weight, self.bias, self.stride, self.padding), {"activation": self.activation}
+        words = {"activation": self.activation, "precision": self.precision}
+        return conv2d, (self.weight, self.bias, self.stride, self.padding), words
 
     def __repr__(self) -> str:
         return (

@@ -19,7 +19,7 @@ DEFAULT_MACHINE = Machine.of("avx2")
 class Candidate:
     """An algorithm that was considered: why it is not to be chosen (None: it may be), and what it would cost.
 
-    `cost` is None where it cannot serve the problem at all.
+    `cost` is None where it cannot serve the problem at all. An algorithm with variants is a candidate in each of them.
     """
 
     name: str
@@ -27,28 +27,49 @@ class Candidate:
     reason: str | None
     cost: Cost | None
 
+    @property
+    def variant(self) -> str | None:
+        """The word for this way of the algorithm, or None where it has but one."""
+        return None if self.cost is None else self.cost.variant
+
+    @property
+    def label(self) -> str:
+        """What asks for exactly this: the algorithm, or algorithm and variant, as in ``winograd:F4``."""
+        return self.name if self.variant is None else f"{self.name}:{self.variant}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the candidate as plain data."""
         cost = None if self.cost is None else self.cost.to_dict()
-        return {"algorithm": self.name, "describes": self.describes, "reason": self.reason, "cost": cost}
+        known = {"algorithm": self.name, "variant": self.variant, "describes": self.describes}
+        return known | {"qualifies": self.reason is None, "reason": self.reason, "cost": cost}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was decided for a problem: the algorithm, what it costs, and why not the others. Printing it tells all."""
+    """What was decided for a problem: the algorithm, what it costs, and why not the others. Printing it tells all.
+
+    `chosen` is the candidate that computes, one of `candidates`. `packed` tells that the weights are packed before, as
+    `striderule.compile` does: what that costs is not counted then.
+    """
 
     problem: Any
-    algorithm: str
+    chosen: Candidate
     precision: str
     candidates: tuple[Candidate, ...]
     work: Work
     machine: Machine
     forced: bool = False
+    packed: bool = False
 
     @property
-    def chosen(self) -> Candidate:
-        """The candidate of the algorithm."""
-        return next(candidate for candidate in self.candidates if candidate.name == self.algorithm)
+    def algorithm(self) -> str:
+        """The name of the algorithm."""
+        return self.chosen.name
+
+    @property
+    def variant(self) -> str | None:
+        """Which variant of the algorithm, or None where it has but one way."""
+        return self.chosen.variant
 
     @property
     def cost(self) -> Cost:
@@ -58,10 +79,14 @@ class Plan:
         return found
 
     @property
+    def others(self) -> tuple[Candidate, ...]:
+        """The candidates that were not chosen."""
+        return tuple(candidate for candidate in self.candidates if candidate != self.chosen)
+
+    @property
     def declined(self) -> tuple[tuple[str, str], ...]:
-        """The algorithms that were not considered for their time, each with its reason."""
-        others = (candidate for candidate in self.candidates if candidate.name != self.algorithm)
-        return tuple((candidate.name, candidate.reason) for candidate in others if candidate.reason is not None)
+        """The candidates that were not considered for their time, by their labels, each with its reason."""
+        return tuple((candidate.label, candidate.reason) for candidate in self.others if candidate.reason is not None)
 
     @property
     def share(self) -> float:
@@ -106,10 +131,20 @@ class Plans:
 
 
 def algorithm_word(algorithm: Any) -> str | None:
-    """Return a valid algorithm name or None (choose for me); a wrong name is answered with the right ones."""
-    if algorithm is None or (isinstance(algorithm, str) and algorithm in RULES):
-        return algorithm
-    raise InvalidArgument(f"algorithm must be None or one of {', '.join(sorted(RULES))}, got {algorithm!r}")
+    """Return a valid name or None (choose for me); a wrong one is answered with the right ones.
+
+    A colon sets off a variant: ``winograd:F4``. Without one, the quickest variant that keeps the promise is chosen.
+    """
+    if algorithm is None:
+        return None
+    name, colon, variant = algorithm.partition(":") if isinstance(algorithm, str) else ("", "", "")
+    if name not in RULES:
+        raise InvalidArgument(f"algorithm must be None or one of {', '.join(sorted(RULES))}, got {algorithm!r}")
+    known = RULES[name].variants
+    if colon and variant not in known:
+        words = ", ".join(f"{name}:{word}" for word in known) or "none"
+        raise InvalidArgument(f"algorithm={algorithm!r} names no variant of {name}, which has {words}")
+    return str(algorithm)
 
 
 def precision_word(precision: Any) -> str:
@@ -127,11 +162,15 @@ def choose(
     algorithm: Any = None,
     machine: Machine = DEFAULT_MACHINE,
     dtype: str = "float32",
+    *,
+    packed: bool = False,
 ) -> Plan:
     """Return the plan for `problem`: the forced algorithm, or the one predicted to be the quickest that may serve.
 
-    `dtype` is the type of the data where the problem names no arithmetic (pooling, unfold). Plans of the latest
-    problems are kept, so that a call in a loop is planned once.
+    Of an algorithm that is forced by its name alone the quickest variant that keeps the promise serves, else the one
+    that errs least. `dtype` is the type of the data where the problem names no arithmetic (pooling, unfold). `packed`
+    says that the weights are packed before, so that nobody waits for it. Plans of the latest problems are kept, so that
+    a call in a loop is planned once.
 
     Raises
     ------
@@ -144,25 +183,36 @@ def choose(
     >>> choose(Convolution.from_shapes((1, 3, 8, 8), (4, 3, 3, 3), zero_taps="skip")).algorithm
     'windows'
     """
-    return _plan(problem, precision_word(precision), algorithm_word(algorithm), machine, dtype)
+    return _plan(problem, precision_word(precision), algorithm_word(algorithm), machine, dtype, packed)
 
 
 @lru_cache(maxsize=2048)
-def _plan(problem: Any, promise: str, forced: str | None, machine: Machine, dtype: str) -> Plan:
+def _plan(problem: Any, promise: str, forced: str | None, machine: Machine, dtype: str, packed: bool) -> Plan:
     work = work_of(problem, dtype)
-    candidates = tuple(_candidate(name, problem, promise, machine, work) for name in RULES)
+    # By one image on one core of the default machine: neither batch nor threads nor measurements change the bits.
+    one, model = _one_image(problem), machine.model
+    single = work_of(one, dtype)
+    candidates: list[Candidate] = []
+    # Of every candidate that can serve: what decides about it, and whether it keeps the promise.
+    decisive: dict[Candidate, tuple[Cost, bool]] = {}
+    for name, rule in RULES.items():
+        cannot = rule.cannot(problem, machine)
+        if cannot is not None:
+            candidates.append(Candidate(name, rule.describes, cannot, None))
+            continue
+        deciding = {cost.variant: cost for cost in _costs(name, one, single, model, packed=packed)}
+        for cost in _costs(name, problem, work, machine, packed=packed):
+            by = deciding.get(cost.variant, cost)
+            breaks = keeps_promise(promise, work.dtype, by.error, by.random_error)
+            candidate = Candidate(name, rule.describes, rule.declines(problem, machine) or breaks, cost)
+            candidates.append(candidate)
+            decisive[candidate] = by, breaks is None
     if forced is None:
-        # By one image on one core of the default machine: neither batch nor threads nor measurements change the bits.
-        one = _one_image(problem)
-        model, single = machine.model, work_of(one, dtype)
-        able = [found for found in candidates if found.reason is None]
-        name = min(able, key=lambda found: COSTS[found.name](one, single, model).seconds).name
+        chosen = min((one for one in decisive if one.reason is None), key=lambda one: decisive[one][0].seconds)
     else:
-        name = forced
-        reason = RULES[name].cannot(problem, machine)
-        if reason is not None:
-            raise InvalidArgument(f"algorithm={name!r} cannot serve this: {reason}; leave algorithm away to let choose")
-    return Plan(problem, name, promise, candidates, work, machine, forced is not None)
+        chosen = _asked_for(forced, problem, machine, decisive)
+    packed = packed and work.weights > 0
+    return Plan(problem, chosen, promise, tuple(candidates), work, machine, forced is not None, packed)
 
 
 def forget() -> None:
@@ -170,13 +220,27 @@ def forget() -> None:
     _plan.cache_clear()
 
 
-def _candidate(name: str, problem: Any, promise: str, machine: Machine, work: Work) -> Candidate:
-    rule = RULES[name]
-    if rule.cannot(problem, machine) is not None:
-        return Candidate(name, rule.describes, rule.cannot(problem, machine), None)
-    cost = COSTS[name](problem, work, machine)
-    reason = rule.declines(problem, machine) or keeps_promise(promise, work.dtype, cost.error)
-    return Candidate(name, rule.describes, reason, cost)
+def _costs(name: str, problem: Any, work: Work, machine: Machine, *, packed: bool) -> tuple[Cost, ...]:
+    """Return the costs of the variants of an algorithm."""
+    found = COSTS[name](problem, work, machine)
+    costs = found if isinstance(found, tuple) else (found,)
+    return tuple(cost.with_packed_weights() for cost in costs) if packed else costs
+
+
+def _asked_for(forced: str, problem: Any, machine: Machine, decisive: dict[Candidate, tuple[Cost, bool]]) -> Candidate:
+    """Return the candidate that a user asks for by name."""
+    name = forced.partition(":")[0]
+    reason = RULES[name].cannot(problem, machine)
+    own = [candidate for candidate in decisive if candidate.name == name]
+    found = [candidate for candidate in own if forced in (name, candidate.label)]
+    if reason is None and not found:
+        reason = f"here it has {', '.join(candidate.label for candidate in own)}"
+    if reason is not None:
+        raise InvalidArgument(f"algorithm={forced!r} cannot serve this: {reason}; leave algorithm away to let choose")
+    keeping = [candidate for candidate in found if decisive[candidate][1]]
+    if keeping:
+        return min(keeping, key=lambda candidate: decisive[candidate][0].seconds)
+    return min(found, key=lambda candidate: decisive[candidate][0].error)
 
 
 def _one_image(problem: Any) -> Any:

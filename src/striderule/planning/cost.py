@@ -74,15 +74,22 @@ class Work:
         """Half a unit in the last place of the arithmetic; exact integers have none."""
         return {"float32": 2.0**-24, "float64": 2.0**-53}.get(self.dtype, 0.0)
 
-    @property
-    def error(self) -> float:
-        """Bound of the error of every sum, as a part of the sum of |x||w|, to first order; exact integers have none.
+    def errors(self, roundings: float) -> tuple[float, float]:
+        """Return the errors of sums in which no term passes more than so many roundings; exact integers have none.
 
-        A chain of n additions errs by at most n units in the last place's half (Higham, Accuracy and Stability of
-        Numerical Algorithms, section 4.2), and pairwise addition of c chains adds log2(c) more.
+        The first is the bound for any finite data, to first order, as a part of the sum of |x||w|: n roundings err by
+        at most n units in the last place's half (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
+        The second is what zero-mean random data comes to, as a part of the norm of the exact result: there roundings
+        add up like a random walk, of which half the root of n is a safe estimate (Higham and Mary, "A new approach to
+        probabilistic rounding error analysis", 2019); see docs/accuracy.md.
         """
+        return self.unit * roundings, self.unit * max(1.0, math.sqrt(roundings) / 2)
+
+    @property
+    def pairwise(self) -> tuple[float, float]:
+        """The errors of chains of at most `CHAIN` terms that are added in pairs, which adds log2 of their number."""
         chains = max(1, -(-self.terms // CHAIN))
-        return self.unit * (min(self.terms, CHAIN) + math.ceil(math.log2(chains)))
+        return self.errors(min(self.terms, CHAIN) + math.ceil(math.log2(chains)))
 
 
 def work_of(problem: Any, dtype: str) -> Work:
@@ -123,18 +130,31 @@ def _convolution_work(kind: str, problem: Convolution, kernels: int) -> Work:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What an algorithm needs: operations (those that padding its tiles adds, too), bytes, seconds, error, tile."""
+    """What an algorithm needs: operations (those that padding its tiles adds, too), bytes, seconds, errors, tile.
+
+    `error` is the bound for any finite data, as a part of the norm of |x| correlated with |w|; `random_error` is what
+    zero-mean random data comes to, as a part of the norm of the exact result. Both are held to what a precision
+    promises. `variant` is the word that tells the ways of one algorithm apart (`Rule.variants`), None where it has one.
+    `packing` is that part of `seconds` which lays out or transforms the weights, and goes where they are packed before.
+    """
 
     operations: int
     bytes_moved: int
     workspace: int
     seconds: float
     error: float
+    random_error: float
     tile: str | None = None
+    variant: str | None = None
+    packing: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain data."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+    def with_packed_weights(self) -> Cost:
+        """Return the same for weights that are packed before."""
+        return replace(self, seconds=self.seconds - self.packing, packing=0.0)
 
 
 def windows(problem: Any, work: Work, machine: Machine) -> Cost:
@@ -144,7 +164,7 @@ def windows(problem: Any, work: Work, machine: Machine) -> Cost:
         passes = 1 if work.kind in ("pooling", "unfold") else 2 * work.operations // max(1, work.outputs)
         seconds = CALL + SWEPT * size / 4 * (work.operations + work.outputs) + OPERATION * passes
         moved = work.least_bytes + 2 * passes * min(SWEEP, work.outputs) * size
-        return Cost(work.operations, moved, min(SWEEP, work.outputs) * size, seconds, work.error)
+        return Cost(work.operations, moved, min(SWEEP, work.outputs) * size, seconds, *work.pairwise)
     if work.kind == "transposed":
         copied = work.operations // max(1, problem.in_channels // problem.groups)
         taps = prod(problem.kernel)
@@ -164,7 +184,7 @@ def windows(problem: Any, work: Work, machine: Machine) -> Cost:
     if work.dtype not in ("float32", "float64"):  # integers have no matrix product but NumPy's own loops
         product = work.operations * SWEPT
     seconds = CALL + product + (COPIED * copied + STORED * work.outputs) * size / 4 + OPERATION * calls
-    return Cost(work.operations, work.least_bytes + 2 * copied * size, workspace, seconds, work.error)
+    return Cost(work.operations, work.least_bytes + 2 * copied * size, workspace, seconds, *work.pairwise)
 
 
 def _is_swept(problem: Any) -> bool:
@@ -179,7 +199,7 @@ def reference(_: Any, work: Work, __: Machine) -> Cost:
     """Plain loops over Python numbers, which are objects of their own."""
     held = 32 * (work.inputs + work.weights + work.outputs)
     # Floats are summed in 64 bits, in the order of the definition, and rounded once.
-    return Cost(work.operations, held, held, CALL + INTERPRETED * (work.operations + work.outputs), work.error)
+    return Cost(work.operations, held, held, CALL + INTERPRETED * (work.operations + work.outputs), *work.pairwise)
 
 
 def direct(problem: Any, work: Work, machine: Machine) -> Cost:
@@ -187,10 +207,10 @@ def direct(problem: Any, work: Work, machine: Machine) -> Cost:
     if work.kind == "pooling":
         return _pooled(work, machine)
     if work.operations == 0:
-        return Cost(0, work.least_bytes, 0, DIRECT_CALL, 0.0)
+        return Cost(0, work.least_bytes, 0, DIRECT_CALL, 0.0, 0.0)
     if work.kind == "unfold":
         seconds = DIRECT_CALL + work.least_bytes / machine.bandwidth
-        return Cost(work.operations, work.least_bytes, 0, seconds, work.error)
+        return Cost(work.operations, work.least_bytes, 0, seconds, *work.pairwise)
     if work.kind == "transposed":
         turned = as_convolution(problem)
         return _spread(problem, work, machine) if turned is None else _product(turned, work, machine)
@@ -201,7 +221,7 @@ def _pooled(work: Work, machine: Machine) -> Cost:
     """Pooling goes at the speed of memory, or of comparisons and additions; results are rounded once."""
     rate = machine.peak(work.dtype) / POOLED
     seconds = POOL_CALL + max(work.least_bytes / machine.bandwidth, (work.operations + work.inputs) / rate)
-    return Cost(work.operations, work.least_bytes, 0, seconds, work.unit)
+    return Cost(work.operations, work.least_bytes, 0, seconds, *work.errors(1))
 
 
 def _product(problem: Convolution, work: Work, machine: Machine) -> Cost:
@@ -224,9 +244,9 @@ def _product(problem: Convolution, work: Work, machine: Machine) -> Cost:
     words = f"{plan.tile[0]} output channels x {plan.tile[1]} vectors of {lanes} positions"
     # Chains are added in their order within a chunk, and chunks in theirs.
     chunk = plan.chunk * len(plan.taps)
-    error = work.unit * (plan.chain + -(-chunk // plan.chain) + max(0, -(-problem.terms // chunk) - 1))
+    roundings = plan.chain + -(-chunk // plan.chain) + max(0, -(-problem.terms // chunk) - 1)
     computed = factor * products(problem, plan, lanes)
-    return Cost(computed, moved, workspace, seconds, error, words)
+    return Cost(computed, moved, workspace, seconds, *work.errors(roundings), words)
 
 
 def _spread(problem: TransposedConvolution, work: Work, machine: Machine) -> Cost:
@@ -244,22 +264,22 @@ def _spread(problem: TransposedConvolution, work: Work, machine: Machine) -> Cos
     terms = terms_of(problem, rows_inside=plan.rows_inside)
     chain = min(plan.chunk, terms) + -(-terms // plan.chunk) - 1
     added = additions(problem, rows_inside=plan.rows_inside)[1]
-    return Cost(factor * work.operations, moved, workspace, seconds, work.unit * (chain + added), words)
+    return Cost(factor * work.operations, moved, workspace, seconds, *work.errors(chain + added), words)
 
 
 def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:
     """Generated code: a block of rows of one plane stays in registers, and every input is read where it stands."""
     if work.operations == 0:
-        return Cost(0, work.least_bytes, 0, PLANES_CALL, 0.0)
+        return Cost(0, work.least_bytes, 0, PLANES_CALL, 0.0, 0.0)
     lanes = machine.lanes(work.dtype)
     tile = plane_tile(problem, machine.registers, wide=-(-problem.output_size[-1] // lanes))
     operations = problem.batch * plane_operations(problem, machine.registers, lanes)
     seconds = operations / (PLANES_LOOP * machine.peak(work.dtype) / (2 * lanes))
     words = f"{tile.rows} rows x {tile.vectors} vector{'s' * (tile.vectors > 1)} of {lanes} columns"
     # Chains are full but for a part of what is unrolled, and are added in their order.
-    error = work.unit * (min(work.terms, CHAIN) + max(0, -(-work.terms // (CHAIN - tile.taps * tile.over + 1)) - 1))
+    roundings = min(work.terms, CHAIN) + max(0, -(-work.terms // (CHAIN - tile.taps * tile.over + 1)) - 1)
     seconds = PLANES_CALL + max(seconds, work.least_bytes / machine.bandwidth)
-    return Cost(work.operations, work.least_bytes, 0, seconds, error, words)
+    return Cost(work.operations, work.least_bytes, 0, seconds, *work.errors(roundings), words)
 
 
 def fourier(problem: Convolution, work: Work, _: Machine) -> Cost:
@@ -277,11 +297,11 @@ def fourier(problem: Convolution, work: Work, _: Machine) -> Cost:
     # The error of transforms is relative to norms, and held to the promise image by image; float32 is rounded once.
     error = transforms.error(length) + (work.unit if work.dtype == "float32" else 0.0)
     seconds = CALL + transforms.seconds(problem, length)
-    return Cost(operations, moved, workspace, seconds, error, f"blocks of {length} inputs")
+    return Cost(operations, moved, workspace, seconds, error, error, f"blocks of {length} inputs")
 
 
-# algorithm -> what it costs
-COSTS: dict[str, Callable[[Any, Work, Machine], Cost]] = {
+# algorithm -> what it costs; one that has variants gives the costs of those that can serve the problem
+COSTS: dict[str, Callable[[Any, Work, Machine], Cost | tuple[Cost, ...]]] = {
     "windows": windows,
     "reference": reference,
     "direct": direct,

@@ -103,12 +103,13 @@ def items(plan: Plan) -> list[tuple[str, str]]:
     asked = " (asked for)" if plan.forced else ""
     return [
         ("problem", describe(plan.problem)),
-        ("chosen", f"{plan.algorithm}{asked}: {plan.chosen.describes}"),
+        ("chosen", f"{plan.chosen.label}{asked}: {plan.chosen.describes}"),
         *([("tile", cost.tile)] if cost.tile else []),
         ("predicted", f"{seconds(cost.seconds)}, {plan.share:.0%} of the limit, which {bound} sets"),
         ("operations", f"{plan.work.operations:,} {plan.work.operation_name}{_added(plan)}"),
         ("bytes moved", size(cost.bytes_moved)),
         ("workspace", size(cost.workspace)),
+        *([("weights", _weights(plan))] if plan.packed or cost.packing else []),
         ("error", _error(plan)),
     ]
 
@@ -122,22 +123,33 @@ def _added(plan: Plan) -> str:
     return f", and {extra / plan.work.operations:.0%} more at the edges of tiles"
 
 
+def _weights(plan: Plan) -> str:
+    return "packed before" if plan.packed else f"packed by each call, {seconds(plan.cost.packing)} of the time"
+
+
 def _error(plan: Plan) -> str:
     if plan.cost.error == 0 or plan.work.operation_name != "multiply-adds":
         return "none: exact" if not plan.work.dtype.startswith(("float", "complex")) else "that of one rounding"
-    promise = f"; {plan.precision!r} promises {PROMISES[plan.precision][1]:.0e}" if plan.work.dtype == "float32" else ""
-    return f"at most {plan.cost.error:.1e} of |x| * |w|{promise}"
+    found = f"at most {plan.cost.error:.1e} of |x| * |w|, {plan.cost.random_error:.1e} of random results"
+    if plan.work.dtype != "float32":
+        return found
+    random, bound = PROMISES[plan.precision]
+    return f"{found}; {plan.precision!r} promises {bound:.0e} and {random:.0e}"
 
 
 def verdict(candidate: Candidate) -> str:
-    """Return why a candidate was not chosen: its reason, or its predicted time."""
-    predicted = "" if candidate.cost is None else f"{seconds(candidate.cost.seconds)} predicted"
-    return "; ".join(part for part in (candidate.reason, predicted) if part)
+    """Return why a candidate was not chosen: its reason, or its predicted time; and how far it may err."""
+    if candidate.cost is None:
+        return candidate.reason or ""
+    parts = [candidate.reason, f"{seconds(candidate.cost.seconds)} predicted"]
+    if candidate.cost.error and "its error" not in (candidate.reason or ""):
+        parts.append(f"error at most {candidate.cost.error:.1e}")
+    return "; ".join(part for part in parts if part)
 
 
 def rejected(plan: Plan) -> list[tuple[str, str]]:
-    """Return (name, why) of the algorithms that were not chosen."""
-    return [(other.name, verdict(other)) for other in plan.candidates if other.name != plan.algorithm]
+    """Return (label, why) of the candidates that were not chosen."""
+    return [(other.label, verdict(other)) for other in plan.others]
 
 
 def text(plan: Plan) -> str:
@@ -178,7 +190,9 @@ def plain(plan: Plan) -> dict[str, Any]:
         "problem": describe(plan.problem),
         "algorithm": plan.algorithm,
         "forced": plan.forced,
+        "packed": plan.packed,
         "precision": plan.precision,
+        "promised": _promised(plan),
         "operations": plan.work.operations,
         "operation_name": plan.work.operation_name,
         "dtype": plan.work.dtype,
@@ -188,3 +202,11 @@ def plain(plan: Plan) -> dict[str, Any]:
         "candidates": [candidate.to_dict() for candidate in plan.candidates],
         "machine": plan.machine.to_dict(),
     }
+
+
+def _promised(plan: Plan) -> dict[str, float] | None:
+    """Return the errors that a precision promises for float32: of random data, and of any."""
+    if plan.work.dtype != "float32":
+        return None
+    random, bound = PROMISES[plan.precision]
+    return {"random_error": random, "error": bound}

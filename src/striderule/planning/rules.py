@@ -19,6 +19,8 @@ PRECISIONS = ("highest", "high", "medium")
 # The promise on the error of float32 sums: of the norm of the exact result for zero-mean random data, and of the norm
 # of |x| correlated with |w| for any finite data.
 PROMISES = {"highest": (1e-6, 1e-5), "high": (1e-5, 5e-5), "medium": (5e-3, 1e-2)}
+# What float64 sums keep for zero-mean random data, whatever the precision.
+WIDE = 1e-14
 # Below so many multiply-adds (of one image) the products are always those of the definition, so that small examples
 # show the digits that people expect.
 SMALL = 100_000
@@ -40,13 +42,16 @@ class Rule:
 
     `cannot` answers why it cannot serve a problem on a machine, or None where it can. `only_asked` is why it never
     offers itself, or None. `reordered` says that it forms other products than the definition (transforms, splits): it
-    may err more than the definition's sums, and never serves small problems.
+    may err more than the definition's sums, and never serves small problems. `variants` are the words for the ways in
+    which it can do that (tiles, parts), which differ in cost and in error; its cost function gives one cost for each
+    that can serve a problem, and its functions take the word as ``variant=``.
     """
 
     describes: str
     cannot: Callable[[Any, Machine], str | None]
     only_asked: str | None = None
     reordered: bool = False
+    variants: tuple[str, ...] = ()
 
     def declines(self, problem: Any, machine: Machine) -> str | None:
         """Return why it is not to be chosen, or None where it may be."""
@@ -62,12 +67,26 @@ def multiply_adds_of_one(problem: Any) -> int:
     return int(problem.multiply_adds) // batch if batch else 0
 
 
-def keeps_promise(precision: str, dtype: str, error: float) -> str | None:
-    """Return why an error bound is too large for the precision asked for, or None."""
-    promise = PROMISES[precision][1]
-    if dtype != "float32" or error <= promise:
-        return None
-    return f"its error may reach {error:.1e} of |x| * |w|, more than the {promise:.0e} that {precision!r} promises"
+def keeps_promise(precision: str, dtype: str, error: float, random_error: float) -> str | None:
+    """Return why errors are too large for the precision asked for, or None.
+
+    `error` is the bound for any finite data, of the norm of |x| * |w|; `random_error` is that of zero-mean random data,
+    of the norm of the exact result. The three words are about float32; float64 keeps its own promise under each, and
+    integers are exact.
+    """
+    if dtype == "float32":
+        random, bound = PROMISES[precision]
+        if error > bound:
+            why = f"more than the {bound:.0e} that {precision!r} promises"
+            return f"its error may reach {error:.1e} of |x| * |w|, {why}"
+        if random_error > random:
+            why = f"more than the {random:.0e} that {precision!r} promises"
+            return f"its error on random data is {random_error:.1e}, {why}"
+    elif dtype == "float64" and random_error > WIDE:
+        return f"its error on random data is {random_error:.1e}, and float64 keeps {WIDE:.0e}"
+    elif error and not dtype.startswith(("float", "complex")):
+        return f"its error may reach {error:.1e} of |x| * |w|, and integers are exact"
+    return None
 
 
 NO_CODE = "it is generated machine code, which this installation cannot make (llvmlite is missing or fails)"
