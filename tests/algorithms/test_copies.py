@@ -159,6 +159,23 @@ def test_unfold_and_fold_equal_windows_on_larger_arrays(machine, seed):
     assert (np.abs(unfold.fold(problem, summed) - windows_unfold.fold(problem, summed)) <= bound).all()
 
 
+@needs_guards
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8"])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"),
+    [((48, 80), 16, 16, 0), ((9, 100), (2, 19), (2, 3), 0), ((7, 61), (3, 17), (1, 20), (1, 9)), ((90,), 33, 5, (40,))],
+    ids=["patches", "overlapping", "cropped", "1-D"],
+)
+def test_fold_of_wide_windows_equals_the_loops(machine, dtype, size, kernel, stride, padding):
+    problem = Unfold.from_shape((2, 2, *size), kernel, stride=stride, padding=padding)
+    summed = numbers(problem.columns_shape, dtype)  # small integers, of which all sums are exact
+    columns = guarded(summed, before=False)
+    for before in (False, True):
+        out = guarded(np.empty(shape_of(problem), dtype), before=before)
+        assert unfold.bind_fold(problem, columns, out) is not None
+        np.testing.assert_array_equal(unfold.fold(problem, columns, out), reference_unfold.fold(problem, summed))
+
+
 def test_fold_gives_nan_and_infinity_where_they_are(machine):
     problem = Unfold.from_shape((1, 2, 9, 9), 3, padding=1)
     summed = np.random.default_rng(0).normal(size=problem.columns_shape).astype("f4")
@@ -284,7 +301,8 @@ def test_routines_call_nothing(name):
     machine = target.named(name)
     copies = [Copy(size, run, blank) for size in (1, 2, 4, 8, 16) for run in (True, False) for blank in (True, False)]
     texts = [copy_routine(copy, machine) for copy in copies]
-    texts += [fold_routine(Fold(dtype, dense), machine) for dtype in unfold.ADDED for dense in (True, False)]
+    ways = ("dense", "turned", "strided")
+    texts += [fold_routine(Fold(dtype, way), machine) for dtype in unfold.ADDED for way in ways]
     mixes = [Mix(size, factor, apart) for size in (1, 8) for factor in FACTORS for apart in (True, False)]
     texts += [mix_routine(mix, machine) for mix in mixes]
     for text in texts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from functools import lru_cache
 from itertools import product
-from math import prod
+from math import gcd, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import copying, giving_way, proof
 from striderule.algorithms.direct.copying import Plan, Source, Walk
-from striderule.algorithms.direct.fold_routine import Fold, fold_routine
+from striderule.algorithms.direct.fold_routine import Fold, Way, fold_routine
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import unfold as windows
 from striderule.codegen.target import current
@@ -28,8 +28,8 @@ Ints = tuple[int, ...]
 MOST_BORDER = 1 << 16
 # Bytes of columns that a task reads, about, and those below which the calling thread does it all.
 TASK, ALONE = 1 << 16, 1 << 17
-# Sums of more taps in one chain would err more than is promised.
-MOST_TAPS = 128
+# Sums of more terms in one chain would err more than is promised.
+MOST_TERMS = 128
 ADDED = ("float32", "float64", "int64")
 
 
@@ -111,11 +111,13 @@ def bind_fold(problem: Unfold, columns: Array, result: Array) -> Call | None:
     CompilationFailed
         There is no machine code to be had.
     """
-    long = prod(problem.kernel) > MOST_TAPS or prod(problem.size[:-1]) > MOST_BORDER
+    long = _most_met(problem) > MOST_TERMS or prod(problem.size[:-1]) > MOST_BORDER
     served = columns.dtype.name in ADDED and columns.dtype == result.dtype and result.flags.c_contiguous
     if long or not served or not columns.size or not result.size or columns.strides[2] != columns.itemsize:
         return None
-    form, target = Fold(columns.dtype.name, problem.stride[-1] == 1), current()
+    target = current()
+    lanes = target.lanes(columns.itemsize)
+    form = Fold(columns.dtype.name, _way(problem, lanes))
     routine = proof.compiled(
         form.name,
         form,
@@ -125,6 +127,25 @@ def bind_fold(problem: Unfold, columns: Array, result: Array) -> Call | None:
     )
     words, tasks, tables = _addition(problem, columns.strides, columns.itemsize)
     return Call(routine.address, words, tasks, 1 if columns.nbytes < ALONE else None, tables)
+
+
+def _most_met(problem: Unfold) -> int:
+    """Return how many windows meet at an element, at most.
+
+    >>> _most_met(Unfold.from_shape((1, 1, 64, 64), 16, stride=16))
+    1
+    """
+    axes = zip(problem.kernel, problem.stride, problem.dilation, strict=True)
+    return prod(-(-k // (stride // gcd(stride, dilation))) for k, stride, dilation in axes)
+
+
+def _way(problem: Unfold, lanes: int) -> Way:
+    """Return how the windows of a line are added; see `Fold`."""
+    if problem.stride[-1] == 1:
+        return "dense"
+    # Turning a square of taps and windows pays where most of it is there.
+    near = problem.dilation[-1] == 1 and 2 * problem.kernel[-1] >= lanes and problem.output_size[-1] > 1
+    return "turned" if near else "strided"
 
 
 @lru_cache(maxsize=64)
@@ -146,7 +167,8 @@ def _addition(problem: Unfold, steps: Ints, itemsize: int) -> Addition:
         0, 0, *map(memory.address, tables),
         problem.channels, steps[0], steps[1] * taps, steps[1],
         plane * problem.channels, plane, length * itemsize,
-        rows, length, problem.kernel[-1], problem.stride[-1], task_rows, row_tasks,
+        rows, length, problem.kernel[-1], problem.stride[-1], problem.output_size[-1], problem.padding[-1][0],
+        task_rows, row_tasks,
     ]  # fmt: skip
     return Addition(array("q", words), problem.batch * problem.channels * row_tasks, tables)
 
