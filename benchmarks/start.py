@@ -91,13 +91,11 @@ for name, text in structures.items():
     calls[name] = max(0.0, 2 * after - before - time.perf_counter())
     memory.setdefault("the first call", resident())
 memory["all structures"] = resident()
-def routines():
-    folder = os.environ["STRIDERULE_CACHE_DIR"]
-    return sum(name.endswith(".routine") for name in os.listdir(folder)) if os.path.isdir(folder) else 0
-before = routines()
+from striderule.codegen import jit
+before = jit.structures()
 for size in range(20, 120):
     sr.conv2d(w(1, 8, size, 2 * size), w(16, 8, 3, 3), padding=1)
-answer = {"calls": calls, "routines": before, "of a hundred sizes": routines() - before}
+answer = {"calls": calls, "routines": before, "of a hundred sizes": jit.structures() - before}
 for number in range(times):
     if number == times // 10:
         memory["varying shapes, warm"] = resident()
@@ -110,11 +108,16 @@ answer["memory"] = memory
 
 
 def fresh(code: str, folder: Path, **words: Any) -> dict[str, Any]:
-    """Run code in a process of its own, with `folder` for machine code, and return its `answer`."""
+    """Run code in a process of its own, with `folder` for machine code, and return its `answer`.
+
+    Python finds its own bytecode beside that folder, as it does beside an installed package.
+    """
     program = "".join(f"{name} = {value!r}\n" for name, value in words.items())
     program += f"{code}\nimport json\nprint(json.dumps(answer))"
-    environment = os.environ | {"STRIDERULE_CACHE_DIR": str(folder)}
-    environment.pop("STRIDERULE_CACHE", None)
+    bytecode = str(folder.parent / "bytecode")
+    environment = os.environ | {"STRIDERULE_CACHE_DIR": str(folder), "PYTHONPYCACHEPREFIX": bytecode}
+    for name in ("STRIDERULE_CACHE", "PYTHONDONTWRITEBYTECODE"):
+        environment.pop(name, None)
     done = subprocess.run(  # noqa: S603 - our own interpreter and code
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False, env=environment
     )
@@ -127,7 +130,9 @@ def fresh(code: str, folder: Path, **words: Any) -> dict[str, Any]:
 def measure(rounds: int, times: int) -> dict[str, Any]:
     """Return all figures as plain data; `times` calls of varying shapes are watched for growing memory."""
     with tempfile.TemporaryDirectory() as place:
-        imports = [fresh(_IMPORT, Path(place) / "none") for _ in range(rounds + 1)][1:]
+        # The first process of all, which writes bytecode, is not counted.
+        fresh(_CALLS, Path(place) / "none", structures=STRUCTURES, times=0)
+        imports = [fresh(_IMPORT, Path(place) / "none") for _ in range(rounds)]
         without, kept = [], []
         for number in range(rounds):
             folder = Path(place) / f"routines{number}"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from striderule.codegen import sources
+
 SOURCE = Path(__file__).parents[1] / "src" / "striderule"
 
 # From the roof to the ground. What stands on one floor does not know its neighbours, except as BESIDE says.
@@ -133,6 +135,12 @@ def test_every_floor_that_stands_is_listed():
     packages = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
     modules = {path.stem for path in SOURCE.glob("*.py")}
     assert packages | modules <= set(FLOOR_OF)
+
+
+def test_all_that_algorithms_may_import_has_a_say_in_their_routines():
+    ground = FLOORS[FLOOR_OF["algorithms"] :]
+    # Modules of the ground floor hold errors and a number.
+    assert set(sources.FOLDERS) == {name for floor in ground for name in floor} - {"errors", "_version"}
 
 
 # The checker itself is tested on small houses that break one rule each.

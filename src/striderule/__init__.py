@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from striderule._version import __version__
 
+# It looks at the files of source before they are imported; see there.
+from striderule.codegen import sources as _sources  # noqa: F401
+
 if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names below are; a test holds both together
     from striderule import errors as errors
     from striderule import figures as figures

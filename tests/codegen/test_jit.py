@@ -303,6 +303,76 @@ def test_the_key_depends_on_all_that_has_a_say(monkeypatch):
     assert jit._key(llvm, text, one) == keys[0]
 
 
+@pytest.fixture
+def written(folder):
+    """Give a function that asks for a structure as a new process would, and tells whether its text was written."""
+
+    def ask(key=("short", 4), slope=2.0, origin=lambda: "a digest", name="line"):
+        texts = []
+        jit._routines.clear()
+        routine = jit.compiled(name, key, lambda: texts.append(1) or line(4, slope, name=name), origin=origin)
+        x = np.arange(8, dtype=np.float32)
+        assert np.array_equal(run(routine, x, 4), expected(x, 4, slope))
+        return bool(texts)
+
+    before = dict(jit._routines)
+    yield ask
+    jit._routines.clear()
+    jit._routines.update(before)
+
+
+def test_what_is_found_under_its_structure_is_not_written(written):
+    assert written()
+    assert not written()
+
+
+def test_another_source_structure_or_name_is_written(written):
+    written()
+    assert written(origin=lambda: "another digest", slope=3.0)
+    assert written(key=("short", 5), slope=4.0)
+    assert written(key=("short", 4.0), slope=5.0)
+    assert written(name="another", slope=6.0)
+    assert not written()
+
+
+@pytest.mark.parametrize("words", [{"origin": lambda: None}, {"origin": None}, {"key": ("short", object())}])
+def test_without_a_digest_or_a_text_of_the_structure_it_is_written(written, words):
+    assert written(**words)
+    assert written(**words)
+    assert written()
+
+
+def test_a_source_that_changes_while_it_writes_leaves_no_trace(written):
+    digests = iter(["before", "after"])
+    assert written(origin=lambda: next(digests))
+    assert written(origin=lambda: "after", slope=3.0)
+    assert written(origin=lambda: "before", slope=4.0)
+
+
+def test_a_structure_whose_code_is_gone_is_written(written, folder):
+    written()
+    longest = max(folder.iterdir(), key=lambda file: file.stat().st_size)
+    kept = longest.read_bytes()
+    longest.unlink()
+    assert written()
+    assert longest.read_bytes() == kept
+    assert not written()
+    longest.write_bytes(kept[:-1])
+    assert written()
+    assert not written()
+
+
+def test_a_damaged_short_key_is_not_followed(written, folder):
+    written()
+    short = min(folder.iterdir(), key=lambda file: file.stat().st_size)
+    kept = short.read_bytes()
+    for damaged in (b"", kept[:-1], kept[:-1] + b"?", kept + b"0"):
+        short.write_bytes(damaged)
+        assert written()
+        assert short.read_bytes() == kept
+    assert not written()
+
+
 def python(code, text="", **variables):
     done = subprocess.run(
         [sys.executable, "-c", code],

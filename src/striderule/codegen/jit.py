@@ -1,7 +1,9 @@
 """LLVM IR to machine code in memory; the only user of llvmlite.binding.
 
 A routine is text until here. It is cleaned by a few passes, translated to object code for a target, kept on disk (see
-`striderule.codegen.cache`), linked, and from then on is an address. Every routine has the one signature
+`striderule.codegen.cache`), linked, and from then on is an address. Another process finds it under its text; under its
+structure, too, where it is known which source code writes it, so that it is not written at all. Every routine has the
+one signature
 
     void name(i64* args, i64 first, i64 last)
 
@@ -15,13 +17,14 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from striderule.codegen import cache
+from striderule.codegen import cache, sources
 from striderule.codegen.target import Target, available, current
 from striderule.errors import CompilationFailed, CompilerMissing
 
@@ -54,7 +57,13 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def compiled(name: str, key: Hashable, build: Callable[[], str], target: Target | None = None) -> Routine:
+def compiled(
+    name: str,
+    key: Hashable,
+    build: Callable[[], str],
+    target: Target | None = None,
+    origin: Callable[[], str | None] | None = None,
+) -> Routine:
     """Return the routine `name` of structure `key`; its IR is built and compiled at the first call alone.
 
     Parameters
@@ -67,6 +76,9 @@ def compiled(name: str, key: Hashable, build: Callable[[], str], target: Target 
         Returns the text of the IR. What it raises reaches the caller, and the next call tries again.
     target
         What to compile for; by default what `striderule.codegen.target.current` says.
+    origin
+        Returns the digest of all source code that `build` runs (see `striderule.codegen.sources`), or None where it
+        cannot tell. With it the code may be found on disk, and `build` is not called.
 
     Raises
     ------
@@ -80,10 +92,15 @@ def compiled(name: str, key: Hashable, build: Callable[[], str], target: Target 
         with _lock:
             found = _routines.get(entry)
             if found is None:
-                found = _routines[entry] = _attempt(name, build(), target)
+                found = _routines[entry] = _attempt(name, key, build, target, origin or _unknown)
     if isinstance(found, Routine):
         return found
     raise type(found)(str(found))
+
+
+def structures() -> int:
+    """Return how many structures have been made or found in this process, by `compiled`."""
+    return len(_routines)
 
 
 def load(name: str, text: str, target: Target) -> Routine:
@@ -100,12 +117,9 @@ def load(name: str, text: str, target: Target) -> Routine:
         raise CompilationFailed(f"this machine runs {names}, not {target.name} ({target.triple}, {target.features})")
     with _lock:
         key = _key(llvm, text, target)
-        kept = cache.read(key)
-        if kept is not None:
-            try:
-                return Routine(_linked(llvm, name, kept), name)
-            except RuntimeError:
-                pass  # what was kept is of no use: make it again
+        found = _kept(llvm, name, key)
+        if found is not None:
+            return found
         try:
             made = _emitted(llvm, text, target)
             routine = Routine(_linked(llvm, name, made), name)
@@ -149,12 +163,53 @@ def processor() -> tuple[str, frozenset[str]]:
         return str(llvm.get_process_triple()), frozenset(name for name, present in features.items() if present)
 
 
-def _attempt(name: str, text: str, target: Target) -> Routine | CompilationFailed:
+def _attempt(
+    name: str, key: Hashable, build: Callable[[], str], target: Target, origin: Callable[[], str | None]
+) -> Routine | CompilationFailed:
+    """Find the routine under its structure, or write it and `load` it."""
     try:
-        return load(name, text, target)
+        llvm = _llvm()
     except CompilationFailed as failure:
-        # Kept for later callers, without its cause and the frames that it passed, and all that those hold.
-        return type(failure)(str(failure))
+        return _bare(failure)
+    short = _short_key(llvm, name, key, target, origin())
+    found = None if short is None else _followed(llvm, name, short)
+    if found is not None:
+        return found
+    text = build()
+    try:
+        made = load(name, text, target)
+    except CompilationFailed as failure:
+        return _bare(failure)
+    # The source may have changed while the text was written.
+    if short is not None and short == _short_key(llvm, name, key, target, origin()):
+        cache.write(short, _key(llvm, text, target).encode())
+    return made
+
+
+def _bare(failure: CompilationFailed) -> CompilationFailed:
+    """Return a failure as later callers get it: without its cause and the frames that it passed, and all they hold."""
+    return type(failure)(str(failure))
+
+
+def _unknown() -> None:
+    """Stand for source code that nobody knows."""
+
+
+def _followed(llvm: Any, name: str, short: str) -> Routine | None:
+    """Return the routine that is kept under the key which is kept under the short one, or None."""
+    key = cache.read(short)
+    return None if key is None else _kept(llvm, name, key.decode("ascii"))
+
+
+def _kept(llvm: Any, name: str, key: str) -> Routine | None:
+    """Return the routine whose code is kept under a key; None if there is none, or it is of no use."""
+    code = cache.read(key)
+    if code is None:
+        return None
+    try:
+        return Routine(_linked(llvm, name, code), name)
+    except RuntimeError:
+        return None
 
 
 def _llvm() -> ModuleType:
@@ -185,11 +240,26 @@ def _found() -> ModuleType | CompilerMissing:
 
 def _key(llvm: Any, text: str, target: Target) -> str:
     """Return the cache key of what the IR becomes: of all that has a say in it."""
+    return cache.key(text, target.triple, target.cpu, target.features, *_settings(llvm, target))
+
+
+def _short_key(llvm: Any, name: str, key: Hashable, target: Target, digest: str | None) -> str | None:
+    """Return the cache key of what source code of a digest makes of a structure.
+
+    None where one of them is unknown, or this machine does not run the target.
+    """
+    structure = sources.described((name, key, target))
+    if digest is None or structure is None or target not in available():
+        return None
+    return cache.key("structure", structure, digest, sys.version, *_settings(llvm, target))
+
+
+def _settings(llvm: Any, target: Target) -> tuple[str, ...]:
+    """Return all else that has a say in what becomes of IR."""
     import llvmlite  # noqa: PLC0415 - it is loaded, since `llvm` is there
 
     versions = (llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info)))
-    settings = (str(OPT), ",".join(PASSES), _code_model(target.triple))
-    return cache.key(text, target.triple, target.cpu, target.features, *settings, *versions)
+    return (str(OPT), ",".join(PASSES), _code_model(target.triple), *versions)
 
 
 def _emitted(llvm: Any, text: str, target: Target) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,15 +14,19 @@ from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct.call import Call, call_for
 from striderule.algorithms.direct.operands import by_real_sums, readable
-from striderule.algorithms.direct.transposed import bind_transposed, transposed_convolution
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import sums_type
 
-__all__ = ["bind", "bind_transposed", "convolution", "transposed_convolution"]
-
 Array = npt.NDArray[Any]
+
+
+def __getattr__(name: str) -> Any:
+    # Of another module, which few calls need, and which would be a tenth of the first one.
+    if name in ("bind_transposed", "transposed_convolution"):
+        return getattr(importlib.import_module("striderule.algorithms.direct.transposed"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms.direct import giving_way
-from striderule.codegen import jit
+from striderule.codegen import jit, sources
 from striderule.codegen.target import Target
 from striderule.errors import CompilationFailed
 
@@ -59,7 +59,7 @@ def compiled(
     CompilationFailed
         There is no such code, or it computed something else than NumPy.
     """
-    routine = jit.compiled(name, key, build, target)
+    routine = jit.compiled(name, key, build, target, sources.digest)
     if not is_proved(target) and not _holds((name, key, target), trial):
         where = f"{target.name} ({target.triple})"
         raise CompilationFailed(f"routine {name} gives other results than NumPy on {where}, where no test has run it")
