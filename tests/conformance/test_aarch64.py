@@ -5,12 +5,14 @@ import pkgutil
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
+from math import prod
 
 import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 
+from algorithms import test_transposed as transposing
 from functional.operations import CALLS
 from oracles import emulation
 from striderule import algorithms
@@ -19,12 +21,13 @@ from striderule.algorithms import table
 from striderule.algorithms import windows as windows_family
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import convolution as direct_convolution
+from striderule.algorithms.direct import transposed
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.codegen import jit, target, vmath, workers
 from striderule.codegen.tile import ELEMENTS, Routine
 from striderule.errors import InvalidArgument
-from striderule.geometry.problem import Convolution
+from striderule.geometry.problem import Convolution, TransposedConvolution
 
 pytestmark = [pytest.mark.conformance, pytest.mark.skipif(bool(emulation.missing()), reason=str(emulation.missing()))]
 
@@ -177,6 +180,10 @@ def drawn(rng, few):
             continue
 
 
+def channels_last(x):
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+
+
 def test_every_generated_convolution_is_listed():
     packages = {module.name for module in pkgutil.iter_modules(algorithms.__path__) if module.ispkg}
     convolving = {name for name in packages if find_spec(f"{algorithms.__name__}.{name}.convolution")}
@@ -197,7 +204,7 @@ def test_convolution(arm, name, seed, last):
         x, weight = (rng.integers(-9, 10, shape) if exact else rng.standard_normal(shape) for shape in shapes)
         x, weight = x.astype(problem.dtype), weight.astype(problem.dtype)
         if last:
-            x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+            x = channels_last(x)
         got = algorithm.convolution(problem, x, weight, 0.5)
         wide = windows.convolution(problem, x.astype(float), weight.astype(float), 0.5)
         scale = windows.convolution(problem, np.abs(x), np.abs(weight), 0.5)
@@ -236,7 +243,7 @@ def test_direct_convolution_of_other_types(arm, name, x, weight, words):
     low = 0 if {"uint8", "bool"} & set(kinds) else -most
     image, taps = (rng.integers(low, most, shape).astype(kind) for shape, kind in zip((x, weight), kinds, strict=True))
     expected = windows.convolution(problem, image, taps, 1)
-    for turned in (image, np.moveaxis(np.ascontiguousarray(np.moveaxis(image, 1, -1)), -1, 1)):
+    for turned in (image, channels_last(image)):
         got = direct_convolution.convolution(problem, turned, taps, 1)
         assert got.dtype == ("int32" if bound else dtype)
         assert (got == expected).all()
@@ -275,6 +282,87 @@ def test_what_follows_the_sums_of_direct_convolution(arm, kind, activation):
     assert (residual == out).all()
     assert (first != residual).any()
     assert_ran(arm, f"direct_{element}")
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["rows", "channels last"])
+@pytest.mark.parametrize("seed", range(12))
+def test_transposed_convolution(arm, seed, last):
+    """Within rounding of NumPy's for any data, and equal for small integers."""
+    rng = np.random.default_rng(seed)
+    while True:
+        problem = transposing.drawn(rng, size=9 if seed % 2 else 24, largest_rank=2 + seed % 2)
+        if prod(problem.output_shape) * 8 < emulation.REACH:
+            break
+    x, weight = transposing.operands(problem, rng)
+    got = transposed.transposed_convolution(problem, channels_last(x) if last else x, weight)
+    transposing.check(problem, x, weight, transposing.wide(problem, x, weight), got)
+    x, weight = (rng.integers(-9, 10, one.shape).astype(one.dtype) for one in (x, weight))
+    got = transposed.transposed_convolution(problem, channels_last(x) if last else x, weight)
+    assert (got == transposing.wide(problem, x, weight)).all()
+    assert arm.ran or 0 in (*problem.output_shape, *x.shape)
+
+
+@pytest.mark.parametrize("case", transposing.CASES)
+def test_kinds_of_transposed_convolution(arm, case):
+    x_shape, weight_shape, words = transposing.CASES[case]
+    problem = TransposedConvolution.from_shapes(x_shape, weight_shape, **words)
+    x, weight = transposing.operands(problem, np.random.default_rng(2))
+    got = transposed.transposed_convolution(problem, x, weight)
+    transposing.check(problem, x, weight, transposing.wide(problem, x, weight), got)
+    # Of stride 1 it is a dense convolution.
+    assert_ran(arm, ("spread_float32", "direct_float32"))
+
+
+@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize(
+    ("x", "weight", "words"),
+    [
+        ((2, 5, 37), (5, 7, 4), {"stride": 3, "padding": 2}),
+        ((2, 6, 7, 19), (6, 4, 3, 2), {"stride": (2, 1), "groups": 2, "padding": 1}),
+        ((1, 40, 3, 4, 5), (40, 6, 2, 2, 3), {"stride": (1, 1, 2), "padding": 1}),
+    ],
+    ids=["line", "image", "volume"],
+)
+def test_transposed_convolution_of_other_types(arm, name, x, weight, words):
+    """Small integers in every type: exact, of an image whose channels stand side by side, too."""
+    kinds, most, bound = TYPES[name][:2], TYPES[name][2], TYPES[name][3]
+    dtype = "float32" if name == "float16" else "int64"
+    problem = TransposedConvolution.from_shapes(x, weight, **words, dtype=dtype, bound=bound)
+    rng = np.random.default_rng(6)
+    low = 0 if {"uint8", "bool"} & set(kinds) else -most
+    image, taps = (rng.integers(low, most, shape).astype(kind) for shape, kind in zip((x, weight), kinds, strict=True))
+    expected = windows.transposed_convolution(problem, image, taps)
+    for turned in (image, channels_last(image)):
+        got = transposed.transposed_convolution(problem, turned, taps)
+        assert got.dtype == ("int32" if bound else dtype)
+        assert (got == expected).all()
+    assert_ran(arm, f"spread_{got.dtype}")
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("activation", [None, ("relu",), ("leaky_relu", 0.25), ("tanh",)])
+def test_what_follows_the_sums_of_transposed_convolution(arm, kind, activation):
+    """Bias, residual, which may be out, and activation, in one call; packed weights give the same bits."""
+    rng = np.random.default_rng(7)
+    element = "float32" if kind == "float16" else kind
+    problem = TransposedConvolution.from_shapes((2, 130, 6, 9), (130, 11, 4, 4), stride=2, padding=1, dtype=element)
+    x, weight, residual = (
+        rng.standard_normal(shape).astype(kind) for shape in ((2, 130, 6, 9), (130, 11, 4, 4), problem.output_shape)
+    )
+    bias, out = rng.standard_normal(11).astype(element), np.empty_like(residual)
+    infos = {
+        name: ArrayInfo.of(one) for name, one in (("x", x), ("weight", weight), ("residual", residual), ("out", out))
+    }
+    call = transposed.bind_transposed(problem, **infos, bias=True, activation=activation)
+    call.run(x, weight, bias, residual, out)
+    wide = windows.transposed_convolution(replace(problem, dtype="float64"), x.astype(float), weight.astype(float))
+    wide += bias.reshape(-1, 1, 1) + residual
+    wide = wide if activation is None else elementwise.apply(activation[0], wide, wide.dtype, activation[1:])
+    unit = float(np.finfo(kind).eps)
+    np.testing.assert_allclose(out, wide, rtol=2 * unit, atol=300 * np.finfo(element).eps)
+    call.packed(weight).run(x, np.empty(0), bias, residual, residual)
+    assert (residual == out).all()
+    assert_ran(arm, f"spread_{element}")
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)
