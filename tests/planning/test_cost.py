@@ -39,7 +39,7 @@ def test_measured_rates_change_the_prediction_and_not_what_decides():
     machine = Machine("avx2", 32, 16, cores=2, measured=(("float32", 1e12),))
     assert machine.peak("float32") == 2e12
     assert machine.model == Machine.of("avx2")
-    with pytest.raises(InvalidArgument, match="machine must be one of avx512, avx2, sse2, neon, got 'x'"):
+    with pytest.raises(InvalidArgument, match="machine must be one of amx, avx512, avx2, sse2, neon, got 'x'"):
         Machine.of("x")
 
 
@@ -102,8 +102,10 @@ def test_direct_counts_what_its_tiles_compute_beyond_the_edges(name, size):
 
 def test_more_work_takes_longer():
     def seconds(name, channels):
-        problem = Convolution.from_shapes((1, channels, 28, 28), (channels, channels, 3, 3))
-        return cost.COSTS[name](problem, cost.work_of(problem, "float32"), Machine.of("avx2")).seconds
+        words = {"dtype": "int64", "stored": ("int8", "int8")} if name == "dots" else {}
+        problem = Convolution.from_shapes((1, channels, 28, 28), (channels, channels, 3, 3), **words)
+        machine = Machine.of("avx2", units=("dot16",))
+        return cost.COSTS[name](problem, cost.work_of(problem, "float32"), machine).seconds
 
     for name in cost.COSTS:
         times = [seconds(name, channels) for channels in (16, 32, 64, 128)]

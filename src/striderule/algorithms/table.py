@@ -15,6 +15,7 @@ from striderule.planning import algorithm_word
 
 PACKAGES = {
     "depthwise": "striderule.algorithms.depthwise",
+    "dots": "striderule.algorithms.dots",
     "direct": "striderule.algorithms.direct",
     "fourier": "striderule.algorithms.fourier",
     "reference": "striderule.algorithms.reference",

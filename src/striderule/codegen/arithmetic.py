@@ -68,6 +68,11 @@ class Arithmetic(Writer):
         """Return the same bits as lanes of another element of the same size."""
         return Vector(self, self.build.bitcast(a.value, ir.VectorType(element.type, a.lanes)), element)
 
+    def words(self, a: Vector, element: Element) -> Vector:
+        """Return the same bits as fewer lanes of a larger element: the first of those that it holds is its lowest."""
+        lanes = a.lanes * a.element.itemsize // element.itemsize
+        return Vector(self, self.build.bitcast(a.value, ir.VectorType(element.type, lanes)), element)
+
     def nearest(self, a: Vector) -> Vector:
         """Return floats rounded to whole numbers, half to even; those that are whole already stay, as NaN does."""
         # Above 2**23 (2**52) all floats are whole; adding and taking that much away rounds the others.

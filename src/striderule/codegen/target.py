@@ -6,9 +6,11 @@ generic level, and the features are written out. So the same features always giv
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from striderule.errors import CompilationFailed, InvalidArgument
@@ -29,6 +31,16 @@ class Target:
     vector_bytes: int
     registers: int
     fma: bool
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The dot-product instructions that it has: words of `striderule.codegen.dots`, and "tiles" for AMX.
+
+        >>> Target("avx2", "x86_64-unknown-linux-gnu", "x86-64-v3", "+avx2,-avxvnni", 32, 16, True).units
+        ('dot16',)
+        """
+        present = set(self.features.split(","))
+        return tuple(unit for unit, needs in _UNITS.items() if not present.isdisjoint(needs))
 
     def lanes(self, itemsize: int) -> int:
         """Return how many elements of `itemsize` bytes one vector holds.
@@ -55,27 +67,44 @@ class _Level:
     fma: bool
 
 
+# Dot-product instructions, and the features of which each brings them to whole vectors. AVX512-VNNI stands only with
+# AVX-512, whose level needs more than it; AVX-VNNI is its form for vectors of 256 bits.
+_UNITS = {
+    "dot8": ("+avx512vnni", "+avxvnni"),
+    "dot16": ("+sse2", "+avx2"),
+    "bfloat16": ("+avx512bf16",),
+    "tiles": ("+amx-tile",),
+}
+
 # LLVM takes avx512f to bring avx2, fma and f16c, and avx2 to bring avx: they are needed with it. What a level has
 # besides (x86-64-v3, -v4 as the System V ABI defines them) may be masked by a virtual machine, and is then turned off.
 _AVX2 = ("avx", "avx2", "fma")
 _BESIDES = ("bmi", "bmi2", "cx16", "lzcnt", "movbe", "popcnt", "sahf")
+_AVX512 = _Level(
+    "x86_64",
+    "x86-64-v4",
+    (*_AVX2, "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl"),
+    (*_BESIDES, "avx512cd", "avx512vnni", "avx512bf16"),
+    ("-prefer-256-bit",),  # x86-64-v4 halves its vectors otherwise
+    vector_bytes=64,
+    registers=32,
+    fma=True,
+)
 _LEVELS = {
-    "avx512": _Level(
-        "x86_64",
-        "x86-64-v4",
-        (*_AVX2, "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl"),
-        (*_BESIDES, "avx512cd"),
-        ("-prefer-256-bit",),  # x86-64-v4 halves its vectors otherwise
-        vector_bytes=64,
-        registers=32,
-        fma=True,
+    # AVX-512, and the tiles of AMX where the system lets this process use them.
+    "amx": replace(_AVX512, needs=(*_AVX512.needs, "amx-tile", "amx-bf16", "amx-int8")),
+    "avx512": _AVX512,
+    "avx2": _Level(
+        "x86_64", "x86-64-v3", _AVX2, ("f16c", *_BESIDES, "avxvnni"), (), vector_bytes=32, registers=16, fma=True
     ),
-    "avx2": _Level("x86_64", "x86-64-v3", _AVX2, ("f16c", *_BESIDES), (), vector_bytes=32, registers=16, fma=True),
     "sse2": _Level("x86_64", "x86-64", ("sse2",), (), (), vector_bytes=16, registers=16, fma=False),
     "neon": _Level("aarch64", "generic", ("neon",), (), (), vector_bytes=16, registers=32, fma=True),
 }
 TARGETS = tuple(_LEVELS)
 """The names of all targets; those of one architecture from the widest to the narrowest."""
+
+# Linux: the number of arch_prctl on x86-64, ARCH_REQ_XCOMP_PERM, and the state component of AMX's tiles.
+_ARCH_PRCTL, _REQUEST_STATE, _TILE_DATA = 158, 0x1023, 18
 
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 # What every processor of the architecture has, whatever the system tells.
@@ -117,10 +146,27 @@ def available() -> tuple[Target, ...]:
     from striderule.codegen import jit  # noqa: PLC0415 - jit stands on this module, and alone knows LLVM
 
     triple, features = jit.processor()
+    if "amx-tile" in features and not tiles_permitted():
+        features = frozenset(feature for feature in features if not feature.startswith("amx-"))
     found = runnable(triple, features)
     if not found:
         raise CompilationFailed(f"no routines are made for the processor {triple}; known are {', '.join(TARGETS)}")
     return found
+
+
+@cache
+def tiles_permitted() -> bool:
+    """Ask the system, once, whether this process may use the tiles of AMX; tell what it says.
+
+    Linux keeps the 8 KiB of tiles from programs that have not asked (Documentation/arch/x86/xstate.rst); the answer
+    holds for all threads and for forked children. Other systems are not asked, and their tiles not used.
+    """
+    if sys.platform != "linux":
+        return False
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    call.restype = ctypes.c_long
+    words = (_ARCH_PRCTL, _REQUEST_STATE, _TILE_DATA)
+    return bool(call(*(ctypes.c_long(word) for word in words)) == 0)
 
 
 def host() -> Target:

@@ -89,7 +89,7 @@ def _scaled(r: Routine, x: Vector, rounded: Vector) -> Vector:
     """Return x 2^n, rounded once where it is denormal, for n that may be twice as far from zero as exponents are."""
     form = _FORMATS[x.element.name]
     n = rounded - form.magic
-    if r.target.name == "avx512" and x.lanes * x.element.itemsize == r.target.vector_bytes:
+    if r.target.name in ("amx", "avx512") and x.lanes * x.element.itemsize == r.target.vector_bytes:
         return r.scale(x, n)
     half = r.multiply_add(n, x.like(0.5), x.like(form.magic))
     return x * _power(r, half) * _power(r, n - (half - form.magic) + form.magic)

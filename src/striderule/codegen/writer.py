@@ -144,6 +144,10 @@ class Writer:
         name = f"{intrinsic}.v{first.lanes}{first.element.code}"
         return Vector(self, self._call(name, first.value.type, [one.value for one in vectors], flags), first.element)
 
+    def call(self, name: str, result: Any, arguments: Sequence[Any]) -> Any:
+        """Return what a function of LLVM's makes of LLVM's values: for instructions of one kind of processor."""
+        return self._call(name, result, arguments)
+
     def _call(self, name: str, result: Any, arguments: Sequence[Any], flags: Sequence[str] = ()) -> Any:
         known = self._module.globals.get(name)
         if known is None:

@@ -64,18 +64,20 @@ def machine() -> Machine:
     Where no code can be made, a warning says so once, and everything is planned without it.
     """
     try:
-        name, generated = target.current().name, True
+        here = target.current()
+        name, generated, units = here.name, True, here.units
     except CompilationFailed as error:
         giving_way.warn(error)
         # A machine like this one: NumPy computes with vectors all the same.
         name, generated = "neon" if platform.machine().lower() in ("arm64", "aarch64") else "avx2", False
-    return _machine(name, workers.get_num_threads(), generated)
+        units = ()
+    return _machine(name, workers.get_num_threads(), generated, units)
 
 
 @lru_cache(maxsize=16)
-def _machine(name: str, cores: int, generated: bool) -> Machine:
+def _machine(name: str, cores: int, generated: bool, units: tuple[str, ...]) -> Machine:
     """Return the machine with the rates that were measured for it, if any: they change what is predicted alone."""
-    usual = Machine.of(name, cores=cores, generated=generated)
+    usual = Machine.of(name, cores=cores, generated=generated, units=units)
     found = rates.kept(name) if generated else None
     if found is None:
         return usual

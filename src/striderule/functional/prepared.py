@@ -23,12 +23,15 @@ from striderule.functional.door import Array
 from striderule.functional.layers import Axes, Epilogue, Types, bias_of, integer_bound, integer_fill, type_bound
 from striderule.functional.planned import noted, perform, plan_for
 from striderule.functional.standin import stand_in
+from striderule.geometry.problem import Convolution
 from striderule.planning import Plan
 from striderule.planning.schedule import sums_type
 
 # What stands for the fill value of operations that know no boundary.
 NO_BOUNDARY = object()
 FAMILY = "convolution"
+# Types for which there are instructions of their own.
+NARROW = {"int8", "uint8", "bfloat16"}
 # How algorithms call what binds an operation; see `striderule.algorithms.binding`.
 BINDS = {"convolution": "bind", "transposed_convolution": "bind_transposed"}
 
@@ -303,8 +306,15 @@ def prepare(
     types = types or Types.of([x, weight, *addends], door.dtype_word(dtype, bfloat=True))
     outside = () if fill is NO_BOUNDARY else (integer_fill(fill, types.arithmetic),)
     problem = kind.problem(axes.canonical(x).shape, weight.shape, **words, dtype=str(types.arithmetic))
+    if isinstance(problem, Convolution) and {x.dtype.name, weight.dtype.name} <= NARROW:
+        problem = replace(problem, stored=(x.dtype.name, weight.dtype.name))
     inputs = [x, weight] if bias is None else [x, weight, bias]
     shaped = bias_of(bias, problem, prefix + "bias")
+    measured = door.is_integer(types.arithmetic)
+    if measured:
+        limit = type_bound([x, weight], prod(weight.shape[axis] for axis in kind.fan_in), outside, addends)
+        measured = limit is None
+        problem = problem if limit is None else problem.bounded(limit)
     plan = plan_for(problem, precision, algorithm)
     epilogue = Epilogue.of(types, activation, prefix + "activation")
     given = axes.given(problem.output_shape)
@@ -313,11 +323,6 @@ def prepare(
     door.check_out(out, given, epilogue.dtype, inputs)
     if residual is not None:
         door.check_out(out, given, epilogue.dtype, [residual], same=True)
-    measured = door.is_integer(types.arithmetic)
-    if measured:
-        limit = type_bound([x, weight], prod(weight.shape[axis] for axis in kind.fan_in), outside, addends)
-        measured = limit is None
-        problem = problem if limit is None else problem.bounded(limit)
     bias_shape = None if shaped is None else shaped.shape
     recipe = ConvolutionRecipe(kind, axes, problem, measured, plan, outside, epilogue, weight.shape, bias_shape)
     return Prepared(recipe, (x, weight, bias, residual, out))

@@ -59,7 +59,8 @@ class Convolution:
     out[n, o, j] = sum over c in the group of o, t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before]
 
     `zero_taps` is "count" (layers) or "skip" (images: a tap of exactly zero contributes nothing, not even to NaN).
-    `dtype` names the arithmetic; for integers `bound` is a proved limit of every |sum|.
+    `dtype` names the arithmetic; for integers `bound` is a proved limit of every |sum|. `stored` names the types of x
+    and weight where both are narrower: of 8 bits, or bfloat16.
     """
 
     batch: int
@@ -75,6 +76,7 @@ class Convolution:
     zero_taps: Literal["count", "skip"] = "count"
     dtype: Arithmetic = "float32"
     bound: int | None = None
+    stored: tuple[str, ...] = ()
 
     @classmethod
     def from_shapes(
@@ -90,6 +92,7 @@ class Convolution:
         zero_taps: Literal["count", "skip"] = "count",
         dtype: Arithmetic = "float32",
         bound: int | None = None,
+        stored: tuple[str, ...] = (),
     ) -> Convolution:
         """Check everything and return the problem of x (batch, channels, *size) and weight (out, in / groups, *kernel).
 
@@ -120,6 +123,7 @@ class Convolution:
         _check_fits(size, kernel, gaps, pads)
         _check_boundary(size, pads, words)
         problem = cls(x[0], x[1], weight[0], size, kernel, steps, gaps, pads, number, words, zero_taps, dtype, bound)
+        problem = replace(problem, stored=stored) if stored else problem
         check_count((x[0], x[1], *problem.padded_size), "the padded input")
         check_count(problem.output_shape, "the output")
         return problem

@@ -14,7 +14,7 @@ from typing import Any
 
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
-from striderule.planning import transforms
+from striderule.planning import dots, transforms
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.planes import plane_operations, plane_tile
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
@@ -32,6 +32,8 @@ INTERPRETED = 3e-6
 DIRECT_CALL, DIRECT_LOOP = 5e-6, 0.9
 # `direct`: seconds a call of a pooling; how many operations of the peak a window element takes.
 POOL_CALL, POOLED = 5e-6, 16.0
+# `dots`: seconds a call, and vector operations to pack a vector of words.
+DOTS_CALL, PACKED = 10e-6, 16.0
 # `depthwise`: the same.
 PLANES_CALL, PLANES_LOOP = 5e-6, 0.8
 # The parts of complex numbers.
@@ -49,6 +51,8 @@ class Work:
     weights: int
     outputs: int
     dtype: str
+    # The type of what is multiplied, where there are instructions for it that form sums in another.
+    multiplied: str = ""
 
     @property
     def operation_name(self) -> str:
@@ -67,7 +71,11 @@ class Work:
 
     def limit(self, machine: Machine) -> float:
         """Return the seconds below which no machine of that peak and bandwidth can do the definition's operations."""
-        return max(self.flops / machine.peak(self.dtype), self.least_bytes / machine.bandwidth)
+        return max(self.arithmetic(machine), self.least_bytes / machine.bandwidth)
+
+    def arithmetic(self, machine: Machine) -> float:
+        """Return the seconds that the definition's operations take at the machine's peak."""
+        return self.flops / machine.peak(self.multiplied or self.dtype)
 
     @property
     def unit(self) -> float:
@@ -125,7 +133,8 @@ def _convolution_work(kind: str, problem: Convolution, kernels: int) -> Work:
     inputs = problem.batch * problem.in_channels * prod(problem.size)
     weights = problem.out_channels * problem.terms * kernels
     outputs = prod(problem.output_shape)
-    return Work(kind, problem.multiply_adds, problem.terms, inputs, weights, outputs, problem.dtype)
+    multiplied = "int8" if dots.BYTES.keys() >= set(problem.stored or "-") else ""
+    return Work(kind, problem.multiply_adds, problem.terms, inputs, weights, outputs, problem.dtype, multiplied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +276,30 @@ def _spread(problem: TransposedConvolution, work: Work, machine: Machine) -> Cos
     return Cost(factor * work.operations, moved, workspace, seconds, *work.errors(chain + added), words)
 
 
+def dot_products(problem: Convolution, work: Work, machine: Machine) -> Cost:
+    """Direct convolution of words, which are packed before: see `planning.dots`."""
+    unit = dots.unit_of(problem, machine)
+    assert unit is not None  # the rule has seen to it
+    if work.operations == 0:
+        return Cost(0, work.least_bytes, 0, DOTS_CALL, 0.0, 0.0)
+    words = dots.in_words(problem, unit)
+    lanes = machine.lanes("int32")
+    plan = schedule(words, lanes, machine.registers, 4)
+    images = problem.batch * problem.groups
+    tasks = -(-images // plan.images) * prod(problem.output_size[:-2]) * plan.tasks
+    packed = problem.batch * words.in_channels * prod(problem.size)
+    taken = prod((problem.out_channels, words.in_channels // problem.groups, *problem.kernel))
+    operations = dots.operations_of(unit) * images * plan.operations + PACKED * packed / lanes
+    rate = machine.peak("int32") / (2 * lanes) * min(1.0, tasks / machine.cores)
+    moved = work.inputs + work.weights + 4 * (work.outputs + 2 * (packed + taken))
+    packing = PACKED * taken / lanes / rate
+    seconds = DOTS_CALL + packing + max(operations / (DIRECT_LOOP * rate), moved / machine.bandwidth)
+    count = dots.NUMBERS[unit]
+    tile = f"{plan.tile[0]} output channels x {plan.tile[1]} vectors of {lanes} positions, {count} channels a word"
+    computed = products(words, plan, lanes) * count
+    return Cost(computed, moved, 4 * (packed + taken), seconds, 0.0, 0.0, tile, packing=packing)
+
+
 def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:
     """Generated code: a block of rows of one plane stays in registers, and every input is read where it stands."""
     if work.operations == 0:
@@ -306,5 +339,6 @@ COSTS: dict[str, Callable[[Any, Work, Machine], Cost | tuple[Cost, ...]]] = {
     "reference": reference,
     "direct": direct,
     "depthwise": depthwise,
+    "dots": dot_products,
     "fourier": fourier,
 }

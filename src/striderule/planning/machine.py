@@ -33,7 +33,9 @@ class Machine:
     `multiply_adds_per_cycle` counts vector instructions of one core; `hertz` is the clock under vector load;
     `bandwidth` is in bytes a second, for all cores; `generated` tells whether machine code can be generated here.
     `call` is the seconds of handing a routine to all cores, from Python. `measured` holds pairs of a type and its
-    measured peak in operations a second of one core, which replace the computed ones.
+    measured peak in operations a second of one core, which replace the computed ones. `units` are the dot-product
+    instructions of the processor: ``dot8`` (bytes), ``dot16``, ``bfloat16``, and ``tiles`` where it has these for whole
+    tiles (AMX).
     """
 
     name: str
@@ -48,23 +50,27 @@ class Machine:
     bandwidth: float = 16e9
     call: float = 5e-6
     generated: bool = True
+    units: tuple[str, ...] = ()
     measured: tuple[tuple[str, float], ...] = ()
 
     @classmethod
-    def of(cls, name: str, *, cores: int = 1, generated: bool = True) -> Machine:
-        """Return the default machine of an instruction set.
+    def of(cls, name: str, *, cores: int = 1, generated: bool = True, units: tuple[str, ...] | None = None) -> Machine:
+        """Return the default machine of an instruction set; `units` are those that its name says, or these.
 
         >>> Machine.of("avx512", cores=2).lanes("float32")
         16
         """
         if name not in DEFAULTS:
             raise InvalidArgument(f"machine must be one of {', '.join(DEFAULTS)}, got {name!r}")
-        return replace(DEFAULTS[name], cores=cores, generated=generated)
+        default = DEFAULTS[name]
+        return replace(default, cores=cores, generated=generated, units=default.units if units is None else units)
 
     @property
     def model(self) -> Machine:
         """The one that decides: the defaults of the same instruction set, on one core."""
-        return Machine.of(self.name, generated=self.generated) if self.name in DEFAULTS else replace(self, cores=1)
+        if self.name not in DEFAULTS:
+            return replace(self, cores=1)
+        return Machine.of(self.name, generated=self.generated, units=self.units)
 
     def lanes(self, dtype: str) -> int:
         """Return how many numbers of a type one vector holds."""
@@ -80,6 +86,8 @@ class Machine:
         if dtype in known:
             return known[dtype] * self.cores
         rate = 2 * self.multiply_adds_per_cycle * self.lanes(dtype) * self.hertz * self.cores
+        if dtype == "int8":  # with sums of 32 bits
+            return self.peak("int32") * (4 if "dot8" in self.units else 1)
         # No instruction multiplies 64-bit integers and adds; complex products are four real ones.
         return rate / (4 if dtype in ("int64", "uint64") or dtype.startswith("complex") else 1)
 
@@ -90,8 +98,10 @@ class Machine:
         }
 
 
+_AVX512 = Machine("avx512", 64, 32, l1=48 << 10, l2=2 << 20, l3=32 << 20)
 DEFAULTS: Mapping[str, Machine] = {
-    "avx512": Machine("avx512", 64, 32, l1=48 << 10, l2=2 << 20, l3=32 << 20),
+    "amx": replace(_AVX512, name="amx", units=("dot8", "dot16", "bfloat16", "tiles")),
+    "avx512": _AVX512,
     "avx2": Machine("avx2", 32, 16, l2=512 << 10),
     # No fused multiply-add: a multiplication and an addition take their turns.
     "sse2": Machine("sse2", 16, 16, l2=256 << 10, multiply_adds_per_cycle=1.0),

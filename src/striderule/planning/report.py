@@ -98,7 +98,7 @@ def _digits(value: float) -> str:
 def items(plan: Plan) -> list[tuple[str, str]]:
     """Return what is told of the chosen algorithm, as (name, text) lines."""
     cost, machine = plan.cost, plan.machine
-    arithmetic = plan.work.flops / machine.peak(plan.work.dtype)
+    arithmetic = plan.work.arithmetic(machine)
     bound = "arithmetic" if arithmetic >= plan.work.least_bytes / machine.bandwidth else "memory"
     asked = " (asked for)" if plan.forced else ""
     return [
@@ -158,7 +158,7 @@ def text(plan: Plan) -> str:
     for name, why in rejected(plan):
         lines.append(("not chosen", f"{name}: {why}"))
     machine = plan.machine
-    gigaflops = machine.peak(plan.work.dtype) / 1e9
+    gigaflops = machine.peak(plan.work.multiplied or plan.work.dtype) / 1e9
     lines.append(
         (
             "machine",

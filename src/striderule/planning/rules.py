@@ -12,6 +12,7 @@ from typing import Any
 
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling, Unpooling
 from striderule.geometry.problem import Convolution, TransposedConvolution, Unfold
+from striderule.planning import dots
 from striderule.planning.machine import Machine
 from striderule.planning.transforms import SPECTRA, spectra_bytes
 
@@ -139,6 +140,22 @@ def _depthwise(problem: Any, machine: Machine) -> str | None:
     return None
 
 
+def _dots(problem: Any, machine: Machine) -> str | None:
+    if not machine.generated:
+        return NO_CODE
+    if not isinstance(problem, Convolution):
+        return "it serves convolutions of layers, and this is another operation"
+    if problem.zero_taps == "skip":
+        return COUNTS_TAPS
+    if not problem.stored or not dots.BYTES.keys() >= set(problem.stored):
+        return f"it multiplies integers of 8 bits, and these are {' and '.join(problem.stored) or problem.dtype}"
+    if dots.unit_of(problem, machine) is None:
+        return f"it needs instructions for dot products of integers, and {machine.name} has none"
+    if dots.largest(problem) >= 2**31:
+        return f"its sums have 32 bits, and these may reach {dots.largest(problem):,}"
+    return None
+
+
 def _fourier(problem: Any, _: Machine) -> str | None:
     if not isinstance(problem, Convolution) or problem.rank != 1:
         return "it is for convolutions along a single axis"
@@ -157,6 +174,7 @@ def _fourier(problem: Any, _: Machine) -> str | None:
 RULES: dict[str, Rule] = {
     "depthwise": Rule("the products of the definition plane by plane, in generated machine code", _depthwise),
     "direct": Rule("every product of the definition, in generated machine code", _direct),
+    "dots": Rule("products of integers of 8 bits, several an instruction, in generated machine code", _dots),
     "fourier": Rule("blocks multiplied as spectra, by NumPy's fast Fourier transform", _fourier, reordered=True),
     "windows": Rule("strided views and tensor products in NumPy", _anything),
     "reference": Rule(

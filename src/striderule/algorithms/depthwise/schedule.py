@@ -17,7 +17,7 @@ from striderule.planning.planes import CHAIN, COLUMN_STEP, PlaneTile, plane_tile
 
 Table = npt.NDArray[np.int64]
 # Targets that load parts of vectors.
-MASKS = ("avx512", "avx2")
+MASKS = ("amx", "avx512", "avx2")
 # Bytes of vectors whose halves are worth asking for.
 WIDE = 64
 # Multiply-adds of vectors in a task, at least and at most; parts to cut an image into where that leaves enough of them.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.direct import proof
+from striderule.algorithms.direct import proof, trial_of_words
 from striderule.algorithms.direct.laying import Form
 from striderule.algorithms.direct.operands import are_served
 from striderule.algorithms.direct.product import POINTERS, SIZES, product_routine
@@ -109,6 +109,8 @@ class Request:
     activation: tuple[Any, ...] | None
     out: ArrayInfo
     target: Target
+    unit: str = ""
+    turned: bool = False
 
     @property
     def element(self) -> str:
@@ -160,6 +162,7 @@ class Request:
             borders=any(side > 0 and it != "constant" for side, it in sides),
             activation=word, parameters=tuple(one if isinstance(one, str) else None for one in parameters),
             merged=plan.images > 1, last=beside and not in_place, narrow=plan.narrow,
+            unit=self.unit, turned=self.turned,
         )  # fmt: skip
 
 
@@ -171,9 +174,15 @@ def call_for(
     residual: ArrayInfo | None,
     activation: tuple[Any, ...] | None,
     out: ArrayInfo,
+    unit: str = "",
+    turned: bool = False,
 ) -> Call | None:
-    """Return the call, or None where the arrays do not stand as the routine reads and writes them."""
-    return _call_for(Request(problem, fill, x, weight, residual, activation, out, current()))
+    """Return the call, or None where the arrays do not stand as the routine reads and writes them.
+
+    With a `unit` of `striderule.codegen.dots` x and weight hold words, in the type of the sums, and so does the fill
+    value; the input channels of the problem count words. `turned`: those of x are the unit's first numbers.
+    """
+    return _call_for(Request(problem, fill, x, weight, residual, activation, out, current(), unit, turned))
 
 
 @lru_cache(maxsize=256)
@@ -264,7 +273,9 @@ def _agrees(request: Request, form: Form) -> bool:
         problem = replace(request.problem, batch=batch)
         result = ArrayInfo.of(np.empty(problem.output_shape, request.out.dtype))
         x = request.x._replace(shape=(batch, *request.x.shape[1:]))
-        found = call_for(problem, 0, x, request.weight, result if added else None, activation, result)
+        words = (request.unit, request.turned)
+        fill = request.fill if request.unit else 0
+        found = call_for(problem, fill, x, request.weight, result if added else None, activation, result, *words)
         assert found is not None  # it is being made for operands that stand like these
         return found
 
@@ -276,6 +287,9 @@ def _agrees(request: Request, form: Form) -> bool:
         made = np.empty(shape, kind)
         tried.run(image, taps, bias, other if added else None, made)
         return made
+
+    if request.unit:
+        return trial_of_words.agrees(problem, computed, request, added)
 
     def expected(image: Array, taps: Array, bias: Array, other: Array) -> Array:
         sums = windows.convolution(problem, image, taps, 0).astype(request.element)

@@ -26,7 +26,8 @@ class Form:
     at run time), and `borders` says that more than a fill value stands outside. `panel` is the distance between two
     rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
     `last` says that channels stand next to each other, and columns do not; `narrow` counts the last positions that are
-    summed along their terms.
+    summed along their terms. With a `unit` of `codegen.dots` all operands are words, whose numbers it multiplies,
+    `turned` where those of the inputs are its first ones (without a sign).
     """
 
     element: str
@@ -44,11 +45,13 @@ class Form:
     merged: bool = False
     last: bool = False
     narrow: int = 0
+    unit: str = ""
+    turned: bool = False
 
     @property
     def name(self) -> str:
         """A name that tells the most of it."""
-        return f"direct_{self.element}_{self.rows}x{self.vectors}"
+        return f"direct_{self.unit or self.element}_{self.rows}x{self.vectors}"
 
 
 @dataclass(frozen=True, slots=True)

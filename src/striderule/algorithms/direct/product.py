@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from striderule.algorithms.direct.activation import ACTIVATIONS
 from striderule.algorithms.direct.laying import Form, Window, lay_out
+from striderule.codegen.dots import dot
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, INT64, Mask, Pointer, Register, Routine, Size, Vector
 
@@ -97,7 +98,7 @@ def product_routine(form: Form, target: Target) -> str:
                 _channels(r, form, sweep, block * form.rows, totals)
         if form.merged:
             _part(r, form, task, totals)
-    if r.element.kind == "f":
+    if r.element.kind == "f" and not form.unit:
         with r.when(r.any(bad.value.is_nan())):
             r.store(r.constant(1, INT64, 1), r.table("status"))
     r.give_back(flags, slot)
@@ -199,7 +200,7 @@ def _weights(r: Routine, form: Form, sweep: Sweep, row: Size) -> Pointer:
             )
             with r.loop(sweep.terms, step=r.lanes) as k:
                 weights = r.convert(r.load(source + k, r.first_lanes(sweep.terms - k)), r.element)
-                if r.element.kind == "f":
+                if r.element.kind == "f" and not form.unit:
                     sweep.bad.set(r.multiply_add(weights, r.constant(0), sweep.bad.value))
                 r.store(weights, room + m * form.panel + k)
                 # The next tile's weights come from far away while this one is swept.
@@ -225,7 +226,7 @@ def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
             for m in range(form.rows):
                 weight = r.broadcast(weights + k + m * form.panel)
                 for v in range(vectors):
-                    sums[m][v].add_product(weight, values[v])
+                    _add_products(r, form, sums[m][v], weight, values[v])
         places = [(totals + (m * vectors + v) * r.lanes, sums[m][v]) for m in range(form.rows) for v in range(vectors)]
         with r.when(chain.above(0)):
             for where, total in places:
@@ -233,6 +234,14 @@ def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
         for where, total in places:
             r.store(total.value, where)
     _deliver(r, form, sweep, place, totals)
+
+
+def _add_products(r: Routine, form: Form, total: Register, weights: Vector, inputs: Vector) -> None:
+    """Add the products of numbers, or of the numbers in words."""
+    if form.unit:
+        total.set(dot(r, form.unit, total.value, *(weights, inputs)[:: -1 if form.turned else 1]))
+    else:
+        total.add_product(weights, inputs)
 
 
 def _copy_tail(r: Routine, form: Form, sweep: Sweep) -> None:
@@ -258,7 +267,7 @@ def _tail(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
         for m in range(form.rows):
             weights = r.load(panel + (m * form.panel + k))
             for position, value in enumerate(values):
-                sums[m][position].add_product(weights, value)
+                _add_products(r, form, sums[m][position], weights, value)
     for m in range(form.rows):
         total = r.sum(sums[m][0].value)
         for position in range(1, form.narrow):

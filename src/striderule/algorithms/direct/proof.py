@@ -24,7 +24,7 @@ from striderule.errors import CompilationFailed
 Array = npt.NDArray[Any]
 
 # The targets whose code the tests have run and compared (neon under emulation), and the systems that they ran on.
-PROVED = ("avx512", "avx2", "sse2", "neon")
+PROVED = ("amx", "avx512", "avx2", "sse2", "neon")
 SYSTEMS = ("linux",)
 # Units in the last place, of the largest result, by which results may differ: what sums of small integers and functions
 # of NumPy's and ours differ by is far less, and what a wrong instruction does is far more.
