@@ -114,7 +114,7 @@ def summaries(rows: Iterable[Row]) -> list[Summary]:
 
 def table(rows: list[Row], limits: Limits, heading: str) -> Table:
     """Return rows as a table that is Markdown too, to be pasted into docs/performance.md."""
-    drawn = _markdown(heading, "count", "ours, ms", "peer, ms", "fastest peer", "ratio", "of limit", "error", "peer's")
+    drawn = markdown(heading, "count", "ours, ms", "peer, ms", "fastest peer", "ratio", "of limit", "error", "peer's")
     for row in rows:
         peer = row.timings[row.peer] if row.peer else None
         drawn.add_row(
@@ -128,7 +128,7 @@ def table(rows: list[Row], limits: Limits, heading: str) -> Table:
 
 def overall(found: list[Summary]) -> Table:
     """Return one row for each list."""
-    drawn = _markdown(
+    drawn = markdown(
         "list",
         "rows",
         "ratio, geometric mean",
@@ -175,7 +175,8 @@ def number(value: float | None) -> str:
     return f"{value:.2f}" if value >= 0.095 else f"{value:.2g}"
 
 
-def _markdown(*headings: str) -> Table:
+def markdown(*headings: str) -> Table:
+    """Return an empty table that is Markdown, too."""
     drawn = Table(box=box.MARKDOWN)
     left = (headings[0], "fastest peer", "worst row")
     for heading in headings:
