@@ -6,6 +6,7 @@ import argparse
 import datetime
 import importlib
 import json
+import os
 import sys
 from dataclasses import asdict
 from itertools import groupby
@@ -15,16 +16,24 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+import striderule as sr
 from benchmarks import chart, neighbours
 from benchmarks.limits import SIZES, Limits
 from benchmarks.shapes import FOLDER, Shape, read
 from benchmarks.tables import Row, measure, overall, sentence, summaries, table
 from benchmarks.ways import PEERS, Setting, installed, share_threads
 from striderule.codegen import workers
+from striderule.codegen.target import forget
 from striderule.config import config
+from striderule.planning import PRECISIONS
 
 # Measurements of other kinds: modules with a function `main` of the words that follow.
 OTHERS = ("accuracy", "calls", "model", "start")
+# What confines a peer to the instructions of a target, before it is loaded. Above AVX2 peers take what they find.
+CONFINED = {
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "sse2": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+}
 # Of the tables, where the output goes to a file.
 WIDTH = 160
 
@@ -38,6 +47,7 @@ def as_data(rows: list[Row], limits: Limits, setting: Setting, others: float | N
         "peers": versions(setting.peers),
         "compiled": setting.compiled,
         "channels_last": setting.channels_last,
+        "precision": setting.precision,
         "limits": asdict(limits),
         "lists": [asdict(found) for found in summaries(rows)],
         "rows": [row.to_dict(limits) for row in rows],
@@ -55,9 +65,10 @@ def where(data: dict[str, Any]) -> str:
     machine, limits = data["machine"], data["limits"]
     listed = ", ".join(f"{name} {number}" for name, number in {"NumPy": machine["numpy"], **data["peers"]}.items())
     peaks = ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {dtype}" for dtype, rate in limits["operations"].items())
+    how = f"{'compiled, ' if data['compiled'] else ''}precision {data['precision']}"
     return (
-        f"{data['date']}, {machine['processor']['name']} ({machine['code']['target']}), {limits['threads']} threads: "
-        f"{peaks}, copies {limits['copies'][-1][1] / 1e9:,.0f} GB/s; {listed}"
+        f"{data['date']}, {how}; {machine['processor']['name']} ({machine['code']['target']}), "
+        f"{limits['threads']} threads: {peaks}, copies {limits['copies'][-1][1] / 1e9:,.0f} GB/s; {listed}"
     )
 
 
@@ -69,6 +80,11 @@ def chosen(words: argparse.Namespace, lists: list[str]) -> list[Shape]:
         if words.smoke:
             found = [min(found, key=lambda shape: (shape.multiply_adds, shape.least_bytes))]
         shapes += [shape.of_batch(words.batch) if words.batch else shape for shape in found]
+    if words.bf16:
+        shapes = [shape.in_bfloat16() if set(shape.dtypes) == {"float32"} else shape for shape in shapes]
+    for word in ("kernel", "stride"):
+        size = getattr(words, word)
+        shapes = [shape for shape in shapes if size is None or set(getattr(shape, word)) == {size}]
     return shapes
 
 
@@ -82,6 +98,13 @@ def arguments(lists: list[str]) -> argparse.ArgumentParser:
     parser.add_argument("lists", nargs="*", metavar="LIST", help=f"which shapes (default: all): {', '.join(lists)}")
     parser.add_argument("--batch", type=int, metavar="N", help="images of every shape (default: as the lists say)")
     parser.add_argument("--compiled", action="store_true", help="calls bound before, and peers with packed weights")
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="what we promise; at medium "
+                        "PyTorch may multiply in bfloat16, too (default: highest)")  # fmt: skip
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 in and out in the place of float32")
+    parser.add_argument("--kernel", type=int, metavar="K", help="only shapes with this kernel along every axis")
+    parser.add_argument("--stride", type=int, metavar="S", help="only shapes with this stride along every axis")
+    parser.add_argument("--target", metavar="NAME", help="a lesser target, as STRIDERULE_TARGET; with avx2 or sse2 "
+                        "PyTorch is confined to these, too (ATEN_CPU_CAPABILITY, ONEDNN_MAX_CPU_ISA)")  # fmt: skip
     parser.add_argument("--channels-last", action="store_true", help="give us arrays with channels last in memory")
     parser.add_argument("--threads", type=int, metavar="N", help="for us and the peers (default: as striderule takes)")
     parser.add_argument("--rounds", type=int, default=10, help="bursts for each way and shape (default: 10)")
@@ -108,12 +131,14 @@ def main() -> None:
 
     console = Console(highlight=False)
     console.width = max(console.width, WIDTH)
+    confine(words.target)
+    sr.set_default_precision(words.precision)
     peers = {} if words.smoke else installed()
     for module, name in PEERS.items():
         if peers.get(module) is None:
             console.print(f"without {name}: {'left out by --smoke' if words.smoke else f'{module} is not installed'}")
     share_threads(peers, words.threads or workers.get_num_threads())
-    setting = Setting(peers, words.compiled, words.channels_last)
+    setting = Setting(peers, words.compiled, words.channels_last, words.precision)
     sizes = (1 << 17, 1 << 22) if words.smoke else SIZES
     limits = Limits.measure(sizes)
     rounds, watch = 1 if words.smoke else words.rounds, neighbours.Watch()
@@ -121,6 +146,13 @@ def main() -> None:
     others = watch.others()
     limits = limits if words.smoke else limits.better(Limits.measure(sizes))
     show(console, rows, limits, as_data(rows, limits, setting, others), words)
+
+
+def confine(target: str | None) -> None:
+    """Force a target on us, and its instructions on the peers that can be told; they are not loaded yet."""
+    if target is not None:
+        os.environ |= {"STRIDERULE_TARGET": target} | CONFINED.get(target, {})
+        forget()
 
 
 def show(console: Console, rows: list[Row], limits: Limits, data: dict[str, Any], words: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ import striderule as sr
 from benchmarks import draws, neighbours
 from benchmarks.turns import take_turns
 from benchmarks.ways.contest import drawn
-from striderule.planning import Plan
+from striderule.planning import PRECISIONS, Plan
 
 # Whoever is within this part of the fastest is as fast: clocks tell no more.
 CLOSE = 1.05
@@ -68,24 +68,30 @@ class Outcome:
         return asdict(self) | {"fastest": self.fastest, "loss": self.loss}
 
 
-def observe(case: draws.Case, rounds: int) -> Outcome | None:
+def observe(case: draws.Case, rounds: int, precision: str = PRECISIONS[0]) -> Outcome | None:
     """Plan one problem and time its candidates; None where there is nothing to choose between."""
+    with sr.precision(precision):
+        return _observed(case, rounds)
+
+
+def _observed(case: draws.Case, rounds: int) -> Outcome | None:
     op = getattr(sr, case.operation)
     plan = sr.explain(op, *(sr.Array(shape, case.dtype) for shape in case.shapes), **case.words)
     if not isinstance(plan, Plan):
         return None
-    able = {one.name: one.cost.seconds for one in plan.candidates if one.reason is None and one.cost is not None}
-    if len(able) < 2 or plan.algorithm not in able:
+    able = {one.label: one.cost.seconds for one in plan.candidates if one.reason is None and one.cost is not None}
+    chosen = plan.chosen.label
+    if len(able) < 2 or chosen not in able:
         return None
     arrays = [drawn(shape, case.dtype, number) for number, shape in enumerate(case.shapes)]
     ways = {
         name: partial(op, *arrays, algorithm=name, **case.words)
         for name, seconds in able.items()
-        if seconds <= LONGEST or name == plan.algorithm
+        if seconds <= LONGEST or name == chosen
     }
     timings = take_turns(ways, rounds, BURST)
     measured = {name: timing.best for name, timing in timings.items()}
-    return Outcome(case.family, str(plan).splitlines()[0].partition(" ")[2].strip(), plan.algorithm, able, measured)
+    return Outcome(case.family, str(plan).splitlines()[0].partition(" ")[2].strip(), chosen, able, measured)
 
 
 def geometric_mean(values: Iterable[float]) -> float:
@@ -141,6 +147,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--count", type=int, default=12, metavar="N", help="problems of each family (default: 12)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="what the drawing begins with (default: 0)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="bursts for each algorithm (default: 5)")
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="what is promised")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
     words = parser.parse_args(arguments)
     if min(words.count, words.rounds) < 1:
@@ -150,15 +157,17 @@ def main(arguments: list[str]) -> None:
     console.width = max(console.width, 160)
     watch = neighbours.Watch()
     cases = draws.cases(words.seed, words.count)
-    found = [observe(case, words.rounds) for case in track(cases, console=console, transient=True)]
+    found = [observe(case, words.rounds, words.precision) for case in track(cases, console=console, transient=True)]
     outcomes = [outcome for outcome in found if outcome is not None]
-    console.print(f"{len(outcomes)} of {len(cases)} problems leave a choice (seed {words.seed})")
+    how = f"seed {words.seed}, precision {words.precision}"
+    console.print(f"{len(outcomes)} of {len(cases)} problems leave a choice ({how})")
     if outcomes:
         console.print(by_family(outcomes))
         console.print(by_algorithm(outcomes))
     console.print(neighbours.told(watch.others()))
     if words.json:
-        data = {"seed": words.seed, "drawn": len(cases), "outcomes": [outcome.to_dict() for outcome in outcomes]}
+        data: dict[str, Any] = {"seed": words.seed, "precision": words.precision, "drawn": len(cases)}
+        data["outcomes"] = [outcome.to_dict() for outcome in outcomes]
         words.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         console.print(f"written to {words.json}")
 

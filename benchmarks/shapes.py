@@ -18,9 +18,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
-import numpy as np
-
 from striderule import geometry
+from striderule.planning.machine import itemsize
 
 FOLDER = Path(__file__).parent / "layers"
 # Those of benchdnn, and four of our own; with the kind that is meant where none is named.
@@ -118,12 +117,16 @@ class Shape:
     def least_bytes(self) -> int:
         """Bytes that must be read or written at least once."""
         shapes = (self.input_shape, self.weight_shape, self.output_shape)
-        sizes = (np.dtype(dtype).itemsize for dtype in self.dtypes)
+        sizes = (itemsize(dtype) for dtype in self.dtypes)
         return sum(prod(shape) * size for shape, size in zip(shapes, sizes, strict=True) if shape)
 
     def of_batch(self, batch: int) -> Shape:
         """Return the same for so many images."""
         return replace(self, batch=batch)
+
+    def in_bfloat16(self) -> Shape:
+        """Return the same with all arrays in bfloat16."""
+        return replace(self, dtypes=("bfloat16",) * 3)
 
 
 @dataclass(frozen=True, slots=True)

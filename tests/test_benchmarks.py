@@ -31,6 +31,7 @@ def test_a_shape_in_full():
     assert (shape.padding, shape.dilation) == ((0, 0), (2, 1))
     assert shape.output == (3, 11)
     assert shape.of_batch(7).output_shape == (7, 16, 3, 11)
+    assert (shape.in_bfloat16().dtypes, shape.in_bfloat16().least_bytes) == (("bfloat16",) * 3, shape.least_bytes // 2)
 
 
 def test_what_is_left_out_of_a_shape():
@@ -214,7 +215,9 @@ TINY = [
 ]
 
 
-@pytest.mark.parametrize("setting", [Setting(), Setting(compiled=True), Setting(channels_last=True)], ids=str)
+@pytest.mark.parametrize(
+    "setting", [Setting(), Setting(compiled=True, precision="medium"), Setting(channels_last=True)], ids=str
+)
 @pytest.mark.parametrize(("options", "line"), TINY, ids=lambda word: word)
 def test_our_ways_compute_the_shape(setting, options, line):
     shape = parse(f'{line}n"tiny"', "tiny", Options().after(options))

@@ -11,6 +11,7 @@ import numpy as np
 
 import striderule as sr
 from benchmarks.shapes import Shape
+from striderule.planning.rules import PROMISES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 OURS = "striderule"
@@ -31,12 +32,20 @@ class Way:
 class Setting:
     """Who takes part, by the name of the module, and how: `compiled` with everything bound and packed before.
 
-    `channels_last` gives us our arrays in that order of memory; the peers are measured in both anyway.
+    `channels_last` gives us our arrays in that order of memory; the peers are measured in both anyway. `precision` is
+    what our results promise.
     """
 
     peers: dict[str, Any] = field(default_factory=dict)
     compiled: bool = False
     channels_last: bool = False
+    precision: str = "highest"
+
+    def same(self, dtype: str) -> float:
+        """Return the error up to which results are the same: that of the type, or what the precision promises."""
+        if dtype == "bfloat16":
+            return 2.0**-7
+        return PROMISES[self.precision][1] if self.precision == "medium" and dtype == "float32" else SAME
 
     @property
     def torch(self) -> Any:
@@ -110,12 +119,27 @@ def drawn(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
 
     Integers take a sixteenth of their range (a type's whole range for 8 bits), so that no sum is beyond 32 bits.
     """
-    rng, kind = np.random.default_rng(seed), np.dtype(dtype)
+    rng = np.random.default_rng(seed)
+    if dtype == "bfloat16":
+        return rng.standard_normal(shape, dtype=np.float32).astype(bfloat16())
+    kind = np.dtype(dtype)
     if kind.kind == "f":
         return rng.standard_normal(shape, dtype=kind.type)
     limits = np.iinfo(kind)
     part = 1 if kind.itemsize == 1 else 256
     return rng.integers(limits.min // part, limits.max // part + 1, shape, kind)
+
+
+def bfloat16() -> np.dtype[Any]:
+    """Return the type, which needs ml_dtypes."""
+    return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+
+
+def tensor(torch: Any, array: Array, dtype: str) -> Any:
+    """Return an array as a tensor of a type; the bits of bfloat16 go by integers, since NumPy knows no such type."""
+    if dtype == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array.astype(dtype))
 
 
 def operands(shape: Shape) -> tuple[Array, Array]:

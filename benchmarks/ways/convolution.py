@@ -11,7 +11,7 @@ import numpy as np
 import striderule as sr
 from benchmarks import exact
 from benchmarks.shapes import Shape
-from benchmarks.ways.contest import OURS, SAME, Array, Contest, Setting, Way, formats, operands, ordered, ours
+from benchmarks.ways.contest import OURS, Array, Contest, Setting, Way, formats, operands, ordered, ours, tensor
 
 
 def contest(shape: Shape, setting: Setting) -> Contest:
@@ -29,8 +29,11 @@ def contest(shape: Shape, setting: Setting) -> Contest:
         found |= dict(_plain(setting.torch, shape, calls))
         if setting.compiled:
             found |= dict(_packed(setting.torch, shape, calls))
+        if setting.precision == "medium" and shape.dtypes[0] == "float32":
+            theirs = {name: way for name, way in found.items() if name != OURS}
+            found |= {f"{name}, bf16 products": _rougher(setting.torch, way) for name, way in theirs.items()}
     pick, right = exact.convolution(shape, x, weight)
-    return Contest(found, right, pick, 0.0 if x.dtype.kind in "iu" else SAME)
+    return Contest(found, right, pick, 0.0 if x.dtype.kind in "iu" else setting.same(shape.dtypes[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,12 @@ def _calls(torch: Any, shape: Shape, x: Array, weight: Array, words: dict[str, A
 
     Integers are in the type of the result: PyTorch's sums have that of its operands.
     """
-    tensors = [torch.from_numpy(operand.astype(shape.dtypes[2])) for operand in (x, weight)]
+    tensors = [tensor(torch, operand, shape.dtypes[2]) for operand in (x, weight)]
     for label, order in formats(torch, shape.rank).items():
-        a, w = (tensor.contiguous(memory_format=order) for tensor in tensors)
+        a, w = (one.contiguous(memory_format=order) for one in tensors)
         yield Call(label, shape.rank, a, w, words)
-    if shape.rank == 1 and x.dtype.kind == "f":
-        a, w = (tensor[:, :, None].contiguous(memory_format=torch.channels_last) for tensor in tensors)
+    if shape.rank == 1 and x.dtype.kind in "fV":
+        a, w = (one[:, :, None].contiguous(memory_format=torch.channels_last) for one in tensors)
         first = {"stride": (1,), "padding": (0,), "dilation": (1,), "output_padding": (0,)}
         wide = {word: first[word] + value if word in first else value for word, value in words.items()}
         yield Call(" 2-D channels last", 2, a, w, wide, flat=True)
@@ -75,7 +78,11 @@ def _plain(torch: Any, shape: Shape, calls: list[Call]) -> Iterator[tuple[str, W
 
 
 def _packed(torch: Any, shape: Shape, calls: list[Call]) -> Iterator[tuple[str, Way]]:
-    """Give oneDNN's calls with weights that it has packed before, as torch.compile does; none where it has none."""
+    """Give oneDNN's calls with weights that it has packed before; none where it has none.
+
+    They are what torch.compile makes of a frozen model, without its compiler: the weights are reordered for the shape
+    of the input, and the call takes the reordered ones. Nothing that PyTorch offers for float32 is nearer to oneDNN.
+    """
     for call in calls:
         padding, stride, dilation = (list(call.words[word]) for word in ("padding", "stride", "dilation"))
         if shape.driver == "deconv":
@@ -93,9 +100,23 @@ def _packed(torch: Any, shape: Shape, calls: list[Call]) -> Iterator[tuple[str, 
         yield f"PyTorch packed{call.label}", call.way(op, *arguments)
 
 
+def _rougher(torch: Any, way: Way) -> Way:
+    """Return a way that may multiply float32 numbers in bfloat16, which PyTorch is asked for by its own setting."""
+    settings = torch.backends.mkldnn.conv
+
+    def call() -> Any:
+        settings.fp32_precision = "bf16"
+        try:
+            return way.call()
+        finally:
+            settings.fp32_precision = "none"
+
+    return Way(call, way.array)
+
+
 def _name(shape: Shape, rank: int) -> str:
     return f"{'conv_transpose' if shape.driver == 'deconv' else 'conv'}{rank}d"
 
 
-def _numpy(tensor: Any) -> Array:
-    return np.asarray(tensor.numpy())
+def _numpy(result: Any) -> Array:
+    return np.asarray(result.float().numpy() if str(result.dtype) == "torch.bfloat16" else result.numpy())

@@ -90,6 +90,7 @@ def test_calls_like_an_earlier_one():
     np.testing.assert_array_equal(again, -first)
     compiled = sr.compile(sr.conv2d, sr.Array(x.shape, "bfloat16"), weight)
     np.testing.assert_array_equal(compiled(x), first)
+    np.testing.assert_array_equal(sr.compile(sr.conv2d, x, weight)(x), first)
     for function in (sr.relu, sr.max_pool2d):
         words = {} if function is sr.relu else {"kernel_size": 2}
         expected = function(wide(x), **words)

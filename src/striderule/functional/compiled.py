@@ -135,7 +135,7 @@ def compile(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Compiled:  # n
     if isinstance(x, Array):
         spec = x
     else:
-        value = door.array(x, "the first argument")
+        value = door.stored(x, "the first argument")
         spec = Array(value.shape, value.dtype)
     bound = tuple(replaced(value, _kept) for value in rest)
     named = {key: replaced(value, _kept) for key, value in words.items()}

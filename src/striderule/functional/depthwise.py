@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -102,6 +103,12 @@ class SeparableRecipe(Recipe):
         """Return the result, or None if `out` needs a closer look."""
         *operands, residual, out = arrays
         return self.perform(*arrays) if clear_of(out, *operands, same=residual) else None
+
+    def fixed(self, *between: Any) -> Callable[[Array, Array | None], Any]:
+        """Return `run` as a function of x and out; both weights are packed if the algorithms pack them."""
+        steps = {"depthwise": self.depthwise.packed(between[0]), "pointwise": self.pointwise.packed(between[1])}
+        packed = replace(self, **steps)
+        return lambda x, out: packed.run(x, *between, out)
 
     def perform(self, *arrays: Any) -> Array:
         """Return the result of arrays that are checked."""

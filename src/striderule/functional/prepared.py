@@ -155,16 +155,18 @@ class ConvolutionRecipe(recipes.Recipe):
         addends = [addend for addend in (bias, residual) if addend is not None]
         return self.problem.bounded(integer_bound(x, weight, self.kind.fan_in, self.outside, addends))
 
+    def packed(self, weight: Array) -> ConvolutionRecipe:
+        """Return the same with this weight packed, if the algorithm packs it; `run` ignores the one it is given."""
+        taps = weight.reshape(self.weight_shape)
+        if self.whole is not None:
+            return replace(self, whole=replace(self.whole, bound=self.whole.bound.packed(taps)))
+        return self if self.sums is None else replace(self, sums=self.sums.packed(taps))
+
     def fixed(self, *between: Any) -> Callable[[Array, Array | None], Any]:
         """Return `run` as a function of x and out; the weight is packed if the algorithm packs it."""
         weight, bias, residual = between
         taps = weight.reshape(self.weight_shape)
-        if self.whole is not None:
-            packed = replace(self, whole=replace(self.whole, bound=self.whole.bound.packed(taps)))
-        elif self.sums is not None:
-            packed = replace(self, sums=self.sums.packed(taps))
-        else:
-            packed = self
+        packed = self.packed(weight)
         whole = packed.whole
         if whole is None or not _aligned(weight, bias, residual):
             return lambda x, out: packed.run(x, weight, bias, residual, out)
