@@ -106,8 +106,8 @@ class SeparableRecipe(Recipe):
 
     def fixed(self, *between: Any) -> Callable[[Array, Array | None], Any]:
         """Return `run` as a function of x and out; both weights are packed if the algorithms pack them."""
-        steps = {"depthwise": self.depthwise.packed(between[0]), "pointwise": self.pointwise.packed(between[1])}
-        packed = replace(self, **steps)
+        first, second, *_ = between
+        packed = replace(self, depthwise=self.depthwise.packed(first), pointwise=self.pointwise.packed(second))
         return lambda x, out: packed.run(x, *between, out)
 
     def perform(self, *arrays: Any) -> Array:
