@@ -41,7 +41,7 @@ def unit(request, monkeypatch):
     cutting.on_target(monkeypatch, machine)
     monkeypatch.setattr(dots, "current", lambda: machine)
     way_of = dots.way_of
-    monkeypatch.setattr(dots, "way_of", lambda x, weight, _: way_of(x, weight, (unit,)))
+    monkeypatch.setattr(dots, "way_of", lambda x, weight, _, variant: way_of(x, weight, (unit,), variant))
     yield unit
     cutting.forget()
 
@@ -220,8 +220,10 @@ def test_what_it_serves_and_why_not():
     assert 0.5 < plan.share < 1
     assert choose(layer, machine=Machine.of("avx2", units=("dot16",))).algorithm == "dots"
     cannot = rules.RULES["dots"].cannot
-    assert cannot(layer, Machine.of("neon")) == "it needs instructions for dot products of integers, and neon has none"
-    assert cannot(replace(layer, stored=()), machine) == "it multiplies integers of 8 bits, and these are int64"
+    lacking = "it needs instructions for dot products of integers, and neon has none here"
+    assert cannot(layer, Machine.of("neon")) == lacking
+    narrow = "it multiplies float32 and integers of 8 bits, and these are int64"
+    assert cannot(replace(layer, stored=()), machine) == narrow
     assert cannot(replace(layer, zero_taps="skip"), machine) == rules.COUNTS_TAPS
     assert cannot(layer, Machine.of("avx512", generated=False)) == rules.NO_CODE
 

@@ -34,7 +34,8 @@ def test_json(command):
 )
 def test_every_candidate_is_measured(command, words):
     found = json.loads(command("explain", *words, "--run", "--json").stdout)
-    able = {one["algorithm"] for one in found["candidates"] if one["cost"]}
+    able = [one for one in found["candidates"] if one["cost"]]
+    able = {":".join(filter(None, (one["algorithm"], one["variant"]))) for one in able}
     assert set(found["measured_seconds"]) == able
     assert all(0 < seconds < 60 for seconds in found["measured_seconds"].values())
 
@@ -43,9 +44,10 @@ def test_measured_times_stand_beside_the_predicted_ones(command):
     result = command("explain", "conv1d", "--input", "1,2,16", "--weight", "2,2,3", "--run")
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["candidate", "predicted", "measured", "error", "at", "most", "may", "be", "chosen"] in lines
-    assert [line[0] for line in lines if line[-1:] in (["yes"], ["no"])] == [
-        "direct", "windows", "fourier", "reference"
-    ]  # fmt: skip
+    labels = [line[0] for line in lines if line[-1:] in (["yes"], ["no"])]
+    # Processors differ in their dot products.
+    labels = [label for label in labels if not label.startswith("dots")]
+    assert labels == ["direct", "windows", "fourier", "reference"]
 
 
 def test_passes_and_functions_without_a_choice(command):

@@ -159,3 +159,27 @@ def test_explain_knows_it():
     plan = sr.explain(sr.conv2d, sr.Array((1, 64, 56, 56), "bfloat16"), sr.Array((64, 64, 3, 3), "bfloat16"))
     assert plan.problem.dtype == "float32"
     assert sr.explain(sr.max_pool2d, sr.Array((1, 4, 8, 8), "bfloat16"), 2).algorithm
+
+
+@pytest.mark.skipif("bfloat16" not in target.host().units, reason="there are no such instructions here")
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+def test_dot_products_of_bfloat16_are_those_of_float32(last):
+    """Nothing is rounded but the sums, and the result once; infinite numbers are left to direct convolution."""
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal((2, 33, 14, 15)).astype(BFLOAT)
+    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) if last else x
+    weight, bias = (rng.standard_normal(shape).astype(BFLOAT) for shape in ((20, 33, 3, 3), 20))
+    words = {"padding": 1, "precision": "medium"}
+    assert sr.explain(sr.conv2d, x, weight, **words).chosen.label == "dots:bf16"
+    expected = sr.conv2d(*(one.astype(float) for one in (x, weight, bias)), padding=1)
+    wide = sr.conv2d(x, weight, bias, **words, dtype="float32")
+    np.testing.assert_allclose(wide, expected, atol=3e-5)
+    got = sr.conv2d(x, weight, bias, **words)
+    assert got.dtype == BFLOAT
+    assert (got == wide.astype(BFLOAT)).all()
+    assert (sr.compile(sr.conv2d, x, weight, bias, **words)(x) == got).all()
+    x[1, 2, 3, 4] = np.inf
+    other = sr.conv2d(x, weight, bias, **words)
+    assert (other[0] == got[0]).all()
+    plain = sr.conv2d(x, weight, bias, padding=1, algorithm="direct")[1]
+    assert other[1].tobytes() == plain.tobytes()

@@ -105,7 +105,8 @@ def test_more_work_takes_longer():
         words = {"dtype": "int64", "stored": ("int8", "int8")} if name == "dots" else {}
         problem = Convolution.from_shapes((1, channels, 28, 28), (channels, channels, 3, 3), **words)
         machine = Machine.of("avx2", units=("dot16",))
-        return cost.COSTS[name](problem, cost.work_of(problem, "float32"), machine).seconds
+        found = cost.COSTS[name](problem, cost.work_of(problem, "float32"), machine)
+        return min(one.seconds for one in (found if isinstance(found, tuple) else (found,)))
 
     for name in cost.COSTS:
         times = [seconds(name, channels) for channels in (16, 32, 64, 128)]

@@ -276,13 +276,19 @@ def _spread(problem: TransposedConvolution, work: Work, machine: Machine) -> Cos
     return Cost(factor * work.operations, moved, workspace, seconds, *work.errors(chain + added), words)
 
 
-def dot_products(problem: Convolution, work: Work, machine: Machine) -> Cost:
+def dot_products(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:
     """Direct convolution of words, which are packed before: see `planning.dots`."""
+    if work.operations == 0:
+        found = [Cost(0, work.least_bytes, 0, DOTS_CALL, 0.0, 0.0)]
+    else:
+        found = [_of_words(problem, work, machine, variant) for variant in dots.variants(problem)]
+    return tuple(replace(cost, variant=word) for cost, word in zip(found, dots.variants(problem), strict=False))
+
+
+def _of_words(problem: Convolution, work: Work, machine: Machine, variant: str | None) -> Cost:
     unit = dots.unit_of(problem, machine)
     assert unit is not None  # the rule has seen to it
-    if work.operations == 0:
-        return Cost(0, work.least_bytes, 0, DOTS_CALL, 0.0, 0.0)
-    words = dots.in_words(problem, unit)
+    words = dots.in_words(problem, unit, variant)
     lanes = machine.lanes("int32")
     plan = schedule(words, lanes, machine.registers, 4)
     images = problem.batch * problem.groups
@@ -291,13 +297,19 @@ def dot_products(problem: Convolution, work: Work, machine: Machine) -> Cost:
     taken = prod((problem.out_channels, words.in_channels // problem.groups, *problem.kernel))
     operations = dots.operations_of(unit) * images * plan.operations + PACKED * packed / lanes
     rate = machine.peak("int32") / (2 * lanes) * min(1.0, tasks / machine.cores)
-    moved = work.inputs + work.weights + 4 * (work.outputs + 2 * (packed + taken))
+    moved = work.least_bytes + 8 * (packed + taken)
     packing = PACKED * taken / lanes / rate
     seconds = DOTS_CALL + packing + max(operations / (DIRECT_LOOP * rate), moved / machine.bandwidth)
-    count = dots.NUMBERS[unit]
-    tile = f"{plan.tile[0]} output channels x {plan.tile[1]} vectors of {lanes} positions, {count} channels a word"
-    computed = products(words, plan, lanes) * count
-    return Cost(computed, moved, 4 * (packed + taken), seconds, 0.0, 0.0, tile, packing=packing)
+    tile = f"{plan.tile[0]} output channels x {plan.tile[1]} vectors of {lanes} positions"
+    # Each word is rounded twice, in chains that are added in their order within a chunk, and chunks in theirs.
+    chain, chunk = dots.chain_of(variant, plan.chain), plan.chunk * len(plan.taps)
+    roundings = 2 * chain + -(-chunk // chain) + max(0, -(-words.terms // chunk) - 1)
+    left = dots.left_out(problem, variant)
+    sums = work.errors(roundings)
+    errors = left[0] + sums[0], left[1] + sums[1]
+    computed = products(words, plan, lanes) * dots.NUMBERS[unit]
+    words_of = f"{tile}, {dots.NUMBERS[unit]} channels a word"
+    return Cost(computed, moved, 4 * (packed + taken), seconds, *errors, words_of, packing=packing)
 
 
 def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:

@@ -57,9 +57,14 @@ class Rule:
     def declines(self, problem: Any, machine: Machine) -> str | None:
         """Return why it is not to be chosen, or None where it may be."""
         reason = self.cannot(problem, machine) or self.only_asked
-        if reason is None and self.reordered and multiply_adds_of_one(problem) < SMALL:
+        if reason is None and self.reordered and _is_float(problem) and multiply_adds_of_one(problem) < SMALL:
             reason = f"problems under {SMALL:,} multiply-adds are computed by the definition's own products"
         return reason
+
+
+def _is_float(problem: Any) -> bool:
+    """Tell whether sums are rounded, so that other products make other digits."""
+    return not str(getattr(problem, "dtype", "float")).startswith("int")
 
 
 def multiply_adds_of_one(problem: Any) -> int:
@@ -147,13 +152,7 @@ def _dots(problem: Any, machine: Machine) -> str | None:
         return "it serves convolutions of layers, and this is another operation"
     if problem.zero_taps == "skip":
         return COUNTS_TAPS
-    if not problem.stored or not dots.BYTES.keys() >= set(problem.stored):
-        return f"it multiplies integers of 8 bits, and these are {' and '.join(problem.stored) or problem.dtype}"
-    if dots.unit_of(problem, machine) is None:
-        return f"it needs instructions for dot products of integers, and {machine.name} has none"
-    if dots.largest(problem) >= 2**31:
-        return f"its sums have 32 bits, and these may reach {dots.largest(problem):,}"
-    return None
+    return dots.refused(problem, machine)
 
 
 def _fourier(problem: Any, _: Machine) -> str | None:
@@ -174,7 +173,12 @@ def _fourier(problem: Any, _: Machine) -> str | None:
 RULES: dict[str, Rule] = {
     "depthwise": Rule("the products of the definition plane by plane, in generated machine code", _depthwise),
     "direct": Rule("every product of the definition, in generated machine code", _direct),
-    "dots": Rule("products of integers of 8 bits, several an instruction, in generated machine code", _dots),
+    "dots": Rule(
+        "products of narrow numbers, several an instruction, in generated machine code",
+        _dots,
+        reordered=True,
+        variants=tuple(dots.PRODUCTS),
+    ),
     "fourier": Rule("blocks multiplied as spectra, by NumPy's fast Fourier transform", _fourier, reordered=True),
     "windows": Rule("strided views and tensor products in NumPy", _anything),
     "reference": Rule(

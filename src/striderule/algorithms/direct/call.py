@@ -23,7 +23,7 @@ from striderule.algorithms.windows import elementwise
 from striderule.codegen import workers
 from striderule.codegen.target import Target, current
 from striderule.geometry.problem import Convolution
-from striderule.planning.schedule import CHUNK, Schedule, schedule, sums_type
+from striderule.planning.schedule import CHAIN, CHUNK, Schedule, schedule, sums_type
 
 Array = npt.NDArray[Any]
 
@@ -111,6 +111,7 @@ class Request:
     target: Target
     unit: str = ""
     turned: bool = False
+    chain: int = CHAIN
 
     @property
     def element(self) -> str:
@@ -141,7 +142,9 @@ class Request:
         size = np.dtype(self.element).itemsize
         # Single taps of columns that do not stand next to each other are copied, too.
         copied = self.x.strides[-1] != self.x.dtype.itemsize
-        return schedule(replace(self.problem, bound=None), self.target.lanes(size), self.target.registers, size, copied)
+        problem, target = replace(self.problem, bound=None), self.target
+        plan = schedule(problem, target.lanes(size), target.registers, size, copied)
+        return replace(plan, chain=min(plan.chain, self.chain))
 
     def form(self, plan: Schedule) -> Form:
         """Return what the code of the routine depends on."""
@@ -176,13 +179,15 @@ def call_for(
     out: ArrayInfo,
     unit: str = "",
     turned: bool = False,
+    chain: int = CHAIN,
 ) -> Call | None:
     """Return the call, or None where the arrays do not stand as the routine reads and writes them.
 
     With a `unit` of `striderule.codegen.dots` x and weight hold words, in the type of the sums, and so does the fill
-    value; the input channels of the problem count words. `turned`: those of x are the unit's first numbers.
+    value; the input channels of the problem count words. `turned`: those of x are the unit's first numbers. Chains have
+    at most `chain` terms.
     """
-    return _call_for(Request(problem, fill, x, weight, residual, activation, out, current(), unit, turned))
+    return _call_for(Request(problem, fill, x, weight, residual, activation, out, current(), unit, turned, chain))
 
 
 @lru_cache(maxsize=256)
@@ -273,7 +278,7 @@ def _agrees(request: Request, form: Form) -> bool:
         problem = replace(request.problem, batch=batch)
         result = ArrayInfo.of(np.empty(problem.output_shape, request.out.dtype))
         x = request.x._replace(shape=(batch, *request.x.shape[1:]))
-        words = (request.unit, request.turned)
+        words = (request.unit, request.turned, request.chain)
         fill = request.fill if request.unit else 0
         found = call_for(problem, fill, x, request.weight, result if added else None, activation, result, *words)
         assert found is not None  # it is being made for operands that stand like these

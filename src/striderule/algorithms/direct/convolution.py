@@ -76,17 +76,31 @@ class Checked:
         return Packed(self, self.call.packed(kept), kept, bool(np.isfinite(kept).all()))
 
     def _by_numpy(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
-        kind = self.problem.dtype
-        sums = windows.convolution(self.problem, x.astype(kind), weight.astype(kind), self.fill)
-        with np.errstate(invalid="ignore", over="ignore"):
-            if bias is not None:
-                sums += bias.reshape(-1, *(1,) * self.problem.rank)
-            if residual is not None:
-                sums += residual
-            if self.activation is not None:
-                word, *parameters = self.activation
-                sums = elementwise.apply(word, sums, sums.dtype, tuple(parameters))
-            out[...] = sums
+        by_numpy(self.problem, self.fill, self.activation, x, weight, bias, residual, out)
+
+
+def by_numpy(
+    problem: Convolution,
+    fill: Any,
+    activation: tuple[Any, ...] | None,
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    residual: Array | None,
+    out: Array,
+) -> None:
+    """Compute a whole call in NumPy."""
+    kind = problem.dtype
+    sums = windows.convolution(problem, x.astype(kind), weight.astype(kind), fill)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if bias is not None:
+            sums += bias.reshape(-1, *(1,) * problem.rank)
+        if residual is not None:
+            sums += residual
+        if activation is not None:
+            word, *parameters = activation
+            sums = elementwise.apply(word, sums, sums.dtype, tuple(parameters))
+        out[...] = sums
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def packing(words: Words, groups: int, x: ArrayInfo, target: Target, sums: str =
     # Blocks of about one size, of whole vectors.
     block = -(-length // blocks // 16) * 16
     blocks = -(-length // block)
-    whole = words.parts * planes * plane
+    whole = len(words.parts) * planes * plane
     walk = native.words_of([*outer, (groups, channels * channel, whole), (x.shape[0], image, groups * whole)])
     form = Form(words, _way(length, step, channel, channels), sums)
     routine = proof.compiled(
@@ -73,7 +73,7 @@ def packing(words: Words, groups: int, x: ArrayInfo, target: Target, sums: str =
     each = groups * prod(one[0] for one in outer) * blocks
     told = array("q", [0, 0, 0, memory.address(walk), *(sizes[name] for name in SIZES)])
     call = native.Call(routine.address, told, x.shape[0] * each, None, walk)
-    return Packing(call, (x.shape[0], groups * words.parts * planes, *size), (x.shape[0], each))
+    return Packing(call, (x.shape[0], groups * len(words.parts) * planes, *size), (x.shape[0], each))
 
 
 def _way(length: int, step: int, channel: int, channels: int) -> str:

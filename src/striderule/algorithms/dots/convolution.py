@@ -1,12 +1,4 @@
-"""Convolution of narrow numbers on dot-product instructions: what the library calls.
-
-Integers of 8 bits are exact in int32. The instruction multiplies bytes without a sign by bytes with one, so 128 is
-added to inputs with a sign whose weights have one, or taken from inputs without whose weights have none:
-
-    sum of w * x = sum of w * (x + 128) - 128 * sum of w
-
-for all taps, since what stands beyond the borders is moved like everything else. The last term goes with the bias.
-"""
+"""Convolution of narrow numbers on dot-product instructions: what the library calls."""
 
 from __future__ import annotations
 
@@ -24,7 +16,7 @@ from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct.call import Call, call_for
 from striderule.algorithms.direct.operands import readable
 from striderule.algorithms.dots.call import Packing, packing
-from striderule.algorithms.dots.words import Words
+from striderule.algorithms.dots.ways import Sizes, Way, are_tame, way_of
 from striderule.codegen.target import current
 from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import sums_type
@@ -33,50 +25,25 @@ Array = npt.NDArray[Any]
 
 # Bytes of words that are held at a time, unless a single image has more.
 WORKSPACE = 1 << 25
-BYTES = ("int8", "uint8")
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How two types of bytes are multiplied: words of inputs and weights, and what is added for the sum of weights.
-
-    `turned` if the inputs are the unit's numbers without a sign.
-    """
-
-    inputs: Words
-    weights: Words
-    turned: bool
-    added: int
-
-
-def way_of(x: str, weight: str, units: tuple[str, ...]) -> Way:
-    """Return the way for two types on a machine with these units.
-
-    >>> way_of("int8", "int8", ("dot8",)).added, way_of("uint8", "int8", ("dot8",)).added
-    (-128, 0)
-    """
-    if "dot8" not in units:
-        return Way(Words("dot16", x), Words("dot16", weight), turned=True, added=0)
-    same = x == weight
-    added = 0 if not same else -128 if x == "int8" else 128
-    return Way(Words("dot8", x, flip=same), Words("dot8", weight), turned=weight == "int8", added=added)
-
-
-def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0) -> Array:
+def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, variant: str | None = None) -> Array:
     """out[n, o, j] = sum over c and t of weight[o, c, t] * x[n, c, j * stride + t * dilation - before].
 
     Gives way to `direct` where arrays are of other types, or no code can be made.
     """
     kind = np.dtype(sums_type(problem))
-    if 0 in problem.output_shape or problem.terms == 0 or not _are_bytes(x.dtype, weight.dtype):
-        return direct.convolution(problem, x, weight, fill)
-    # Sums of bytes fit 32 bits, as the rule has seen, even where what is added to them does not.
-    x, weight = readable(x, x.dtype), np.ascontiguousarray(weight)
-    out = memory.empty(problem.output_shape, np.int32)
+    if kind.kind == "i":
+        # Sums of bytes fit 32 bits, as the rule has seen, even where what is added to them does not.
+        problem, own = replace(problem, bound=2**31 - 1), np.dtype(np.int32)
+    else:
+        own = kind
+    x, weight = readable(x, own), np.ascontiguousarray(readable(weight, own))
+    out = memory.empty(problem.output_shape, own)
     infos = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
-    bound = _bound(replace(problem, bound=2**31 - 1), fill, residual=None, activation=None, **infos)
+    bound = _bound(problem, fill, variant, residual=None, activation=None, **infos)
     if bound is None:
-        return direct.convolution(problem, x, weight, fill)
+        return direct.convolution(problem, x, weight, fill).astype(kind, copy=False)
     bound.run(x, weight, None, None, out)
     return out.astype(kind, copy=False)
 
@@ -91,69 +58,115 @@ def bind(
     residual: ArrayInfo | None,
     activation: tuple[Any, ...] | None,
     out: ArrayInfo,
+    variant: str | None = None,
 ) -> Dots | Call | direct.Checked | None:
     """Return the call that does everything at once; see `striderule.algorithms.binding`."""
-    if _are_bytes(x.dtype, weight.dtype) and 0 not in (*x.shape, *out.shape, problem.terms):
-        found = _bound(problem, fill, x=x, weight=weight, residual=residual, activation=activation, out=out)
-        if found is not None:
-            return found
+    found = _bound(problem, fill, variant, x=x, weight=weight, residual=residual, activation=activation, out=out)
+    if found is not None:
+        return found
     return direct.bind(problem, fill, x=x, weight=weight, bias=bias, residual=residual, activation=activation, out=out)
 
 
-def _are_bytes(x: np.dtype[Any], weight: np.dtype[Any]) -> bool:
-    return x.name in BYTES and weight.name in BYTES
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Weights: themselves, in words, and what is added to every sum of a channel; the sizes of floats."""
+
+    weight: Array
+    words: Array
+    added: Array | None
+    sizes: Sizes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What direct convolution is told where the sizes of an image's numbers forbid parts: that image, alone."""
+
+    problem: Convolution
+    fill: Any
+    activation: tuple[Any, ...] | None
+
+    def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
+        """Compute one image."""
+        infos: dict[str, Any] = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
+        other = None if residual is None else ArrayInfo.of(residual)
+        words: dict[str, Any] = {"bias": bias is not None, "residual": other, "activation": self.activation}
+        bound = direct.bind(self.problem, self.fill, **infos, **words)
+        if bound is None:
+            direct.by_numpy(self.problem, self.fill, self.activation, x, weight, bias, residual, out)
+        else:
+            bound.run(x, weight, bias, residual, out)
 
 
 @dataclass(frozen=True, slots=True)
 class Dots:
-    """A convolution of bytes that is ready to run; see `striderule.algorithms.binding.Bound`.
+    """A convolution that is ready to run; see `striderule.algorithms.binding.Bound`.
 
-    `calls` are made for so many images at a time: as many as fit the workspace, and the last ones. `kept` are packed
-    weights, and what is added to every sum of a channel.
+    `calls` are made for so many images at a time: as many as fit the workspace, and the last ones.
     """
 
     way: Way
+    plain: Plain
     weights: Packing
     calls: tuple[tuple[int, Packing, Call], ...]
-    kept: Array | None = None
+    kept: Kept | None = None
 
     def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
         """Compute into out; out may be the residual."""
         if self.kept is None:
-            room = memory.room("weights of dots", 4 * prod(self.weights.shape)).bytes
-            added = self._packed_into(weight, room)
+            kept = self._kept(weight, memory.room("weights of dots", 4 * prod(self.weights.shape)).bytes)
         else:
-            room, added = weight, self.kept
+            kept = self.kept
+        added = kept.added
         if bias is not None:
             added = bias if added is None else added + bias
         first = 0
         for images, pack, call in self.calls:
             part = slice(first, first + images)
             words = memory.room("words of dots", 4 * prod(pack.shape)).bytes
-            pack.run(x[part], words)
-            call.run(words, room, added, None if residual is None else residual[part], out[part])
+            found = pack.run(x[part], words)
+            other = None if residual is None else residual[part]
+            wild = self._wild(kept, found)
+            before = None if other is None or not wild else other[wild]
+            call.run(words, kept.words, added, other, out[part])
+            for i, image in enumerate(wild):
+                one = slice(first + image, first + image + 1)
+                self.plain.run(x[one], kept.weight, bias, None if before is None else before[i : i + 1], out[one])
             first += images
 
     def packed(self, weight: Array) -> Dots:
         """Return the same with this weight packed; it ignores the weight that `run` is given."""
-        room = np.empty(self.weights.shape, np.int32)
-        added = self._packed_into(weight, room)
-        calls = tuple((images, pack, call.packed(room)) for images, pack, call in self.calls)
-        return replace(self, calls=calls, kept=np.zeros(len(weight), np.int32) if added is None else added)
+        # Floats may be needed themselves.
+        kind = np.float32 if self.way.is_float else np.int32
+        kept = self._kept(weight.copy() if self.way.is_float else weight, np.empty(self.weights.shape, kind))
+        if not self.way.is_float:
+            kept = replace(kept, weight=kept.words)
+        calls = tuple((images, pack, call.packed(kept.words)) for images, pack, call in self.calls)
+        return replace(self, calls=calls, kept=kept)
 
-    def _packed_into(self, weight: Array, room: Array) -> Array | None:
-        """Pack the weights, and return what their offset adds to the sums of every channel."""
-        sums = self.weights.run(weight, room)[:, :, 0].view(np.int32)
+    def _kept(self, weight: Array, room: Array) -> Kept:
+        """Pack the weights into room."""
+        found = self.weights.run(weight, room)
+        if self.way.is_float:
+            return Kept(weight, room, None, Sizes.of(found).of_all())
         if not self.way.added:
-            return None
+            return Kept(weight, room, None, None)
         # Modulo 2**32, as everything is.
-        added: Array = sums.sum(axis=1, dtype=np.int32) * np.int32(self.way.added)
-        return added
+        sums = found[:, :, 0].view(np.int32).sum(axis=1, dtype=np.int32)
+        return Kept(weight, room, sums * np.int32(self.way.added), None)
+
+    def _wild(self, kept: Kept, found: npt.NDArray[np.uint32]) -> list[int]:
+        """Return the images whose numbers are too large or too small for words."""
+        if kept.sizes is None:
+            return []
+        parts = self.way.inputs.different
+        tame = are_tame(Sizes.of(found), kept.sizes, self.plain.problem.terms, parts)
+        return [] if tame.all() else np.flatnonzero(~tame).tolist()
 
 
 def _bound(
     problem: Convolution,
     fill: Any,
+    variant: str | None,
     *,
     x: ArrayInfo,
     weight: ArrayInfo,
@@ -161,14 +174,19 @@ def _bound(
     activation: tuple[Any, ...] | None,
     out: ArrayInfo,
 ) -> Dots | None:
-    """Return the call, or None where the arrays do not stand as it reads them."""
+    """Return the call, or None where the arrays do not stand as it reads them, or are of other types."""
     target = current()
-    way = way_of(x.dtype.name, weight.dtype.name, target.units)
+    way = way_of(x.dtype.name, weight.dtype.name, target.units, variant)
+    if way is None or 0 in (*x.shape, *out.shape, problem.terms):
+        return None
     filling = way.inputs.filled(fill)
-    if filling is None or sums_type(problem) != "int32" or any(step % x.dtype.itemsize for step in x.strides):
+    kind = "float32" if way.is_float else "int32"
+    if filling is None or sums_type(problem) != kind or any(step % x.dtype.itemsize for step in x.strides):
         return None
     channels = problem.in_channels // problem.groups
-    wordy = replace(problem, in_channels=problem.groups * way.inputs.planes(channels), stored=())
+    planes = len(way.weights.parts) * way.weights.planes(channels)
+    wordy = replace(problem, in_channels=problem.groups * planes, stored=())
+    taps = _compact((problem.out_channels, planes, *problem.kernel), kind)
     calls = []
     for images in _slices(wordy):
         some = x._replace(shape=(images, *x.shape[1:]))
@@ -177,16 +195,15 @@ def _bound(
             return None
         goal = out._replace(shape=(images, *out.shape[1:]))
         other = None if residual is None else residual._replace(shape=goal.shape)
-        taps = (problem.out_channels, way.weights.planes(channels), *problem.kernel)
-        places = (_compact(pack.shape), _compact(taps), other, activation, goal)
-        part = replace(wordy, batch=images)
-        call = giving_way.attempt(call_for, part, filling, *places, way.inputs.unit, way.turned)
+        places = (_compact(pack.shape, kind), taps, other, activation, goal)
+        words = (way.inputs.unit, way.turned, way.chain)
+        call = giving_way.attempt(call_for, replace(wordy, batch=images), filling, *places, *words)
         if call is None:
             return None
         calls.append((images, pack, call))
-    sums = {-128: "signed", 0: "", 128: "unsigned"}[way.added]
-    weights = giving_way.attempt(packing, way.weights, 1, weight, target, sums)
-    return None if weights is None else Dots(way, weights, tuple(calls))
+    weights = giving_way.attempt(packing, way.weights, 1, weight, target, way.sums)
+    plain = Plain(replace(problem, batch=1, stored=()), fill, activation)
+    return None if weights is None else Dots(way, plain, weights, tuple(calls))
 
 
 def _slices(wordy: Convolution) -> list[int]:
@@ -197,7 +214,5 @@ def _slices(wordy: Convolution) -> list[int]:
     return [step] * whole + [rest] * (rest > 0)
 
 
-def _compact(shape: tuple[int, ...]) -> ArrayInfo:
-    return ArrayInfo.of(np.broadcast_to(np.int32(0), shape))._replace(
-        strides=tuple(4 * prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    )
+def _compact(shape: tuple[int, ...], kind: str) -> ArrayInfo:
+    return ArrayInfo(shape, tuple(4 * prod(shape[axis + 1 :]) for axis in range(len(shape))), np.dtype(kind))

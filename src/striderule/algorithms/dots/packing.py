@@ -138,7 +138,7 @@ def _plane(r: Routine, there: There, p: Size, left: Size | None) -> None:
 
     def some(i: Size, masks: list[Mask | None], here: Mask | None) -> None:
         loaded = [r.load(x + (c * r.size("channel") + i), mask) for c, mask in enumerate(masks)]
-        _store(r, _packed(r, there, loaded), goal + i, here)
+        _store(r, there, _packed(r, there, loaded), goal + i, here)
 
     def partly(i: Size) -> None:
         rest = there.count - i
@@ -164,18 +164,18 @@ def _channels(r: Routine, there: There) -> None:
             # Positions behind the last are read as that, and not written.
             position = (i + lane).smaller(there.count - 1)
             read.append(_neighbours(r, there, there.x + position * r.size("step"), p))
-        turned = [r.transpose([words[part] for words in read]) for part in range(there.form.words.parts)]
+        turned = [r.transpose([words[part] for words in read]) for part in range(len(read[0]))]
         here = r.first_lanes(there.count - i)
         for lane in range(r.lanes):
             with r.when((r.size("planes") - p).above(lane)):
                 goal = there.goal + ((p + lane) * r.size("plane") + i)
-                _store(r, [part[lane] for part in turned], goal, here)
+                _store(r, there, [part[lane] for part in turned], goal, here)
 
 
 def _beside(r: Routine, there: There) -> None:
     """There is one position: vectors of words go where they come from."""
     with r.loop(r.size("planes"), step=r.lanes) as p:
-        _store(r, _neighbours(r, there, there.x, p), there.goal + p, r.first_lanes(r.size("planes") - p))
+        _store(r, there, _neighbours(r, there, there.x, p), there.goal + p, r.first_lanes(r.size("planes") - p))
 
 
 def _each(r: Routine, there: There) -> None:
@@ -185,7 +185,7 @@ def _each(r: Routine, there: There) -> None:
         left = r.size("channels") - p * number
         at = there.x + (p * number * r.size("channel") + i * r.size("step"))
         loaded = [r.load(at + r.size("channel") * c, r.first_lanes(left - c, 1), 1) for c in range(number)]
-        _store(r, _packed(r, there, loaded), there.goal + (p * r.size("plane") + i), None)
+        _store(r, there, _packed(r, there, loaded), there.goal + (p * r.size("plane") + i), None)
 
 
 _WAYS = {"columns": _columns, "channels": _channels, "beside": _beside, "each": _each}
@@ -213,7 +213,7 @@ def _neighbours(r: Routine, there: There, x: Pointer, p: Size) -> list[Vector]:
     if form.words.flip:
         words = words ^ 0x80808080
     _find_out(r, there, words)
-    return [words]
+    return _with_zeros(form, words)
 
 
 # From numbers to words ------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def _packed(r: Routine, there: There, numbers: list[Vector]) -> list[Vector]:
     if form.element == FLOAT32:
         for number in numbers:
             _size(r, there, r.bits(number, UINT32))
-        return _parts(r, form.words.parts, numbers)
+        return _parts(r, form.words.different, numbers)
     bits = 32 // form.number
     wide = [r.bits(r.convert(number, INT32), UINT32) & (2**bits - 1) for number in numbers]
     words = wide[0]
@@ -234,7 +234,12 @@ def _packed(r: Routine, there: There, numbers: list[Vector]) -> list[Vector]:
     if form.words.flip:
         words = words ^ 0x80808080
     _find_out(r, there, words)
-    return [words]
+    return _with_zeros(form, words)
+
+
+def _with_zeros(form: Form, words: Vector) -> list[Vector]:
+    """Return the parts of narrow numbers: themselves, and nothing else."""
+    return [words, *[words.like(0)] * (form.words.different - 1)]
 
 
 def _parts(r: Routine, parts: int, numbers: list[Vector]) -> list[Vector]:
@@ -271,7 +276,7 @@ def _size(r: Routine, there: There, bits: Vector) -> None:
     there.second.set(r.minimum(there.second.value, size - 1))
 
 
-def _store(r: Routine, parts: list[Vector], goal: Pointer, here: Mask | None) -> None:
-    """Write words to every part's plane."""
-    for part, words in enumerate(parts):
-        r.store(words, goal + r.size("planes") * r.size("plane") * part, here)
+def _store(r: Routine, there: There, parts: list[Vector], goal: Pointer, here: Mask | None) -> None:
+    """Write the words of every part to its planes."""
+    for place, part in enumerate(there.form.words.parts):
+        r.store(parts[part], goal + r.size("planes") * r.size("plane") * place, here)

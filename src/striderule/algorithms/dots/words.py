@@ -18,18 +18,25 @@ class Words:
     """How the numbers of a source become words of a unit (see `codegen.dots`).
 
     `flip` turns the upper bit of every byte: it adds 128 to one with a sign, which then has none, or takes 128 from one
-    without. Of a float32 the words hold `parts` bfloat16 that add up to it, each the nearest to what those before it
-    leave; the planes of a part follow those of the one before. Planes of zeros fill a multiple of `multiple`.
+    without. A float32 is the sum of a few bfloat16, its *parts*: each the nearest to what those before it leave (of a
+    bfloat16 they are itself, and zeros). `parts` names those whose planes follow one another, some of them more than
+    once: for the products of two numbers each part of the one meets parts of the other. Planes of zeros fill a multiple
+    of `multiple`.
     """
 
     unit: str
     source: str
     flip: bool = False
-    parts: int = 1
+    parts: tuple[int, ...] = (0,)
     multiple: int = 1
 
+    @property
+    def different(self) -> int:
+        """How many parts there are, each counted once."""
+        return max(self.parts) + 1
+
     def planes(self, channels: int) -> int:
-        """Return the planes of words that so many channels of a group take, in each part.
+        """Return the planes of words that so many channels of a group take, for each of `parts`.
 
         >>> Words("dot8", "int8").planes(9), Words("bfloat16", "float32", multiple=16).planes(9)
         (3, 16)
@@ -58,8 +65,8 @@ def packed_by_numpy(words: Words, groups: int, x: Array) -> npt.NDArray[np.uint3
     wide = np.zeros((images, groups, words.planes(each) * number, *size), x.dtype)
     wide[:, :, :each] = x.reshape(images, groups, each, *size)
     narrow, bits = _narrow(words, wide)
-    shape = (images, groups, words.parts * words.planes(each), number, *size)
-    apart = np.concatenate(narrow, axis=2).reshape(shape).astype(np.uint32)
+    shape = (images, groups, len(words.parts) * words.planes(each), number, *size)
+    apart = np.concatenate([narrow[part] for part in words.parts], axis=2).reshape(shape).astype(np.uint32)
     found = apart[:, :, :, 0]
     for i in range(1, number):
         found = found | (apart[:, :, :, i] << np.uint32(bits * i))
@@ -73,9 +80,10 @@ def _narrow(words: Words, wide: Array) -> tuple[list[Array], int]:
     if words.unit == "dot16":
         return [wide.astype(np.int16).view(np.uint16)], 16
     if wide.dtype != np.float32:
-        return [wide.view(np.uint16)], 16
+        itself = wide.view(np.uint16)
+        return [itself, *[np.zeros_like(itself)] * (words.different - 1)], 16
     parts, rest = [], wide
-    for _ in range(words.parts):
+    for _ in range(words.different):
         bits = rest.view(np.uint32)
         high = (bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))) & np.uint32(0xFFFF0000)
         parts.append((high >> np.uint32(16)).astype(np.uint16))
