@@ -227,9 +227,10 @@ def test_the_same_bits_for_any_batch_threads_and_memory_order(machine):
             workers.set_num_threads(before)
 
 
-def test_however_the_work_is_cut_the_bits_are_the_same(machine, monkeypatch):
+@pytest.mark.parametrize("words", [{"dilation": (2, 1)}, {}, {"stride": 2}], ids=["dilated", "by rows", "stride 2"])
+def test_however_the_work_is_cut_the_bits_are_the_same(machine, monkeypatch, words):
     rng = np.random.default_rng(8)
-    problem = layers((2, 21, 40, 50), (42, 1, 3, 5), padding=2, dilation=(2, 1))
+    problem = layers((2, 21, 40, 50), (42, 1, 3, 5), padding=(1, 2), **words)
     x, weight = operands(problem, rng)
     results = []
     for least, heights, widths in ((1 << 11, (8, 4, 1), (1, 2)), (1, (8, 4, 1), (1,)), (1 << 40, (2,), (2, 1))):
@@ -239,6 +240,23 @@ def test_however_the_work_is_cut_the_bits_are_the_same(machine, monkeypatch):
         results.append(depthwise.convolution(problem, x, weight))
     check(problem, x, weight, results[0], 0)
     assert all((one == results[0]).all() for one in results)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 2), (4, 3), (3, 5), (5, 1)], ids=str)
+def test_rows_one_after_the_other(machine, kernel, step):
+    """Planes of few rows and columns, padding of both sides and none, crops: rows of outputs begin and end anywhere."""
+    rng = np.random.default_rng(18)
+    for size in ((1, 1), (2, 9), (7, 7), (14, 14), (5, 31), (40, 70)):
+        for sides in (((0, 0), (0, 0)), ((1, 1), (1, 1)), ((0, 3), (2, 0)), ((-1, 0), (0, -1))):
+            try:
+                problem = layers((2, 3, *size), (6, 1, *kernel), padding=sides, stride=step)
+            except InvalidArgument:  # no output
+                continue
+            x, weight = operands(problem, rng)
+            got = depthwise.convolution(problem, x, weight)
+            check(problem, x, weight, got, 0)
+            assert (depthwise.convolution(problem, channels_last(x), weight) == got).all()
 
 
 @pytest.mark.parametrize("word", ["constant", "mirror"])

@@ -193,3 +193,15 @@ def test_lanes_of_the_bits_of_a_range(machine):
         run(r, (y,), (first, last))
         places = np.arange(3, 3 + 2 * r.lanes)
         assert (y == ((places >= first) & (places < min(last, 63)))).all()
+
+
+def test_masks_side_by_side(machine):
+    r = Routine("halves", machine, FLOAT32, pointers=("y",), sizes=("some", "others"))
+    lanes = 2 * r.lanes
+    with r.tasks():
+        both = r.joined(r.first_lanes(r.size("some")), r.lanes_from(r.size("others")))
+        ones = r.select(both, r.constant(1, lanes=lanes), r.constant(0, lanes=lanes))
+        r.store(ones, r.pointer("y"))
+    y = np.full(lanes, 9, np.float32)
+    run(r, (y,), (1, 2))
+    assert y.tolist() == [1] + [0] * (r.lanes + 1) + [1] * (r.lanes - 2)

@@ -51,6 +51,12 @@ class Access(Arithmetic):
         here = self.build.trunc(self.build.lshr(bits.value, ir.Constant(I64, first)), ir.IntType(count))
         return Mask(self, self.build.bitcast(here, ir.VectorType(I1, count)))
 
+    def joined(self, a: Mask, b: Mask) -> Mask:
+        """Return the lanes of a, and behind them those of b."""
+        count = 2 * a.value.type.count
+        pattern = ir.Constant(ir.VectorType(I32, count), list(range(count)))
+        return Mask(self, self.build.shuffle_vector(a.value, b.value, pattern))
+
     def both(self, a: Mask, b: Mask) -> Mask:
         """Return the lanes that both masks have."""
         return a & b

@@ -16,7 +16,7 @@ from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pool
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
 from striderule.planning import dots, transforms
 from striderule.planning.machine import Machine, itemsize
-from striderule.planning.planes import plane_operations, plane_tile
+from striderule.planning.planes import MASKS, plane_operations, plane_tile, rolling_tile, rolls
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
 
@@ -317,10 +317,14 @@ def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:
     if work.operations == 0:
         return Cost(0, work.least_bytes, 0, PLANES_CALL, 0.0, 0.0)
     lanes = machine.lanes(work.dtype)
-    tile = plane_tile(problem, machine.registers, wide=-(-problem.output_size[-1] // lanes))
-    operations = problem.batch * plane_operations(problem, machine.registers, lanes)
+    wide = -(-problem.output_size[-1] // lanes)
+    rolled = machine.name in MASKS and rolls(problem, machine.registers)
+    tile = rolling_tile(problem, wide=wide) if rolled else plane_tile(problem, machine.registers, wide=wide)
+    operations = problem.batch * plane_operations(problem, machine.registers, lanes, rolled=rolled)
     seconds = operations / (PLANES_LOOP * machine.peak(work.dtype) / (2 * lanes))
-    words = f"{tile.rows} rows x {tile.vectors} vector{'s' * (tile.vectors > 1)} of {lanes} columns"
+    words = (
+        f"{tile.rows} row{'s' * (tile.rows > 1)} x {tile.vectors} vector{'s' * (tile.vectors > 1)} of {lanes} columns"
+    )
     # Chains are full but for a part of what is unrolled, and are added in their order.
     roundings = min(work.terms, CHAIN) + max(0, -(-work.terms // (CHAIN - tile.taps * tile.over + 1)) - 1)
     seconds = PLANES_CALL + max(seconds, work.least_bytes / machine.bandwidth)

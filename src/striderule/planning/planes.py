@@ -15,6 +15,8 @@ WIDTHS, WIDEST = (1, 2), 8
 UNROLLED, STEP = 7, 2
 # The largest stride of columns that vectors serve: shuffles put the columns of a vector side by side.
 COLUMN_STEP = 4
+# Targets that load parts of vectors.
+MASKS = ("amx", "avx512", "avx2")
 # Terms of a chain; see `cost.CHAIN`.
 CHAIN = 128
 
@@ -62,8 +64,10 @@ class PlaneTile:
         return self.rows * self.vectors + self.taps * self.over + inputs + 2
 
 
-def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
+def plane_tile(problem: Convolution, registers: int, *, wide: int, by_rows: bool = False) -> PlaneTile:
     """Return the block for the planes of a problem, of which a row has `wide` vectors.
+
+    With `by_rows` sums go over the taps row by row, in the order of those that are rolled (`rolls`).
 
     With stride s and dilation d, output rows d / g apart (g their common divisor) meet the same rows of inputs, s / g
     taps further: so the inputs of a block of such rows are read once, whatever the dilation.
@@ -82,7 +86,8 @@ def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
     taps, rest = _unrolled(kernel, UNROLLED)
     if taps == 1 or step > STEP or height <= gap:
         taps, rest, step, gap = 1, 0, 1, 1
-    over, over_rest = _unrolled(problem.kernel[-1], _side_by_side(problem, taps, registers))
+    most = problem.kernel[-1] if by_rows else _side_by_side(problem, taps, registers)
+    over, over_rest = _unrolled(problem.kernel[-1], most)
     shapes = [(rows, vectors) for rows in HEIGHTS for vectors in WIDTHS]
     tiles = [
         PlaneTile(taps, rest, over, over_rest, step, gap, rows, vectors)
@@ -92,6 +97,41 @@ def plane_tile(problem: Convolution, registers: int, *, wide: int) -> PlaneTile:
     fitting = [tile for tile in tiles if tile.registers(columns) <= registers]
     # Of equals the first, so the one with the most rows.
     return min(fitting or tiles[-1:], key=lambda tile: tile.operations(height, wide, columns))
+
+
+def rolls(problem: Convolution, registers: int) -> bool:
+    """Return whether rows of outputs may be finished one after the other, every row of inputs being read once.
+
+    The weights, which every row meets again, must fit into half of the registers, beside unfinished rows; and each
+    channel have but one input, with no taps apart and nothing but zeros around it.
+
+    >>> problem = Convolution.from_shapes((1, 8, 56, 56), (8, 1, 3, 3), padding=1, groups=8)
+    >>> rolls(problem, 32)
+    True
+    """
+    if problem.rank != 2 or problem.in_channels != problem.groups or max(problem.dilation) > 1:
+        return False
+    (taps, over), (stride, step) = problem.kernel, problem.stride
+    around = zip(problem.padding, problem.boundary, strict=True)
+    if any(n > 0 and word != "constant" for pair in around for n, word in zip(*pair, strict=True)):
+        return False
+    # Rows above the input are left out before the first row of outputs alone.
+    plain = stride <= taps and step <= COLUMN_STEP and problem.padding[0][0] <= taps - stride
+    return plain and taps > 1 and taps * over <= registers // 2
+
+
+def rolling_tile(problem: Convolution, *, wide: int) -> PlaneTile:
+    """Return the block for planes whose rows are finished one after the other (`rolls`)."""
+    (taps, over), stride = problem.kernel, problem.stride[0]
+    return PlaneTile(taps, 0, over, 0, stride, 1, 1, min(wide, WIDTHS[-1]))
+
+
+def _rolling_operations(problem: Convolution, wide: int) -> int:
+    """Return the vector operations of one plane whose rows are finished one after the other."""
+    (taps, over), (stride, step) = problem.kernel, problem.stride
+    # Loads cross cache lines; a row takes some instructions more.
+    row = wide * max(taps * over, 2 * stride * step * over) + 4 * -(-wide // WIDTHS[-1])
+    return (problem.output_size[0] + -(-taps // stride) - 1) * row + 40
 
 
 def _side_by_side(problem: Convolution, taps: int, registers: int) -> int:
@@ -116,14 +156,19 @@ def _unrolled(kernel: int, most: int) -> tuple[int, int]:
     return taps, kernel % taps
 
 
-def plane_operations(problem: Convolution, registers: int, lanes: int) -> int:
-    """Return the vector operations of one image: what the blocks of all planes take, and columns one by one."""
+def plane_operations(problem: Convolution, registers: int, lanes: int, *, rolled: bool) -> int:
+    """Return the vector operations of one image: what the blocks of all planes take, and columns one by one.
+
+    Or what its rows take, where these are `rolled`.
+    """
     columns = problem.output_size[-1]
     wide = -(-columns // lanes)
     sides = zip(problem.padding[-1], problem.boundary[-1], strict=True)
     if any(side > 0 and word != "constant" for side, word in sides):
         # Columns at the border are served one by one.
         wide += min(columns, sum(max(side, 0) // problem.stride[-1] for side in problem.padding[-1]))
+    if rolled:
+        return problem.out_channels * _rolling_operations(problem, wide)
     tile = plane_tile(problem, registers, wide=wide)
     height = problem.output_size[-2] if problem.rank > 1 else 1
     planes = problem.out_channels * prod(problem.output_size[:-2])

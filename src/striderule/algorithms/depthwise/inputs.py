@@ -92,6 +92,45 @@ class Border(Side):
         return self.r.load(row + self.starts[number], self.masks[number])
 
 
+class Near:
+    """Vectors of columns side by side, read anew under each tap: loads that cross cache lines, but no shuffles.
+
+    `position` is where the first column stands on an axis of `size`; without a size all columns are inside.
+    """
+
+    def __init__(self, r: Routine, taps: int, vectors: int, x: Pointer, position: Size, size: Size | None) -> None:
+        self.r, self.taps, self.vectors, self.x = r, taps, vectors, x
+        # Compared, not taken from bits: so they stay in registers of masks through all rows.
+        self.masks: dict[int, Mask] = {}
+        if size is not None:
+            for first in sorted({v * r.lanes + t for v in range(vectors) for t in range(taps)}):
+                behind = position + first
+                self.masks[first] = r.lanes_from(0 - behind) & r.first_lanes(size - behind)
+
+    def read(self, offset: Size) -> Iterator[Input]:
+        """Give the vectors of a row."""
+        row = self.x.skip(offset)
+        for t in range(self.taps):
+            for v in range(self.vectors):
+                first = v * self.r.lanes + t
+                lanes = self.masks.get(first)
+                yield t, v, self.r.load(row + first, lanes), lanes
+
+
+class Pair:
+    """The same columns of two planes, side by side in one vector."""
+
+    def __init__(self, r: Routine, one: Reader, other: Reader) -> None:
+        self.r, self.one, self.other = r, one, other
+
+    def read(self, offset: Size) -> Iterator[Input]:
+        """Give the vectors of a row."""
+        both = zip(self.one.read(offset), self.other.read(offset), strict=True)
+        for (t, v, value, lanes), (_, _, beside, others) in both:
+            masks = None if lanes is None or others is None else self.r.joined(lanes, others)
+            yield t, v, self.r.shuffle(value, beside, range(2 * value.lanes)), masks
+
+
 class Apart:
     """Columns of one channel, or of a vector of them, each read as such: `apart` bytes from one to the next.
 

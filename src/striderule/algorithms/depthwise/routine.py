@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 
+from striderule.algorithms.depthwise.rolling import Rolling
 from striderule.algorithms.depthwise.structure import POINTERS, SIZES, Block, Place, Rows, Structure
 from striderule.algorithms.depthwise.sums import Sums
 from striderule.algorithms.direct.activation import PARAMETERS
@@ -50,11 +51,15 @@ class _Planes(ABC):
             digits, image = r.digits(task, ("column_tasks", "row_tasks", "outers", "channel_tasks"))
             column_task, row_task, outer, channel_task = digits
             first = row_task * size("row_task")
-            with r.loop((size("row_blocks") - first).smaller(size("row_task"))) as turn:
-                # Blocks of all phases follow one another.
-                number = first + turn
-                row = number % size("phases") + number // size("phases") * size("row_gap") * self.s.rows
-                self.band(image, outer, self.sums.rows(row), channel_task, column_task)
+            count = (size("row_blocks") - first).smaller(size("row_task"))
+            if self.s.rolled:
+                self.band(image, outer, Rows(first, None, count), channel_task, column_task)
+            else:
+                with r.loop(count) as turn:
+                    # Blocks of all phases follow one another.
+                    number = first + turn
+                    row = number % size("phases") + number // size("phases") * size("row_gap") * self.s.rows
+                    self.band(image, outer, self.sums.rows(row), channel_task, column_task)
 
     @abstractmethod
     def band(self, image: Size, outer: Size, rows: Rows, channel_task: Size, column_task: Size) -> None:
@@ -77,17 +82,30 @@ class _Planes(ABC):
 class _Columns(_Planes):
     """Vectors run along columns: one channel after the other."""
 
+    def block(self, place: Place, rows: Rows, block: Block) -> None:
+        """Write a block of columns."""
+        (Rolling(self.sums) if self.s.rolled else self.sums).block(place, rows, block)
+
     def band(self, image: Size, outer: Size, rows: Rows, channel_task: Size, column_task: Size) -> None:
         r, size = self.r, self.size
         first = channel_task * size("channel_task")
-        with r.loop((size("channels") - first).smaller(size("channel_task"))) as i:
-            channel = first + i
-            source = channel // size("outputs") * size("depth")
-            place = self.place(image, channel, outer, source, channel * size("terms"))
+        count = (size("channels") - first).smaller(size("channel_task"))
+        with r.loop(count, step=2 if self.s.pairs else 1) as i:
+            place = self.of_channel(image, outer, first + i)
+            if self.s.pairs:
+                paired = (i + 1).below(count)
+                other = self.of_channel(image, outer, first + r.choose(paired, i + 1, i))
+                place = replace(place, other=other, paired=paired)
             if self.s.singles:
                 self.one_by_one(place, rows, column_task)
             if self.s.column_step:
                 self.by_vectors(place, rows, column_task)
+
+    def of_channel(self, image: Size, outer: Size, channel: Size) -> Place:
+        """Return where the operands of an output channel stand."""
+        size = self.size
+        source = channel // size("outputs") * size("depth")
+        return self.place(image, channel, outer, source, channel * size("terms"))
 
     def one_by_one(self, place: Place, rows: Rows, task: Size) -> None:
         """Write this task's share of the columns before and behind those of the vectors."""
@@ -97,7 +115,7 @@ class _Columns(_Planes):
         with r.loop((size("columns") - skipped - start).smaller(size("single_task"))) as i:
             number = start + i
             column = r.choose(number.below(size("first")), number, number + skipped)
-            self.sums.block(place, rows, Block("single", column, 1, 1))
+            self.block(place, rows, Block("single", column, 1, 1))
 
     def by_vectors(self, place: Place, rows: Rows, task: Size) -> None:
         """Write this task's share of the columns that vectors serve."""
@@ -105,7 +123,7 @@ class _Columns(_Planes):
         start = size("first") + task * size("column_task") * r.lanes
         end = (start + size("column_task") * r.lanes).smaller(size("last"))
         width = s.vectors * r.lanes
-        if s.column_step == 1 and s.over.taps == 1 and s.vectors <= 2:
+        if s.column_step == 1 and (s.rolled or s.over.taps == 1) and s.vectors <= 2:
             # Where the last block would be half empty, a single vector takes its place; without masks all must be full.
             few = (s.vectors // 2) * r.lanes if s.masks else width - 1
             many = (end - start - few + (width - 1)).larger(0) // width
@@ -120,7 +138,7 @@ class _Columns(_Planes):
         before = ((size("inner_first") - start + (r.lanes - 1)).larger(0) // r.lanes * r.lanes).smaller(end - start)
         many = (end.smaller(size("inner_last")) - start - before).larger(0) // width
         with r.loop(many) as i:
-            self.sums.block(place, rows, Block("inside", start + before + i * width, s.vectors, r.lanes))
+            self.block(place, rows, Block("inside", start + before + i * width, s.vectors, r.lanes))
         if s.masks or s.vectors > 1:
             with r.loop(end - start - many * width, step=r.lanes) as i:
                 column = r.choose(i.below(before), start + i, start + i + many * width)
@@ -131,16 +149,16 @@ class _Columns(_Planes):
         r, s, size = self.r, self.s, self.size
         inside = Block("inside", column, s.vectors, r.lanes)
         if not s.masks:
-            self.sums.block(place, rows, inside)
+            self.block(place, rows, inside)
             return
         behind = column + s.vectors * r.lanes
         inner = column.above(size("inner_first") - 1) & behind.below(size("inner_last").smaller(end) + 1)
         with r.either(inner) as (within, at_border):
             with within:
-                self.sums.block(place, rows, inside)
+                self.block(place, rows, inside)
             with at_border:
                 masks = tuple(r.first_lanes(end - column - v * r.lanes) for v in range(s.vectors))
-                self.sums.block(place, rows, Block("border", column, s.vectors, r.lanes, masks))
+                self.block(place, rows, Block("border", column, s.vectors, r.lanes, masks))
 
     def single(self, place: Place, rows: Rows, column: Size, end: Size) -> None:
         """Write a single vector of a share that ends at `end`: these are few, so with masks if there are any."""
@@ -149,7 +167,7 @@ class _Columns(_Planes):
             block = Block("border", column, 1, r.lanes, (r.first_lanes(end - column),))
         else:
             block = Block("inside", column, 1, r.lanes)
-        self.sums.block(place, rows, block)
+        self.block(place, rows, block)
 
 
 class _Channels(_Planes):

@@ -13,11 +13,9 @@ from striderule.algorithms.depthwise.structure import NOWHERE, SIZES, Structure,
 from striderule.codegen.target import Target
 from striderule.geometry.padding import source_index
 from striderule.geometry.problem import Convolution
-from striderule.planning.planes import CHAIN, COLUMN_STEP, PlaneTile, plane_tile
+from striderule.planning.planes import CHAIN, COLUMN_STEP, MASKS, PlaneTile, plane_tile, rolling_tile, rolls
 
 Table = npt.NDArray[np.int64]
-# Targets that load parts of vectors.
-MASKS = ("amx", "avx512", "avx2")
 # Bytes of vectors whose halves are worth asking for.
 WIDE = 64
 # Multiply-adds of vectors in a task, at least and at most; parts to cut an image into where that leaves enough of them.
@@ -62,8 +60,13 @@ class Axis:
     def inner(self) -> tuple[int, int]:
         """The outputs from the first up to the last, exclusive, of which all taps lie inside."""
         first = min(max(0, -(-self.before // self.stride)), self.outputs)
+        return first, max(first, self.ended)
+
+    @property
+    def ended(self) -> int:
+        """The first output of which a tap lies behind the input, or how many outputs there are."""
         room = self.size - 1 + self.before - (self.kernel - 1) * self.dilation
-        return first, max(first, min(self.outputs, room // self.stride + 1))
+        return min(self.outputs, max(0, room // self.stride + 1))
 
     def element(self, position: int) -> int:
         """Return the element at a position, or NOWHERE."""
@@ -144,7 +147,25 @@ class Layout:
         wide = (
             columns if self.along == "channels" else -(-columns // self.lanes) if self.masks else columns // self.lanes
         )
-        return plane_tile(self.problem, self.target.registers, wide=max(1, wide))
+        if self.rolled:
+            return rolling_tile(self.problem, wide=wide)
+        return plane_tile(self.problem, self.target.registers, wide=max(1, wide), by_rows=self.by_rows)
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether sums go over the taps row by row: the same for either order of memory."""
+        return self.masks and rolls(self.problem, self.target.registers)
+
+    @property
+    def rolled(self) -> bool:
+        """Whether every row of inputs is read once, and added to all rows of outputs that it reaches."""
+        return self.along == "columns" and self.by_rows
+
+    @property
+    def pairs(self) -> bool:
+        """Whether half a vector holds a row of a plane, so that another plane takes the other half."""
+        compact = all(info is None or info.strides[-1] == info.dtype.itemsize for info in (self.y, self.residual))
+        return self.rolled and self.narrow and compact and self.problem.out_channels > 1
 
     @property
     def masks(self) -> bool:
@@ -181,6 +202,8 @@ class Layout:
             down=Unrolled(tile.taps, tile.taps < self.axes[-2].kernel, tile.rest),
             over=Unrolled(tile.over, tile.over < self.axes[-1].kernel, tile.over_rest),
             step=tile.step,
+            rolled=self.rolled,
+            pairs=self.pairs,
             rows=tile.rows,
             vectors=tile.vectors,
             column_step=self.column_step,
@@ -208,7 +231,7 @@ class Layout:
             **tasks,
             "outers": outers, "channels": problem.out_channels,
             "first": first, "last": last, "inner_first": inner_first, "inner_last": inner_last,
-            "columns": column.outputs, "rows": row.outputs,
+            "columns": column.outputs, "rows": row.outputs, "inner_rows": row.ended,
             "row_gap": self.tile.gap, "input_gap": row.dilation if self.tile.taps > 1 else row.stride,
             **_axis_words("row", row), **_axis_words("column", column),
             "outer_taps": outer_taps, "depth": problem.in_channels // problem.groups,
@@ -249,12 +272,14 @@ class Layout:
         block = tile.rows * problem.terms
         whole = block * units * row_blocks * blocks * prod(axis.outputs for axis in self.axes[:-2])
         wanted = min(max(whole // PARTS, LEAST), MOST)
-        together = 1 if self.along == "columns" else min(TOGETHER, units)
+        together = (2 if self.pairs else 1) if self.along == "columns" else min(TOGETHER, units)
         rows = min(row_blocks, max(1, wanted // (block * blocks * together)))
         columns = min(blocks, max(1, wanted // (block * together)))
         if rows < row_blocks or columns < blocks:
             return together, rows, columns if rows == 1 else blocks
-        return min(units, max(together, wanted // (block * blocks * row_blocks))), row_blocks, blocks
+        # Whole pairs, but for the last channel.
+        each = -(-wanted // (block * blocks * row_blocks * together)) * together
+        return min(units, each), row_blocks, blocks
 
 
 def _axis_words(name: str, axis: Axis) -> dict[str, int]:

@@ -14,8 +14,9 @@ SIZES = (
     "channel_tasks", "channel_task",
     # Columns: those that vectors serve, those under which no tap leaves the input, and all.
     "first", "last", "inner_first", "inner_last", "columns",
-    # Rows: all outputs, phases, distance between two in registers; distance between their inputs, in rows.
-    "rows", "phases", "row_gap", "input_gap",
+    # Rows: all outputs, phases, distance between two in registers; distance between their inputs, in rows; up to
+    # where no tap leaves the input below.
+    "rows", "phases", "row_gap", "input_gap", "inner_rows",
     # Geometry of rows and columns.
     "row_stride", "row_dilation", "row_before", "row_size", "row_taps",
     "column_stride", "column_dilation", "column_before", "column_size", "column_taps",
@@ -46,7 +47,8 @@ class Structure:
     """What a routine is made for.
 
     `along` is the axis that vectors run along. `down` tells of the rows of the kernel, `over` of its columns; `step` is
-    the stride of the rows of a block in row taps; `rows` and `vectors` of outputs are held in registers. `column_step`
+    the stride of the rows of a block in row taps; `rows` and `vectors` of outputs are held in registers, or, if it is
+    `rolled`, as many rows as are unfinished at a time (`rolling`), in `pairs` of planes in one vector. `column_step`
     is the stride along columns where vectors run along these, 0 where none do. `masks` says that the target loads parts
     of vectors, so that vectors serve the columns at the border too; `singles` that some columns are served one by one;
     `reached` that positions outside an axis show elements inside. `chained` says that sums have more terms than a
@@ -59,6 +61,8 @@ class Structure:
     down: Unrolled
     over: Unrolled
     step: int
+    rolled: bool
+    pairs: bool
     rows: int
     vectors: int
     column_step: int
@@ -108,11 +112,18 @@ class Place:
     residual: Pointer
     channel: Size
     outer: Size
+    # The place of the other plane of a pair, and whether it exists; if not, it is another name of this one.
+    other: Place | None = None
+    paired: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a block: the first output, and the input rows under it for the first taps, if these are all."""
+    """The rows of a block: the first output, and the input rows under it for the first taps, if these are all.
+
+    `count` tells how many rows of a task follow one another, where they are rolled.
+    """
 
     first: Size
     inputs: tuple[tuple[Condition, Size], ...] | None
+    count: Size

@@ -25,9 +25,9 @@ class Sums:
     def __init__(self, r: Routine, structure: Structure, parameters: list[Vector]) -> None:
         self.r, self.s, self.size, self.parameters = r, structure, r.size, parameters
         self.itemsize = r.element.itemsize
-        long = structure.activation and structure.activation[0] not in SHORT
+        self.is_long = bool(structure.activation) and structure.activation[0] not in SHORT
         count = structure.rows * structure.vectors * r.lanes
-        self.room = r.scratch(count) if long else None
+        self.room = r.scratch(count) if self.is_long and not structure.rolled else None
         self.totals = r.scratch(count) if structure.chained else None
 
     # Where inputs stand ---------------------------------------------------------------------------------------------
@@ -35,11 +35,12 @@ class Sums:
     def rows(self, first: Size) -> Rows:
         """Return the rows of the block whose first output row is `first`."""
         if self.s.down.parts:
-            return Rows(first, None)
+            return Rows(first, None, self.r.whole(self.s.rows))
         # Found once for all columns and channels, and kept as one number each.
         found = self.inputs(first, self.r.whole(0), self.s.down.taps)
         offsets = [self.r.choose(exists, offset, NOWHERE) for exists, offset in found]
-        return Rows(first, tuple((~offset.equals(NOWHERE), offset) for offset in offsets))
+        found_rows = tuple((~offset.equals(NOWHERE), offset) for offset in offsets)
+        return Rows(first, found_rows, self.r.whole(self.s.rows))
 
     def inputs(self, first: Size, tap: Size, taps: int) -> list[tuple[Condition, Size]]:
         """Return for every input row under a block, from a row tap on, whether it exists, and its offset."""
@@ -192,18 +193,35 @@ class Sums:
 
     def store(self, place: Place, row: Size, block: Block, sums: list[Vector]) -> None:
         """Store one row of a block, if there is such a row."""
+        with self.r.when(row.below(self.size("rows"))):
+            self.store_row(place, row, block, sums)
+
+    def store_row(self, place: Place, row: Size, block: Block, sums: list[Vector]) -> None:
+        """Store one row of a block that exists; of rolled ones, long activations are left to `activate_row`."""
         r, s, size = self.r, self.s, self.size
-        with r.when(row.below(size("rows"))):
-            for v, total in enumerate(sums):
-                column = block.column + (v if block.kind == "across" else v * block.lanes)
-                value = total
-                if s.bias:
-                    value = value + self.of_channel(r.pointer("bias") + place.channel, block)
-                if s.residual:
-                    where = place.residual.skip(row * size("r_row") + column * size("r_column"))
-                    value = value + self.read(where, place, column, block, v)
-                where = place.y.skip(row * size("y_row") + column * size("y_column"))
-                self.write(self.activated(value, block), where, place, column, block, v)
+        for v, total in enumerate(sums):
+            column = block.column + (v if block.kind == "across" else v * block.lanes)
+            value = total
+            if s.bias:
+                value = value + self.of_channel(r.pointer("bias") + place.channel, block)
+            if s.residual:
+                where = place.residual.skip(row * size("r_row") + column * size("r_column"))
+                value = value + self.read(where, place, column, block, v)
+            where = place.y.skip(row * size("y_row") + column * size("y_column"))
+            value = value if s.rolled and self.is_long else self.activated(value, block)
+            self.write(value, where, place, column, block, v)
+
+    def activate_row(self, place: Place, row: Size, block: Block) -> None:
+        """Replace one row of outputs by its activation."""
+        r, size = self.r, self.size
+        for v in range(block.vectors):
+            column = block.column + v * block.lanes
+            where = place.y.skip(row * size("y_row") + column * size("y_column"))
+            if self.s.compact:
+                value = r.load(where, block.mask(v), lanes=block.lanes)
+            else:
+                value = r.gather(where, size("y_step"), self.existing(place, column, block), lanes=block.lanes)
+            self.write(self.activated(value, block), where, place, column, block, v)
 
     def activated(self, value: Vector, block: Block) -> Vector:
         """Return the activation of a vector."""
