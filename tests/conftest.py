@@ -14,9 +14,14 @@ settings.load_profile("striderule")
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory):
-    """Keep machine code apart from the user's own, also in the processes that tests start."""
+    """Keep machine code apart from the user's own, also in the processes that tests start.
+
+    The processes that share the tests share what they compile: the next test may be another's.
+    """
     before = os.environ.get("STRIDERULE_CACHE_DIR")
-    os.environ["STRIDERULE_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache") / "routines")
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    os.environ["STRIDERULE_CACHE_DIR"] = str(common / "routines")
     yield
     if before is None:
         del os.environ["STRIDERULE_CACHE_DIR"]

@@ -117,9 +117,9 @@ def check_average(problem, x, twin, dtype):
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_the_largest_equals_the_loops(machine, rank, seed):
-    rng = np.random.default_rng([seed, rank])
+    rng = np.random.default_rng([seed, rank, TARGETS.index(machine)])
     for dtype in rng.choice(TYPES, 3, replace=False):
         problem = drawn(rng, "max", rank, (40, 16, 8)[rank - 1])
         x = laid_out(values(rng, shape_of(problem), dtype), rng.choice(LAYOUTS))
@@ -130,7 +130,7 @@ def test_the_largest_equals_the_loops(machine, rank, seed):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_averages_and_norms_equal_the_loops(machine, kind, rank, seed):
-    rng = np.random.default_rng([seed, rank, len(kind)])
+    rng = np.random.default_rng([seed, rank, len(kind), TARGETS.index(machine)])
     for dtype in rng.choice(TYPES, 3, replace=False):
         problem = drawn(rng, kind, rank, (40, 16, 8)[rank - 1])
         x = laid_out(values(rng, shape_of(problem), dtype), rng.choice(LAYOUTS))
@@ -203,8 +203,11 @@ def fenced(array, *, low):
 @pytest.mark.parametrize("last", [False, True])
 def test_nothing_outside_the_operands_is_touched(machine, last):
     rng = np.random.default_rng(5)
-    for dtype in ("float32", "float64", "uint8", "float16"):
-        for size, kernel, stride, padding, dilation in (
+    # How the ends of rows are touched goes by the target and the size of an element: of the four, each target meets two
+    # in every case.
+    dtypes = ("float32", "float64", "uint8", "float16")
+    for number, (size, kernel, stride, padding, dilation) in enumerate(
+        (
             ((5, 7), 2, 2, 0, 1),
             ((6, 70), 3, 2, 1, 1),
             ((9, 33), 3, 1, 1, 2),
@@ -212,7 +215,9 @@ def test_nothing_outside_the_operands_is_touched(machine, last):
             ((131,), 7, 6, 2, 1),
             ((4, 5, 18), 2, 1, 1, 1),
             ((7, 7), 7, 1, 0, 1),
-        ):
+        )
+    ):
+        for dtype in (dtypes[(number + turn) % 4] for turn in (TARGETS.index(machine), 2 + TARGETS.index(machine))):
             problem = Pooling.from_shape("max", (2, 3, *size), kernel, stride, padding, dilation)
             x = values(rng, (2, 3, *size), dtype)
             expected, where = windows.max_pool(problem, x, indices=True)

@@ -97,16 +97,16 @@ def per_axis(draw, rank, low, high):
     return draw.randint(low, high) if draw.random() < 0.3 else tuple(draw.randint(low, high) for _ in range(rank))
 
 
-def both(function, *arguments, **words):
+def both(function, *arguments, algorithms=("windows", None), **words):
     """Return what NumPy, the algorithm chosen and the loops give, or None where they refuse (all must)."""
     try:
         expected = function(*arguments, **words, algorithm="reference")
     except StrideruleError as error:
-        for algorithm in ("windows", None):
+        for algorithm in algorithms:
             with pytest.raises(type(error)):
                 function(*arguments, **words, algorithm=algorithm)
         return None
-    return function(*arguments, **words, algorithm="windows"), function(*arguments, **words), expected
+    return *(function(*arguments, **words, algorithm=algorithm) for algorithm in algorithms), expected
 
 
 def assert_same(answers, **tolerance):
@@ -130,22 +130,27 @@ def assert_same(answers, **tolerance):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("piece", [4, 40, windows.PIECE_ELEMENTS])
 def test_algorithms_agree_on_window_pooling(rank, piece, monkeypatch):
+    """Pieces are NumPy's alone; what is chosen is generated code, in many forms, of which some are compared once."""
+    usual = piece == windows.PIECE_ELEMENTS
     monkeypatch.setattr(windows, "PIECE_ELEMENTS", piece)
     monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", 3 * piece)
     draw = random.Random(100 * rank + piece)
     compared = 0
-    for _ in range(60):
+    for turn in range(60):
+        algorithms = ("windows", None) if usual and turn % 2 else ("windows",)
         x = draw_input(draw, rank)
         kernel = tuple(draw.randint(1, 5) for _ in range(rank))
         stride = per_axis(draw, rank, 1, 4)
         padding = tuple((draw.randint(0, k // 2), draw.randint(0, k // 2)) for k in kernel)
         dilation, ceil_mode = draw.choice([1, 1, per_axis(draw, rank, 1, 3)]), draw.random() < 0.7
         words = {"ceil_mode": ceil_mode, "return_indices": draw.random() < 0.7}
-        compared += assert_same(both(getattr(sr, f"max_pool{rank}d"), x, kernel, stride, padding, dilation, **words))
+        largest = getattr(sr, f"max_pool{rank}d")
+        compared += assert_same(both(largest, x, kernel, stride, padding, dilation, **words, algorithms=algorithms))
         words = {"count_include_pad": draw.random() < 0.5, "divisor_override": draw.choice([None, 3])}
         average = getattr(sr, f"avg_pool{rank}d")
         tolerance = {"rtol": 1e-3 if x.dtype == np.float16 else 1e-6, "atol": 1e-6}
-        answers = both(average, x, kernel, stride, padding, ceil_mode, **words, dilation=dilation)
+        words |= {"dilation": dilation, "algorithms": algorithms}
+        answers = both(average, x, kernel, stride, padding, ceil_mode, **words)
         compared += assert_same(answers, **tolerance)
     assert compared > 40
 
@@ -154,18 +159,20 @@ def test_algorithms_agree_on_window_pooling(rank, piece, monkeypatch):
 def test_algorithms_agree_on_the_others(rank):
     draw = random.Random(rank)
     compared = 0
-    for _ in range(100):
+    for turn in range(100):
+        # What is chosen is generated code, in as many forms as there are types; NumPy's is the same for all.
+        given = {"algorithms": ("windows",) if turn % 3 else ("windows", None)}
         x = draw_input(draw, rank)
         size, kernel = per_axis(draw, rank, 0, 8), per_axis(draw, rank, 1, 3)
         tolerance = {"rtol": 1e-3 if x.dtype == np.float16 else 1e-6, "atol": 1e-6}
-        answers = both(getattr(sr, f"adaptive_max_pool{rank}d"), x, size, return_indices=draw.random() < 0.5)
+        answers = both(getattr(sr, f"adaptive_max_pool{rank}d"), x, size, return_indices=draw.random() < 0.5, **given)
         compared += assert_same(answers)
-        compared += assert_same(both(getattr(sr, f"adaptive_avg_pool{rank}d"), x, size), **tolerance)
-        words = {"seed": draw.randrange(99), "return_indices": True}
+        compared += assert_same(both(getattr(sr, f"adaptive_avg_pool{rank}d"), x, size, **given), **tolerance)
+        words = {"seed": draw.randrange(99), "return_indices": True, **given}
         compared += assert_same(both(getattr(sr, f"fractional_max_pool{rank}d"), x, kernel, size, **words))
         norm = draw.choice([1, 2, 3, 0.5, -1, np.inf, -np.inf])
         positive = np.where(np.isfinite(x), np.abs(x), 1).astype(np.float32) + np.float32(0.25)
-        compared += assert_same(both(getattr(sr, f"lp_pool{rank}d"), positive, norm, kernel), rtol=1e-5)
+        compared += assert_same(both(getattr(sr, f"lp_pool{rank}d"), positive, norm, kernel, **given), rtol=1e-5)
     assert compared > 200
 
 
