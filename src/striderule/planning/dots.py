@@ -8,14 +8,18 @@ or three parts (see `algorithms.dots.ways`), each product of which is as many ch
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from striderule.geometry.problem import Convolution
 from striderule.planning.machine import Machine
+from striderule.planning.schedule import CHUNK
 
 BYTES = {"int8": 128, "uint8": 255}
 """The types of 8 bits, and their largest magnitudes."""
 NUMBERS = {"dot8": 4, "dot16": 2, "bfloat16": 2}
 """How many channels a word of a unit holds."""
+TILE_PLANES = 16
+"""Planes of words that a tile holds at one tap."""
 PRODUCTS = {
     "bf16": ((0, 0),),
     "bf16x2": ((0, 0), (0, 1), (1, 0)),
@@ -91,15 +95,40 @@ def largest(problem: Convolution) -> int:
     return problem.terms * x * weight
 
 
-def in_words(problem: Convolution, unit: str, variant: str | None = None) -> Convolution:
-    """Return the convolution of words: with fewer channels.
+def in_words(problem: Convolution, unit: str, variant: str | None = None, *, tiled: bool = False) -> Convolution:
+    """Return the convolution of words: with fewer channels, which fill tiles if these are used.
 
     >>> in_words(Convolution.from_shapes((1, 18, 9), (8, 9, 3), groups=2), "dot8").in_channels
     6
     """
     channels = -(-problem.in_channels // problem.groups // NUMBERS[unit])
+    channels = -(-channels // TILE_PLANES) * TILE_PLANES if tiled else channels
     copies = 1 if variant is None else len(PRODUCTS[variant])
     return replace(problem, in_channels=problem.groups * channels * copies, stored=(), bound=None)
+
+
+def is_tiled(problem: Convolution, unit: str, units: tuple[str, ...]) -> bool:
+    """Tell whether a problem fills tiles: with enough channels on both sides.
+
+    >>> layer = Convolution.from_shapes((1, 64, 14, 14), (64, 64, 3, 3))
+    >>> is_tiled(layer, "bfloat16", ("bfloat16", "tiles")), is_tiled(layer, "bfloat16", ("bfloat16",))
+    (True, False)
+    """
+    inputs, outputs = problem.in_channels // problem.groups, problem.out_channels // problem.groups
+    # Half a tile at least of each.
+    return "tiles" in units and unit != "dot16" and inputs >= 8 * NUMBERS[unit] and outputs >= 16
+
+
+def chunk_of_tiles(words: Convolution) -> int:
+    """Return the planes of a chunk: a whole number of tiles that divides all of them, for about as many terms as usual.
+
+    >>> chunk_of_tiles(Convolution.from_shapes((1, 96, 9, 9), (8, 96, 3, 3))), TILE_PLANES
+    (48, 16)
+    """
+    taps = prod(words.kernel[-2:])
+    tiles = words.terms // taps // TILE_PLANES
+    most = max(1, CHUNK // (TILE_PLANES * taps))
+    return TILE_PLANES * max(count for count in range(1, most + 1) if tiles % count == 0)
 
 
 def operations_of(unit: str) -> float:

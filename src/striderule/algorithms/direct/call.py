@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.direct import proof, trial_of_words
+from striderule.algorithms.direct import proof, tiled, trial_of_words
 from striderule.algorithms.direct.laying import Form
 from striderule.algorithms.direct.operands import are_served
 from striderule.algorithms.direct.product import POINTERS, SIZES, product_routine
@@ -77,6 +77,11 @@ class Call:
         workers.run(self.address, start, self.tasks)
         return words[self.status >> 3] != 0
 
+    def ordered(self, words: Array) -> Array:
+        """Return weights in the order of terms that this call takes; see `tiled`."""
+        plan = self.schedule
+        return tiled.ordered(words, plan.chunk, len(plan.taps)) if self.form.tiles else words
+
     def packed(self, weight: Array) -> Call:
         """Return the same with the weights copied into panels, as the routine would copy them."""
         problem, plan, form = self.problem, self.schedule, self.form
@@ -112,6 +117,7 @@ class Request:
     unit: str = ""
     turned: bool = False
     chain: int = CHAIN
+    tiles: str = ""
 
     @property
     def element(self) -> str:
@@ -144,7 +150,7 @@ class Request:
         copied = self.x.strides[-1] != self.x.dtype.itemsize
         problem, target = replace(self.problem, bound=None), self.target
         plan = schedule(problem, target.lanes(size), target.registers, size, copied)
-        return replace(plan, chain=min(plan.chain, self.chain))
+        return tiled.fitted(plan, problem) if self.tiles else replace(plan, chain=min(plan.chain, self.chain))
 
     def form(self, plan: Schedule) -> Form:
         """Return what the code of the routine depends on."""
@@ -165,7 +171,7 @@ class Request:
             borders=any(side > 0 and it != "constant" for side, it in sides),
             activation=word, parameters=tuple(one if isinstance(one, str) else None for one in parameters),
             merged=plan.images > 1, last=beside and not in_place, narrow=plan.narrow,
-            unit=self.unit, turned=self.turned,
+            unit=self.unit, turned=self.turned, tiles=self.tiles,
         )  # fmt: skip
 
 
@@ -180,14 +186,17 @@ def call_for(
     unit: str = "",
     turned: bool = False,
     chain: int = CHAIN,
+    tiles: str = "",
 ) -> Call | None:
     """Return the call, or None where the arrays do not stand as the routine reads and writes them.
 
     With a `unit` of `striderule.codegen.dots` x and weight hold words, in the type of the sums, and so does the fill
     value; the input channels of the problem count words. `turned`: those of x are the unit's first numbers. Chains have
-    at most `chain` terms.
+    at most `chain` terms, but with `tiles`, for which the terms of weights stand in the order of `Call.ordered`.
     """
-    return _call_for(Request(problem, fill, x, weight, residual, activation, out, current(), unit, turned, chain))
+    return _call_for(
+        Request(problem, fill, x, weight, residual, activation, out, current(), unit, turned, chain, tiles)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -198,7 +207,12 @@ def _call_for(request: Request) -> Call | None:
     problem, plan, element = request.problem, request.schedule(), np.dtype(request.element)
     form = request.form(plan)
     routine = proof.compiled(
-        form.name, form, lambda: product_routine(form, request.target), request.target, lambda: _agrees(request, form)
+        form.name,
+        form,
+        lambda: product_routine(form, request.target),
+        request.target,
+        lambda: _agrees(request, form),
+        always=form.tiles == "amx",
     )
     steps = [step // request.x.dtype.itemsize for step in request.x.strides]
     # A bias of nothing stands in where there is none.
@@ -278,7 +292,7 @@ def _agrees(request: Request, form: Form) -> bool:
         problem = replace(request.problem, batch=batch)
         result = ArrayInfo.of(np.empty(problem.output_shape, request.out.dtype))
         x = request.x._replace(shape=(batch, *request.x.shape[1:]))
-        words = (request.unit, request.turned, request.chain)
+        words = (request.unit, request.turned, request.chain, request.tiles)
         fill = request.fill if request.unit else 0
         found = call_for(problem, fill, x, request.weight, result if added else None, activation, result, *words)
         assert found is not None  # it is being made for operands that stand like these
@@ -290,6 +304,7 @@ def _agrees(request: Request, form: Form) -> bool:
 
     def computed(image: Array, taps: Array, bias: Array, other: Array) -> Array:
         made = np.empty(shape, kind)
+        taps = tried.ordered(taps)
         tried.run(image, taps, bias, other if added else None, made)
         return made
 

@@ -27,7 +27,8 @@ class Form:
     rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
     `last` says that channels stand next to each other, and columns do not; `narrow` counts the last positions that are
     summed along their terms. With a `unit` of `codegen.dots` all operands are words, whose numbers it multiplies,
-    `turned` where those of the inputs are its first ones (without a sign).
+    `turned` where those of the inputs are its first ones (without a sign);
+    `tiles` names what writes the tiles that these make, in `codegen.tiles`.
     """
 
     element: str
@@ -47,11 +48,12 @@ class Form:
     narrow: int = 0
     unit: str = ""
     turned: bool = False
+    tiles: str = ""
 
     @property
     def name(self) -> str:
         """A name that tells the most of it."""
-        return f"direct_{self.unit or self.element}_{self.rows}x{self.vectors}"
+        return f"direct_{self.tiles}{self.unit or self.element}_{self.rows}x{self.vectors}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,15 @@ at a time (`laying`), and sweeps them with every tile of its output channels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from striderule.algorithms.direct import tiled
 from striderule.algorithms.direct.activation import ACTIVATIONS
 from striderule.algorithms.direct.laying import Form, Window, lay_out
 from striderule.codegen.dots import dot
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, INT64, Mask, Pointer, Register, Routine, Size, Vector
+from striderule.codegen.tiles import Amx, Plain
 
 POINTERS = (
     "x", "w", "bias", "residual", "y", "work", "flags", "status",
@@ -69,6 +71,7 @@ class Sweep:
     terms: Size
     inputs: Pointer
     bad: Register
+    tiles: Amx | Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,11 @@ def product_routine(form: Form, target: Target) -> str:
     bad = r.register(r.constant(0))
     slot = r.claim(flags, r.size("threads"))
     room = r.pointer("work") + slot * r.size("room")
-    with r.tasks() as number:
+    tiles = tiled.tiles_of(r, form)
+    with tiled.configured(tiles), r.tasks() as number:
         task = _task(r, form, number, room)
         with r.loop(r.size("chunks")) as chunk:
-            sweep = _sweep(r, form, task, chunk, bad)
+            sweep = replace(_sweep(r, form, task, chunk, bad), tiles=tiles)
             with r.loop((task.channels + (form.rows - 1)) // form.rows) as block:
                 _channels(r, form, sweep, block * form.rows, totals)
         if form.merged:
@@ -214,6 +218,10 @@ def _weights(r: Routine, form: Form, sweep: Sweep, row: Size) -> Pointer:
 
 def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, totals: Pointer) -> None:
     """Form the sums of one tile over a chunk, chain after chain, and deliver them."""
+    if form.tiles:
+        tiled.add_up(r, form, sweep, place, panel, totals)
+        _deliver(r, form, sweep, place, totals)
+        return
     vectors = len(place.masks)
     inputs = sweep.inputs + place.line * r.size("run") + place.column
     with r.loop((sweep.terms + (r.size("chain") - 1)) // r.size("chain")) as chain:

@@ -23,7 +23,8 @@ from striderule.errors import CompilationFailed
 
 Array = npt.NDArray[Any]
 
-# The targets whose code the tests have run and compared (neon under emulation), and the systems that they ran on.
+# The targets whose code the tests have run and compared (neon under emulation; amx is avx512 but for its tiles, which
+# are tried everywhere), and the systems that they ran on.
 PROVED = ("amx", "avx512", "avx2", "sse2", "neon")
 SYSTEMS = ("linux",)
 # Units in the last place, of the largest result, by which results may differ: what sums of small integers and functions
@@ -42,7 +43,13 @@ def is_proved(target: Target) -> bool:
 
 
 def compiled(
-    name: str, key: Hashable, build: Callable[[], str], target: Target, trial: Callable[[], bool]
+    name: str,
+    key: Hashable,
+    build: Callable[[], str],
+    target: Target,
+    trial: Callable[[], bool],
+    *,
+    always: bool = False,
 ) -> jit.Routine:
     """Return the routine that `striderule.codegen.jit.compiled` makes, tried where no test has run code for the target.
 
@@ -53,6 +60,8 @@ def compiled(
     trial
         Computes a small problem by this structure and by NumPy, and tells whether they agree: see `agree`. Called once
         for every structure, and on proved targets never. It may ask for the same routine, and gets it.
+    always
+        Try it on proved targets, too: for instructions that no test has run.
 
     Raises
     ------
@@ -60,7 +69,7 @@ def compiled(
         There is no such code, or it computed something else than NumPy.
     """
     routine = jit.compiled(name, key, build, target, sources.digest)
-    if not is_proved(target) and not _holds((name, key, target), trial):
+    if (always or not is_proved(target)) and not _holds((name, key, target), trial):
         where = f"{target.name} ({target.triple})"
         raise CompilationFailed(f"routine {name} gives other results than NumPy on {where}, where no test has run it")
     return routine

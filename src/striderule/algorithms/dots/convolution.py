@@ -19,12 +19,15 @@ from striderule.algorithms.dots.call import Packing, packing
 from striderule.algorithms.dots.ways import Sizes, Way, are_tame, way_of
 from striderule.codegen.target import current
 from striderule.geometry.problem import Convolution
+from striderule.planning.dots import is_tiled
 from striderule.planning.schedule import sums_type
 
 Array = npt.NDArray[Any]
 
 # Bytes of words that are held at a time, unless a single image has more.
 WORKSPACE = 1 << 25
+# What writes tiles where the processor has them.
+TILES = "amx"
 
 
 def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, variant: str | None = None) -> Array:
@@ -146,6 +149,8 @@ class Dots:
     def _kept(self, weight: Array, room: Array) -> Kept:
         """Pack the weights into room."""
         found = self.weights.run(weight, room)
+        if self.way.inputs.multiple > 1:  # in the order of tiles
+            room = self.calls[0][2].ordered(_seen(room, self.weights.shape))
         if self.way.is_float:
             return Kept(weight, room, None, Sizes.of(found).of_all())
         if not self.way.added:
@@ -176,9 +181,29 @@ def _bound(
 ) -> Dots | None:
     """Return the call, or None where the arrays do not stand as it reads them, or are of other types."""
     target = current()
+    infos: dict[str, Any] = {"x": x, "weight": weight, "residual": residual, "activation": activation, "out": out}
     way = way_of(x.dtype.name, weight.dtype.name, target.units, variant)
     if way is None or 0 in (*x.shape, *out.shape, problem.terms):
         return None
+    found = None
+    if is_tiled(problem, way.inputs.unit, target.units):
+        found = _bound_to(problem, fill, way.in_tiles(), TILES, **infos)
+    return found or _bound_to(problem, fill, way, "", **infos)
+
+
+def _bound_to(
+    problem: Convolution,
+    fill: Any,
+    way: Way,
+    tiles: str,
+    *,
+    x: ArrayInfo,
+    weight: ArrayInfo,
+    residual: ArrayInfo | None,
+    activation: tuple[Any, ...] | None,
+    out: ArrayInfo,
+) -> Dots | None:
+    target = current()
     filling = way.inputs.filled(fill)
     kind = "float32" if way.is_float else "int32"
     if filling is None or sums_type(problem) != kind or any(step % x.dtype.itemsize for step in x.strides):
@@ -196,7 +221,7 @@ def _bound(
         goal = out._replace(shape=(images, *out.shape[1:]))
         other = None if residual is None else residual._replace(shape=goal.shape)
         places = (_compact(pack.shape, kind), taps, other, activation, goal)
-        words = (way.inputs.unit, way.turned, way.chain)
+        words = (way.inputs.unit, way.turned, way.chain, tiles)
         call = giving_way.attempt(call_for, replace(wordy, batch=images), filling, *places, *words)
         if call is None:
             return None
@@ -204,6 +229,12 @@ def _bound(
     weights = giving_way.attempt(packing, way.weights, 1, weight, target, way.sums)
     plain = Plain(replace(problem, batch=1, stored=()), fill, activation)
     return None if weights is None else Dots(way, plain, weights, tuple(calls))
+
+
+def _seen(room: Array, shape: tuple[int, ...]) -> Array:
+    """Return the words at the beginning of a room, or those of an array, by their shape."""
+    words: Array = room.reshape(-1).view(np.int32 if room.dtype.itemsize == 1 else room.dtype)[: prod(shape)]
+    return words.reshape(shape)
 
 
 def _slices(wordy: Convolution) -> list[int]:

@@ -17,14 +17,14 @@ rounds up may round to infinity; so the sizes of all numbers are looked at when 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms.dots.words import Words
-from striderule.planning.dots import BYTES, CHAINS, PRODUCTS
+from striderule.planning.dots import BYTES, CHAINS, PRODUCTS, TILE_PLANES
 
 FLOATS = ("float32", "bfloat16")
 # Each nonzero |x| |w| is at least 2 to this power. Of one part an addition may then lose 2**-126, which is 2**-14 of
@@ -46,6 +46,11 @@ class Way:
     turned: bool
     added: int = 0
     chain: int = 128
+
+    def in_tiles(self) -> Way:
+        """Return the same with planes that fill tiles."""
+        inputs, weights = (replace(words, multiple=TILE_PLANES) for words in (self.inputs, self.weights))
+        return replace(self, inputs=inputs, weights=weights)
 
     @property
     def is_float(self) -> bool:
