@@ -288,7 +288,7 @@ def test_the_key_depends_on_all_that_has_a_say(monkeypatch):
     llvm, one, text = jit._llvm(), target.host(), line(4)
     keys = [jit._key(llvm, text, one), jit._key(llvm, text + "\n", one)]
     keys += [jit._key(llvm, text, replace(one, **{field: "other"})) for field in ("triple", "cpu", "features")]
-    for name, value in (("OPT", 2), ("PASSES", jit.PASSES[:-1])):
+    for name, value in (("OPT", 2), ("PASSES", jit.PASSES[:-1]), ("_TRANSLATION", "another")):
         with monkeypatch.context() as changed:
             changed.setattr(jit, name, value)
             keys.append(jit._key(llvm, text, one))

@@ -81,6 +81,15 @@ def test_the_digest_is_that_of_the_files():
     assert listed == {str(path) for folder in sources.FOLDERS for path in (HERE / folder).rglob("*.py")}
 
 
+def test_the_digest_of_one_file(tmp_path):
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_text("a = 1")
+    other.write_text("a = 2")
+    assert len({sources.digest_of(str(path)) for path in (one, other)}) == 2
+    assert sources.digest_of(str(tmp_path / "none.py")) is None
+    assert sources.digest_of(jit.__file__) == jit._TRANSLATION
+
+
 def test_there_is_no_digest_without_files(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "_ROOT", str(tmp_path / "library.zip"))
     assert sources._files() == ()

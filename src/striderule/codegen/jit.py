@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from striderule._version import __version__
 from striderule.codegen import cache, sources
 from striderule.codegen.target import Target, available, current
 from striderule.errors import CompilationFailed, CompilerMissing
@@ -43,6 +44,9 @@ class Routine:
     address: int
     name: str
 
+
+# How this module translates has a say, too: it is read while it is imported. Without a file the version tells it.
+_TRANSLATION = sources.digest_of(__file__) or __version__
 
 # One compilation at a time: llvmlite admits one thread at a time anyway, and a structure asked for by many threads is
 # so compiled once. It is reentrant, since the builder of one routine may ask for another.
@@ -259,7 +263,7 @@ def _settings(llvm: Any, target: Target) -> tuple[str, ...]:
     import llvmlite  # noqa: PLC0415 - it is loaded, since `llvm` is there
 
     versions = (llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info)))
-    return (str(OPT), ",".join(PASSES), _code_model(target.triple), *versions)
+    return (_TRANSLATION, str(OPT), ",".join(PASSES), _code_model(target.triple), *versions)
 
 
 def _emitted(llvm: Any, text: str, target: Target) -> bytes:

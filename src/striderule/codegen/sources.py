@@ -31,6 +31,17 @@ def digest() -> str | None:
     return found if _before and _files() == _before else None
 
 
+def digest_of(path: str) -> str | None:
+    """Return the digest of one file; None if it cannot be read."""
+    import hashlib  # noqa: PLC0415 - the face, which loads this module, has no use for them
+    from pathlib import Path  # noqa: PLC0415
+
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
 def described(value: object) -> str | None:
     """Return a text that no other value has, in any process; None for what is not made of plain values alone.
 
@@ -55,17 +66,14 @@ def described(value: object) -> str | None:
 
 @functools.cache
 def _digest() -> str | None:
-    import hashlib  # noqa: PLC0415 - the face, which loads this module, has no use for them
-    from pathlib import Path  # noqa: PLC0415
+    import hashlib  # noqa: PLC0415 - as above
 
     result = hashlib.sha256()
-    try:
-        for path, *_ in _before:
-            contents = Path(path).read_bytes()
-            name = path[len(_ROOT) :].encode("utf-8", "surrogateescape")
-            result.update(b"%d %b %d " % (len(name), name, len(contents)) + contents)
-    except OSError:
-        return None
+    for path, *_ in _before:
+        name, contents = path[len(_ROOT) :].encode("utf-8", "surrogateescape"), digest_of(path)
+        if contents is None:
+            return None
+        result.update(b"%d %b %b " % (len(name), name, contents.encode()))
     return result.hexdigest()
 
 
