@@ -122,16 +122,19 @@ def _tell(r: Routine, there: There, task: Size) -> None:
 def _columns(r: Routine, there: There) -> None:
     """Positions stand next to each other: vectors of positions, of one channel each."""
     number = there.form.number
+    # Found once, since weights have few positions and many planes.
+    full = there.count // r.lanes * r.lanes
+    tail = r.first_lanes(there.count - full)
     with r.loop(r.size("planes")) as p:
         left = r.size("channels") - p * number
         with r.either(left.below(number)) as (few, whole):
             with few:
-                _plane(r, there, p, left)
+                _plane(r, there, p, full, tail, left)
             with whole:
-                _plane(r, there, p, None)
+                _plane(r, there, p, full, tail, None)
 
 
-def _plane(r: Routine, there: There, p: Size, left: Size | None) -> None:
+def _plane(r: Routine, there: There, p: Size, full: Size, tail: Mask, left: Size | None) -> None:
     """Pack a plane of which `left` channels are there; all of them, if that is None."""
     number = there.form.number
     x, goal = there.x + p * number * r.size("channel"), there.goal + p * r.size("plane")
@@ -140,20 +143,16 @@ def _plane(r: Routine, there: There, p: Size, left: Size | None) -> None:
         loaded = [r.load(x + (c * r.size("channel") + i), mask) for c, mask in enumerate(masks)]
         _store(r, there, _packed(r, there, loaded), goal + i, here)
 
-    def partly(i: Size) -> None:
-        rest = there.count - i
-        counts = [rest if left is None else r.choose(left.above(c), rest, 0) for c in range(number)]
-        some(i, [r.first_lanes(count) for count in counts], r.first_lanes(rest))
-
     if left is not None:
         with r.loop(there.count, step=r.lanes) as i:
-            partly(i)
+            rest = there.count - i
+            counts = [r.choose(left.above(c), rest, 0) for c in range(number)]
+            some(i, [r.first_lanes(count) for count in counts], r.first_lanes(rest))
         return
-    full = there.count // r.lanes * r.lanes
     with r.loop(full, step=r.lanes) as i:
         some(i, [None] * number, None)
     with r.when((there.count - full).above(0)):
-        partly(full)
+        some(full, [tail] * number, tail)
 
 
 def _channels(r: Routine, there: There) -> None:
