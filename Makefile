@@ -52,6 +52,8 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks --json bench/lists.json --chart bench/lists.png
 	$(BIN)/python -m benchmarks $(NETWORKS) --batch 16 --json bench/batch-16.json --chart bench/batch-16.png
 	$(BIN)/python -m benchmarks $(NETWORKS) --compiled --json bench/compiled.json --chart bench/compiled.png
+	$(BIN)/python -m benchmarks $(NETWORKS) --compiled --precision high --json bench/high.json --chart bench/high.png
+	$(BIN)/python -m benchmarks accuracy
 	$(BIN)/python -m benchmarks model --json bench/model.json
 	$(BIN)/python -m benchmarks start --json bench/start.json
 	$(BIN)/python -m benchmarks calls --json bench/calls.json

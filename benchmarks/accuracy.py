@@ -242,15 +242,17 @@ def by_candidate(console: Console, problems: dict[int, dict[str, Case]]) -> Tabl
 
 
 def by_closeness(console: Console, problems: dict[int, dict[str, Case]]) -> Table:
-    """Return what the defaults of `allclose` say of the results of each precision: the part of elements that pass.
+    """Return what the defaults of `allclose` say of each precision: elements, and results, that pass.
 
     NumPy's and PyTorch's are the same: |a - b| <= 1e-8 + 1e-5 |b|.
     """
-    table = markdown("precision", "data", "elements close", "results all close")
-    for word, kind in track([*itertools.product(PRECISIONS, DATA)], console=console, transient=True):
-        close = [closeness(case, kind, seed, word) for seed, drawn in problems.items() for case in drawn.values()]
-        whole = sum(part == 1 for part in close)
-        table.add_row(word, kind, f"{100 * float(np.mean(close)):.2f} %", f"{whole} of {len(close)}")
+    table = markdown("precision", *DATA)
+    for word in track(PRECISIONS, console=console, transient=True):
+        cells = []
+        for kind in DATA:
+            close = [closeness(case, kind, seed, word) for seed, drawn in problems.items() for case in drawn.values()]
+            cells.append(f"{100 * float(np.mean(close)):.1f} %, {close.count(1.0)} of {len(close)}")
+        table.add_row(word, *cells)
     return table
 
 

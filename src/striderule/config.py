@@ -18,6 +18,7 @@ from striderule.codegen.target import current
 from striderule.codegen.workers import get_num_threads, said_by, usable_cores
 from striderule.errors import CompilationFailed
 from striderule.functional.planned import look_again
+from striderule.functional.precision import get_default_precision
 
 # Optional packages, by the extra that brings them.
 EXTRAS = {
@@ -48,14 +49,15 @@ def config() -> dict[str, Any]:
         may use: `striderule.get_num_threads`), ``said_by`` (what says so: an environment variable, "set_num_threads"
         or None), ``products`` (how many threads a matrix product of NumPy may use; everything else runs in one),
         ``library`` (NumPy's linear algebra library, which has them), ``limit`` (the environment variable that says so,
-        or None). ``code``: ``target`` (what machine code is made for, or None), ``reason`` (why none is made, or None),
-        ``rates`` (what `calibrate` measured for it, or None): ``threads``, ``peaks`` (type -> operations a second on
-        one core), ``bandwidths`` (number of threads -> bytes a second), ``call`` (seconds).
+        or None). ``precision``: that of calls that name none. ``code``: ``target`` (what machine code is made for, or
+        None), ``reason`` (why none is made, or None), ``rates`` (what `calibrate` measured for it, or None):
+        ``threads``, ``peaks`` (type -> operations a second on one core), ``bandwidths`` (number of threads -> bytes a
+        second), ``call`` (seconds).
 
     Raises
     ------
     InvalidArgument
-        If ``STRIDERULE_NUM_THREADS`` is no number of threads.
+        If ``STRIDERULE_NUM_THREADS`` is no number of threads, or ``STRIDERULE_PRECISION`` no precision.
 
     Examples
     --------
@@ -76,6 +78,7 @@ def config() -> dict[str, Any]:
             "said_by": said_by(),
             **_products(),
         },
+        "precision": get_default_precision(),
         "code": _code(),
     }
 
@@ -126,6 +129,7 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("features", " ".join(processor["features"]) or "unknown"),
         ("cores", f"{threads['cores']}, {threads['usable']} of them usable here"),
         ("threads", _threads(threads)),
+        ("precision", found["precision"]),
         ("code for", found["code"]["target"] or f"nothing: {found['code']['reason']}"),
         ("measured", _measured(found["code"]["rates"])),
     ]
