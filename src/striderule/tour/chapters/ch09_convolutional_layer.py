@@ -60,7 +60,7 @@ inner = sr.nn.ConvLayer(64, 64, 3, padding=1, activation=None, seed=1)
 exact = sr.conv2d(middle.astype(np.float64), inner.weight, padding=1)
 for inner.precision in ("highest", "high", "medium"):
     quick = sr.compile(inner, middle)  # its weights are packed once
-    plan, off = quick.plan, np.linalg.norm(quick(middle) - exact)
+    (plan,), off = quick.plan.passes, np.linalg.norm(quick(middle) - exact)
     print(f"{plan.precision:8} {plan.chosen.label:12}", end=" ")
     print(f"{plan.cost.operations / 1e6:4.0f} million products,", end=" ")
     print(f"off by {off / np.linalg.norm(exact):.0e}")
