@@ -16,6 +16,7 @@ from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pool
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
 from striderule.planning import dots, transforms
 from striderule.planning.machine import Machine, itemsize
+from striderule.planning.phases import phases
 from striderule.planning.planes import MASKS, plane_operations, plane_tile, rolling_tile, rolls
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
@@ -36,8 +37,12 @@ POOL_CALL, POOLED = 5e-6, 16.0
 DOTS_CALL, PACKED = 10e-6, 16.0
 # `dots`: what a product in tiles takes beside one in vectors: an eighth, 16 cycles for 256 of them, and some for loads.
 TILED = 1 / 6
-# `depthwise`: the same.
-PLANES_CALL, PLANES_LOOP = 5e-6, 0.8
+# `depthwise`: the same as for `direct`; seconds of a further phase of a transposed convolution, and to write an output
+# that stands alone.
+PLANES_CALL, PLANES_LOOP, PHASE_CALL, SCATTERED = 5e-6, 0.8, 2e-6, 0.45e-9
+# What `direct` takes for a transposed convolution of channels by themselves, as a multiple of the prediction: its
+# products have a single term, so that all is laying out and adding up.
+SPREAD_ALONE = 1.8
 # The parts of complex numbers.
 _REAL = {"complex64": "float32", "complex128": "float64"}
 
@@ -268,7 +273,8 @@ def _spread(problem: TransposedConvolution, work: Work, machine: Machine) -> Cos
     size, lanes = itemsize(kind), machine.lanes(kind)
     plan = spreading(replace(problem, dtype=kind, bound=None), lanes, machine.registers, size)
     rate = machine.peak(kind) / (2 * lanes) * min(1.0, plan.tasks / machine.cores)
-    seconds = DIRECT_CALL + factor * plan.operations / (DIRECT_LOOP * rate)
+    slower = SPREAD_ALONE if problem.in_channels == problem.groups else 1.0
+    seconds = DIRECT_CALL + slower * factor * plan.operations / (DIRECT_LOOP * rate)
     workspace = min(plan.tasks, machine.cores) * plan.room * size
     moved = work.least_bytes + 2 * plan.tasks * plan.room * size
     words = f"{plan.tile[0]} channels and taps x {plan.tile[1]} vectors of {lanes} positions"
@@ -321,8 +327,10 @@ def _of_words(problem: Convolution, work: Work, machine: Machine, variant: str |
     return Cost(computed, moved, 4 * (packed + taken), seconds, *errors, words_of, packing=packing)
 
 
-def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:
+def depthwise(problem: Convolution | TransposedConvolution, work: Work, machine: Machine) -> Cost:
     """Generated code: a block of rows of one plane stays in registers, and every input is read where it stands."""
+    if isinstance(problem, TransposedConvolution):
+        return _phases(problem, work, machine)
     if work.operations == 0:
         return Cost(0, work.least_bytes, 0, PLANES_CALL, 0.0, 0.0)
     lanes = machine.lanes(work.dtype)
@@ -338,6 +346,17 @@ def depthwise(problem: Convolution, work: Work, machine: Machine) -> Cost:
     roundings = min(work.terms, CHAIN) + max(0, -(-work.terms // (CHAIN - tile.taps * tile.over + 1)) - 1)
     seconds = PLANES_CALL + max(seconds, work.least_bytes / machine.bandwidth)
     return Cost(work.operations, work.least_bytes, 0, seconds, *work.errors(roundings), words)
+
+
+def _phases(problem: TransposedConvolution, work: Work, machine: Machine) -> Cost:
+    """Return the cost of a convolution for each phase of the outputs, which are written one by one between others."""
+    parts = [depthwise(phase.problem, work_of(phase.problem, work.dtype), machine) for phase in phases(problem)]
+    apart = work.outputs if problem.stride[-1] > 1 else 0
+    seconds = sum(part.seconds - PLANES_CALL + PHASE_CALL for part in parts) + PLANES_CALL + SCATTERED * apart
+    error = max((part.error for part in parts), default=0.0)
+    random_error = max((part.random_error for part in parts), default=0.0)
+    words = f"{len(parts)} phases of outputs"
+    return Cost(work.operations, work.least_bytes, 0, seconds, error, random_error, words)
 
 
 def fourier(problem: Convolution, work: Work, _: Machine) -> Cost:

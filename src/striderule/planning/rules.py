@@ -29,8 +29,8 @@ SMALL = 100_000
 # The arithmetic that generated convolutions know.
 ARITHMETIC = ("float32", "float64", "int64", "complex64", "complex128")
 
-# Channels of a group that `depthwise` serves.
-FEW = 8
+# Channels of a group that `depthwise` serves, and phases of a transposed convolution: each is a call of its own.
+FEW, PHASES = 8, 8
 
 POOLINGS = (Pooling, AdaptivePooling, FractionalPooling, Unpooling)
 # The norms of pooling that take no power of any exponent.
@@ -132,6 +132,8 @@ def _direct(problem: Any, machine: Machine) -> str | None:
 def _depthwise(problem: Any, machine: Machine) -> str | None:
     if not machine.generated:
         return NO_CODE
+    if isinstance(problem, TransposedConvolution):
+        return _transposed_depthwise(problem)
     if not isinstance(problem, Convolution):
         return "it serves convolutions of layers, and this is another operation"
     if problem.zero_taps == "skip":
@@ -140,6 +142,18 @@ def _depthwise(problem: Any, machine: Machine) -> str | None:
         return "it is for channels in groups, and here every output sees all of them"
     if problem.in_channels > FEW * problem.groups:
         return f"it is for at most {FEW} channels a group, and this has {problem.in_channels // problem.groups}"
+    if problem.dtype not in ("float32", "float64"):
+        return f"it computes in float32 and float64, and this needs {problem.dtype}"
+    return None
+
+
+def _transposed_depthwise(problem: TransposedConvolution) -> str | None:
+    if problem.in_channels > problem.groups:
+        return f"it transposes channels by themselves, and here {problem.in_channels // problem.groups} are in a group"
+    if max(problem.dilation) > 1:
+        return "it transposes kernels without dilation"
+    if any(k < s for k, s in zip(problem.kernel, problem.stride, strict=True)) or math.prod(problem.stride) > PHASES:
+        return f"it serves strides up to the kernel's size, and {PHASES} phases, and here they are {problem.stride}"
     if problem.dtype not in ("float32", "float64"):
         return f"it computes in float32 and float64, and this needs {problem.dtype}"
     return None

@@ -16,6 +16,7 @@ from striderule.algorithms.binding import ArrayInfo, Bound
 from striderule.algorithms.depthwise.routine import plane_routine
 from striderule.algorithms.depthwise.schedule import Axis, Layout, Words, with_rows
 from striderule.algorithms.depthwise.structure import POINTERS, Structure
+from striderule.algorithms.depthwise.transposed import Phases, part_of
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.activation import ACTIVATIONS, PARAMETERS
 from striderule.algorithms.windows import convolution as windows
@@ -23,7 +24,8 @@ from striderule.algorithms.windows import elementwise
 from striderule.algorithms.windows.extend import extend
 from striderule.codegen import workers
 from striderule.codegen.target import current
-from striderule.geometry.problem import Convolution
+from striderule.geometry.problem import Convolution, TransposedConvolution
+from striderule.planning.phases import phases
 
 Array = npt.NDArray[Any]
 
@@ -93,6 +95,51 @@ def bind(
         along == "channels",
     )
     return planes if layout is x else Copied(planes, inner, problem, fill)
+
+
+def transposed_convolution(problem: TransposedConvolution, x: Array, weight: Array) -> Array:
+    """out[n, o, i * stride + t - before] += x[n, c, i] * weight[c, o, t], of channels by themselves.
+
+    Gives way to `windows`, with one warning, where no code can be made.
+    """
+    dtype = np.dtype(problem.dtype)
+    if 0 in problem.output_shape or x.size == 0:
+        return np.zeros(problem.output_shape, dtype)
+    out = memory.empty(problem.output_shape, dtype)
+    x, weight = x.astype(dtype, copy=False), weight.astype(dtype, copy=False)
+    infos = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
+    bound = bind_transposed(problem, **infos, bias=False, residual=None, activation=None)
+    if bound is None:
+        return windows.transposed_convolution(problem, x, weight)
+    bound.run(x, weight, None, None, out)
+    return out
+
+
+def bind_transposed(
+    problem: TransposedConvolution,
+    *,
+    x: ArrayInfo,
+    weight: ArrayInfo,
+    bias: bool,
+    residual: ArrayInfo | None,
+    activation: tuple[Any, ...] | None,
+    out: ArrayInfo,
+) -> Bound | None:
+    """Return the call that does everything at once, or None where only the sums can be formed here, or not even these.
+
+    Gives way to `windows`, with one warning, where no code can be made.
+    """
+    if 0 in out.shape or 0 in x.shape:
+        return None
+    parts = []
+    for phase in phases(problem):
+        near = None if residual is None else part_of(residual, phase)
+        to = part_of(out, phase)
+        one = bind(phase.problem, 0, x=x, weight=weight, bias=bias, residual=near, activation=activation, out=to)
+        if one is None:
+            return None
+        parts.append((phase, one))
+    return Phases(tuple(parts))
 
 
 def _readable(problem: Convolution, fill: Any, x: ArrayInfo) -> tuple[Convolution, ArrayInfo, str]:
