@@ -18,6 +18,7 @@ from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.codegen import target
 from striderule.geometry.problem import Convolution
+from striderule.planning.runs import MASKABLE
 from striderule.planning.schedule import CHAIN, CHUNK
 
 pytestmark = pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="guard pages need mprotect")
@@ -75,6 +76,14 @@ def narrow(call):
     return call.schedule.narrow > 0
 
 
+def flat(call):
+    return call.form.flat or calls.current().vector_bytes < MASKABLE
+
+
+def stacked(call):
+    return call.schedule.images > 1 and not call.form.merged
+
+
 def chunks(call):
     return -(-call.problem.terms // (call.schedule.chunk * len(call.schedule.taps)))
 
@@ -95,6 +104,7 @@ class Case:
     activation: tuple | None = None
     # Rows and columns of a task, and the images of one, if the schedule is not to choose.
     cut: tuple | None = None
+    fill: float = 0.5
 
 
 def bordered(word):
@@ -210,6 +220,38 @@ CASES = {
     "last positions in several chunks": Case(
         (1, 130, 3, 11), (5, 130, 3, 3), lambda call: narrow(call) and chunks(call) > 1, {"padding": 1}
     ),
+    "rows as one": Case((2, 5, 9, 13), (9, 5, 3, 3), flat, {"padding": 1}, fill=0),
+    "rows as one, gaps and groups": Case(
+        (2, 6, 9, 13), (8, 3, 3, 5), flat, {"padding": (1, 2), "groups": 2}, lambda _: [900, 130, 13, 1], fill=0
+    ),
+    "rows as one, turned channels": Case(
+        (2, 5, 9, 13), (9, 5, 3, 1), flat, {"padding": ((3, 1), (0, 0))}, lambda _: [-585, -117, 13, 1], fill=0
+    ),
+    "rows as one, cropped": Case(
+        (1, 5, 9, 37), (9, 5, 1, 4), flat, {"padding": ((-2, -1), (5, -2))}, fill=0, cut=(2, 37, 1)
+    ),
+    "rows as one, dilated": Case(
+        (2, 40, 12, 30), (9, 40, 3, 3), flat, {"padding": 2, "dilation": 2}, fill=0, cut=(5, 30, 1)
+    ),
+    "rows that do not meet": Case(
+        (2, 3, 12, 30),
+        (9, 3, 3, 3),
+        lambda call: not call.form.flat,
+        {"padding": 3, "dilation": 3},
+        fill=0,
+        cut=(2, 30, 1),
+    ),
+    "images one after the other": Case((5, 8, 6, 9), (24, 8, 3, 3), stacked, {"padding": 1}, fill=0, cut=(6, 9, 1, 2)),
+    "images one after the other, row by row": Case((5, 64, 6, 9), (9, 64, 3, 3), stacked, cut=(2, 7, 0, 3)),
+    "images one after the other, in place": Case(
+        (5, 70, 9, 15), (9, 70, 1, 1), lambda call: call.form.in_place and stacked(call), cut=(1, 135, 0, 4)
+    ),
+    "images one after the other, last positions": Case(
+        (5, 130, 3, 11), (9, 130, 3, 3), lambda call: narrow(call) and stacked(call), {"padding": 1}, cut=(3, 11, 1, 2)
+    ),
+    "images one after the other, last positions in place": Case(
+        (3, 530, 3, 11), (9, 530, 1, 1), lambda call: narrow(call) and stacked(call), cut=(1, 33, 1, 2)
+    ),
     "images together": Case((7, 5, 4, 4), (6, 5, 3, 3), lambda call: call.form.merged, {"padding": 1}, cut=(4, 4, 4)),
     "images together, channels last": Case(
         (7, 20, 4, 4),
@@ -256,13 +298,14 @@ def test_nothing_else_is_read_or_written(machine, monkeypatch, name, before):
     out, residual = drawn(problem.output_shape, between), drawn(problem.output_shape, between)
     added = residual.copy()
     words = {"bias": True, "residual": ArrayInfo.of(residual), "activation": case.activation, "out": ArrayInfo.of(out)}
-    call = direct.bind(problem, 0.5, x=ArrayInfo.of(x), weight=ArrayInfo.of(weight), **words)
+    call = direct.bind(problem, case.fill, x=ArrayInfo.of(x), weight=ArrayInfo.of(weight), **words)
+    call = call.call if isinstance(call, direct.Checked) else call
     assert isinstance(call, calls.Call)
     assert case.reaches(call)
     whole = memory(out)
     kept = whole.copy()
     call.run(x, weight, bias, residual, out)
-    expected, bound = wide(problem, x, weight, bias, added, case.activation)
+    expected, bound = wide(problem, x, weight, bias, added, case)
     assert (np.abs(out - expected) <= bound).all()
     # What stands between the results is as it was.
     first = out.copy()
@@ -285,12 +328,12 @@ def memory(array, room=None):
     return np.lib.stride_tricks.as_strided(array, (reach // array.itemsize + 1,), (array.itemsize,))
 
 
-def wide(problem, x, weight, bias, residual, activation):
+def wide(problem, x, weight, bias, residual, case):
     """Return the result in float64, and a bound on the error of float32: the roundings of a sum, of |x| * |w|."""
-    sums = windows.convolution(problem, x.astype(float), weight.astype(float), 0.5)
+    sums = windows.convolution(problem, x.astype(float), weight.astype(float), case.fill)
     sums += bias.reshape(-1, *(1,) * problem.rank) + residual
-    scale = windows.convolution(problem, np.abs(x).astype(float), np.abs(weight).astype(float), 0.5) + 4
+    scale = windows.convolution(problem, np.abs(x).astype(float), np.abs(weight).astype(float), case.fill) + 4
     steps = min(problem.terms, CHAIN) + CHUNK // CHAIN + problem.terms // (CHUNK // 2) + 4
-    if activation:
-        sums = elementwise.apply(activation[0], sums, sums.dtype, activation[1:])
+    if case.activation:
+        sums = elementwise.apply(case.activation[0], sums, sums.dtype, case.activation[1:])
     return sums, 2 * steps * np.finfo("f").eps * scale

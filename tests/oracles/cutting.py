@@ -16,7 +16,10 @@ def on_target(monkeypatch, machine):
 
 
 def cut_so(monkeypatch, cut):
-    """Let blocks be of so many rows and columns, and so many images together (0: rows one by one)."""
-    blocks_of = schedule.Blocks.of
-    monkeypatch.setattr(schedule.Blocks, "of", lambda *words, **more: blocks_of(*words[:4], *cut, **more))
+    """Let blocks be of so many rows and columns, and so many images together (0: rows one by one).
+
+    And so many images one after the other, if a fourth number says so.
+    """
+    blocks_of, stack = schedule.Blocks.of, dict(zip(("stack",), cut[3:], strict=False))
+    monkeypatch.setattr(schedule.Blocks, "of", lambda *words, **more: blocks_of(*words[:4], *cut[:3], **more | stack))
     forget()

@@ -94,7 +94,8 @@ def test_direct_counts_what_its_tiles_compute_beyond_the_edges(name, size):
     cuts = (3, size, size), (cut.images, cut.rows, cut.columns)
     for image, row, column in itertools.product(*map(range, (0, 0, 0), *cuts)):
         images, rows, columns = min(cut.images, 3 - image), min(cut.rows, size - row), min(cut.columns, size - column)
-        for length in [images * rows * columns] if cut.together else [columns] * (images * rows):
+        apart, beside = (1, images) if cut.merged else (images, 1)
+        for length in apart * ([beside * rows * columns] if cut.together else [columns] * (beside * rows)):
             # Last positions may be summed one by one; the others are vectors.
             positions += -(-(length - cut.narrow) // lanes) * lanes + cut.narrow
     assert found.operations == 2 * 18 * tiles * cut.tile[0] * positions

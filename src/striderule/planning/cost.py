@@ -18,6 +18,7 @@ from striderule.planning import dots, transforms
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.phases import phases
 from striderule.planning.planes import MASKS, plane_operations, plane_tile, rolling_tile, rolls
+from striderule.planning.runs import flattened
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
 
@@ -245,6 +246,7 @@ def _product(problem: Convolution, work: Work, machine: Machine) -> Cost:
     problem = replace(problem, dtype=_REAL.get(problem.dtype, problem.dtype))
     kind = sums_type(problem)
     size, lanes = itemsize(kind), machine.lanes(kind)
+    problem = flattened(problem)
     plan = schedule(replace(problem, bound=None), lanes, machine.registers, size)
     images = problem.batch * problem.groups
     # Complex numbers: twice the channels on both sides, half the sums each.
@@ -253,10 +255,9 @@ def _product(problem: Convolution, work: Work, machine: Machine) -> Cost:
     rate = machine.peak(kind) / (2 * lanes) * min(1.0, tasks / machine.cores)
     seconds = factor * images * plan.operations / (DIRECT_LOOP * rate)
     seconds = DIRECT_CALL + max(seconds, work.least_bytes / machine.bandwidth)
-    planes = plan.chunk * plan.plane
     unfinished = plan.channels * plan.positions if problem.terms > plan.chunk * len(plan.taps) else 0
-    workspace = min(tasks, machine.cores) * (planes + unfinished) * size
-    moved = work.least_bytes + 2 * images * plan.tasks * planes * size
+    workspace = min(tasks, machine.cores) * (plan.planes + unfinished) * size
+    moved = work.least_bytes + 2 * tasks * plan.planes * size
     words = f"{plan.tile[0]} output channels x {plan.tile[1]} vectors of {lanes} positions"
     # Chains are added in their order within a chunk, and chunks in theirs.
     chunk = plan.chunk * len(plan.taps)

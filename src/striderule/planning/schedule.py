@@ -10,7 +10,11 @@ counted as channels), so that every tap of the last two axes lies at one distanc
 row of outputs, so that the positions of all rows follow each other. *Row by row*, taps of the last axis share runs (one
 for each remainder of the stride), which are longer than a row of outputs. Few copies or no gaps: the cost decides.
 
-Small images of a batch are swept *together*, too, where a single one would leave lanes empty.
+Small images of a batch are swept *together*, too, where a single one would leave lanes empty. Else a task may take
+several images one after the other, which then share the weights that it has copied.
+
+Inputs are read *in place* where they lie so already: single taps. Where rows follow one another and are as long as
+those of the output, all rows of a run are copied *flat*, as one, under masks that leave out what is beyond the borders.
 
 The few last positions of a small image that would fill a vector badly are summed with the vector along the terms.
 
@@ -26,6 +30,7 @@ from itertools import product
 from math import prod
 
 from striderule.geometry.problem import Convolution, TransposedConvolution
+from striderule.planning.runs import is_flat, is_single, pitch_of, runs_of, slots_of
 
 # Sums are formed in chains of at most so many terms, and of at most so many in a chunk of channels.
 CHAIN, CHUNK = 128, 512
@@ -35,11 +40,11 @@ PLANES, SUMS = 1 << 18, 3 << 17
 NEAR = 20 << 10
 # Positions of a task, at most, unless a single row has more.
 POSITIONS = 1024
-# Vector operations that are worth more than one task.
-WORTH = 50_000
-# Vector operations to copy a vector into a plane, to add one of sums up, and to write one when images part; those to
-# begin a run, a task, a tile, a turn of the inner loop.
-COPY, SUM, PART, RUN, TASK, TILE, TURN = 3, 4, 6, 10, 1000, 40, 1
+# Vector operations that are worth more than one task, and numbers of threads that should find about equal shares.
+WORTH, THREADS = 50_000, (2, 4, 8)
+# Vector operations to copy a vector into a plane, one of weights, to read one of inputs in place, to add one of sums
+# up, and to write one when images part; those to begin a run, a task, a tile, a turn of the inner loop.
+COPY, WEIGHT, READ, SUM, PART, RUN, TASK, TILE, TURN = 3, 6, 1, 4, 6, 14, 1000, 40, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,13 @@ class Schedule:
     plane: int
     # Predicted vector operations for one image.
     operations: int
-    # Images of a task, and of which of them each slot is a row.
+    # Images of a task, whether they are swept together, and of which of them each slot is a row.
     images: int
+    merged: bool
     slot_images: tuple[int, ...]
+    # Whether inputs are read where they are, and whether they are copied as one under masks.
+    in_place: bool
+    flat: bool
     # Last positions of an image that are summed along their terms.
     narrow: int
 
@@ -80,6 +89,11 @@ class Schedule:
     def positions(self) -> int:
         """Output positions of a task."""
         return self.images * self.rows * self.columns
+
+    @property
+    def planes(self) -> int:
+        """Elements of the planes that a task lays out at a time."""
+        return 0 if self.in_place else (1 if self.merged else self.images) * self.chunk * self.plane
 
     @property
     def tasks(self) -> int:
@@ -138,8 +152,17 @@ def schedule(
     shapes = [(height, width, 1)] if narrow else shapes
     options = [Blocks.of(problem, lanes, registers, itemsize, *shape, copied=copied) for shape in dict.fromkeys(shapes)]
     chunk, chain = chunks_of(problem)
-    fitting = [one for one in options if chunk * one.plane * itemsize <= PLANES]
-    best = min(fitting or options, key=lambda one: one.score if fitting else one.plane)
+    fitting = [one for one in options if chunk * one.held * itemsize <= PLANES]
+    best = min(fitting or options, key=lambda one: one.score if fitting else one.held)
+    if best.images < 2:
+        stacks = [
+            count
+            for count in (2, 4, 8, 16)
+            if count <= problem.batch and count * best.held * chunk * itemsize <= PLANES
+        ]
+        shape = (best.rows, best.columns, best.images)
+        more = [Blocks.of(problem, lanes, registers, itemsize, *shape, copied=copied, stack=count) for count in stacks]
+        best = min([best, *more], key=lambda one: one.score)
     return best.schedule(chunk, chain, narrow)
 
 
@@ -172,7 +195,8 @@ def products(problem: Convolution, plan: Schedule, lanes: int) -> int:
     positions = 0
     for block in product(*(_blocks(size, each) for size, each in cuts)):
         (images, rows, columns), counts = zip(*block, strict=True)
-        lines, length = (1, images * rows * columns) if plan.together else (images * rows, columns)
+        apart, length = (1, images) if plan.merged else (images, 1)
+        lines, length = (apart, length * rows * columns) if plan.together else (apart * rows, columns)
         positions += prod(counts) * lines * (_up(length - plan.narrow, lanes) + plan.narrow)
     channels = problem.groups * _up(problem.out_channels // problem.groups, plan.tile[0])
     return prod(problem.output_size[:-2]) * positions * channels * problem.terms
@@ -227,12 +251,13 @@ def _divisions(height: int, most: int) -> list[int]:
 class Blocks:
     """One way to cut, and what it costs: blocks of `rows` x `columns` output positions of `images`, swept together.
 
-    No images: of one, row by row.
+    No images: of one, row by row. A task takes `stack` such blocks of as many images, one after the other.
     """
 
     rows: int
     columns: int
     images: int
+    stack: int
     counts: tuple[int, int]
     slots: tuple[int, ...]
     shifts: tuple[int, ...]
@@ -241,6 +266,8 @@ class Blocks:
     plane: int
     tile: tuple[int, int]
     tiles: int
+    in_place: bool
+    flat: bool
     parts: int
     operations: int
     score: float
@@ -257,66 +284,78 @@ class Blocks:
         images: int,
         *,
         copied: bool = False,
+        stack: int = 1,
     ) -> Blocks:
         """Return the blocks with the number of blocks of channels that suits them."""
-        width = problem.output_size[-1]
+        stack = 1 if images > 1 else stack
         height = problem.output_size[-2] if problem.rank > 1 else 1
-        counts = (-(-height // rows), -(-width // columns))
+        counts = (-(-height // rows), -(-problem.output_size[-1] // columns))
         blocks = prod(counts) * prod(problem.output_size[:-2])
-        slots, places = _slots(problem, rows, max(1, images))
-        shifts, run, reach = _runs(problem, columns, together=images > 0)
+        slots, places = slots_of(problem, rows, max(1, images))
+        shifts, run, reach = runs_of(problem, columns, together=images > 0)
         taps = tuple((phase * len(slots) + place) * run + beyond for place in places for phase, beyond in reach)
         lines, length = (1, images * rows * columns) if images else (rows, columns)
-        narrow = narrow_of(problem, lanes)
-        vectors, channels = (
-            (length - narrow) // lanes if narrow else -(-length // lanes),
-            problem.out_channels // problem.groups,
-        )
+        narrow, channels = narrow_of(problem, lanes), problem.out_channels // problem.groups
+        vectors = (length - narrow) // lanes if narrow else -(-length // lanes)
         terms = chunks_of(problem)[0] * len(taps)
-        # Single taps without padding are read where they are, if a line is as long as a tile is wide.
-        alone = prod(problem.kernel) == prod(problem.stride) == rows == 1 and problem.padded_size == problem.size
-        alone = alone and images < 2 and not copied
+        flat = images == 1 and not copied and is_flat(problem, rows, lanes * itemsize)
+        # Single taps are read where they are if a line is as long as a tile is wide.
+        alone = not copied and images < 2 and is_single(problem)
         most = max(1, length // lanes) if alone else vectors
         tile = register_tile(channels, vectors, registers, terms * itemsize, most)
+        in_place = alone and tile[1] * lanes <= length
         tiles = -(-channels // tile[0])
-        sweep = blocks * (lines * _sweep(channels, vectors, tile, terms * itemsize) + channels / 4) * problem.terms
-        finished = lines * tiles * -(-vectors // tile[1]) * -(-problem.terms // terms)
-        sweep += blocks * finished * (TILE + SUM * prod(tile))
-        sweep += blocks * tiles * narrow * (problem.terms * tile[0] / lanes + TILE)
-        copies = len(shifts) * len(slots) * (RUN + COPY * -(-run // lanes)) * (problem.terms // len(taps))
-        copies = 0 if alone and tile[1] * lanes <= length else copies
-        copies += 2 * narrow * problem.terms
+        # Of one image of a block: all sums, and what every block of channels does again.
+        sweep = lines * _sweep(channels, vectors, tile, terms * itemsize) * problem.terms
+        sweep += lines * tiles * -(-vectors // tile[1]) * -(-problem.terms // terms) * (TILE + SUM * prod(tile))
+        sweep += tiles * narrow * (problem.terms * tile[0] / lanes + TILE)
+        sweep += PART * channels * images * -(-columns * rows // lanes) if images > 1 else 0
+        runs = len(shifts) * (len(slots) * (RUN + COPY * -(-run // lanes)))
+        runs = len(shifts) * (RUN + COPY * -(-len(slots) * run // lanes)) if flat else runs
+        again = runs * (problem.terms // len(taps))
+        again = READ * lines * -(-length // lanes) * (problem.terms // len(taps)) if in_place else again
+        again += 2 * narrow * problem.terms
+        weights = WEIGHT * channels * problem.terms / lanes
+        shares = max(1, images) * stack
         kept = images > 1 or problem.terms > terms
-        least = -(-channels * lines * length * itemsize // SUMS) if kept else 1
-        shares = max(1, images)
-        times = -(-problem.batch // shares) * problem.groups
-        parting = PART * channels * -(-columns * rows // lanes) if images > 1 else 0
+        least = -(-stack * channels * lines * length * itemsize // SUMS) if kept else 1
+        images_together = -(-problem.batch // shares) * problem.groups
+        # The work in whole tasks, if those of the edges were whole.
+        whole = problem.batch / shares * problem.groups * prod(problem.output_size) / (rows * columns)
 
         def operations(parts: int) -> float:
-            return (sweep + blocks * parts * (copies + TASK)) / shares + blocks * parting
+            return blocks * (stack * (sweep + parts * again) + parts * TASK + weights) / shares
 
         def score(parts: int) -> float:
-            # Tasks that are few are shared badly; a problem that is small is not shared.
+            # A problem that is small is not shared.
             total = operations(parts)
-            return total * (1 + 1 / (times * blocks * parts)) if times * shares * total > WORTH else total
+            if images_together * shares * total < WORTH:
+                return total
+            tasks, each = images_together * blocks * parts, -(-tiles // parts)
+            return total * sum(max(1.0, -(-tasks // n) * n * each / (whole * tiles)) for n in THREADS) / len(THREADS)
 
-        wanted = {min(tiles, max(least, parts)) for parts in (1, 2, 3, 4, 6, 8, 12, 16)}
+        wanted = {min(tiles, max(least, parts)) for parts in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)}
         # Blocks of whole tiles, all of about the same size.
         fair = {-(-tiles // -(-tiles // parts)) for parts in wanted}
         parts = min(sorted(fair), key=score)
-        plane = _pitch(len(shifts) * len(slots) * run + lanes)
+        plane = pitch_of(len(shifts) * len(slots) * run + lanes)
         return cls(
-            rows, columns, images, counts, slots, shifts, run, taps, plane, tile, tiles, parts,
+            rows, columns, images, stack, counts, slots, shifts, run, taps, plane, tile, tiles, in_place, flat, parts,
             int(operations(parts)), score(parts),
         )  # fmt: skip
+
+    @property
+    def held(self) -> int:
+        """Elements of a channel that a task reads again and again."""
+        return self.rows * self.columns if self.in_place else self.plane
 
     def schedule(self, chunk: int, chain: int, narrow: int) -> Schedule:
         """Return the schedule of these blocks."""
         each = -(-self.tiles // self.parts) * self.tile[0]
         return Schedule(
             self.tile, self.rows, self.columns, *self.counts, each, self.parts, self.images > 0, chunk, chain,
-            self.slots, self.shifts, self.run, self.taps, self.plane, self.operations, max(1, self.images),
-            self.slot_images, narrow,
+            self.slots, self.shifts, self.run, self.taps, self.plane, self.operations, max(1, self.images) * self.stack,
+            self.images > 1, self.slot_images, self.in_place, self.flat, narrow,
         )  # fmt: skip
 
     @property
@@ -326,48 +365,6 @@ class Blocks:
             return (0,) * len(self.slots)
         taps = range(len(self.slots) // (self.images * self.rows))
         return tuple(image for _ in taps for image in range(self.images) for _ in range(self.rows))
-
-
-def _slots(problem: Convolution, rows: int, images: int) -> tuple[tuple[int, ...], list[int]]:
-    """Return the input rows that `rows` output rows need, and where each tap's begin among them.
-
-    Output row i meets input row i * stride + t * dilation at tap t. Either each tap has rows of its own, or taps of
-    one remainder share: those are every stride-th row from the first tap to the last one's last. Of several images each
-    tap has rows of its own, one image after the other.
-    """
-    if problem.rank == 1:
-        return (0,) * images, [0]
-    down, stride, dilation = problem.kernel[-2], problem.stride[-2], problem.dilation[-2]
-    reach = [t * dilation for t in range(down)]
-    shared: list[int] = []
-    starts = {}
-    for phase in sorted({at % stride for at in reach}):
-        turns = [at // stride for at in reach if at % stride == phase]
-        starts[phase] = len(shared) - turns[0]
-        shared += [turn * stride + phase for turn in range(turns[0], turns[-1] + rows)]
-    if images == 1 and len(shared) <= down * rows:
-        return tuple(shared), [starts[at % stride] + at // stride for at in reach]
-    own = tuple(at + i * stride for at in reach for _ in range(images) for i in range(rows))
-    return own, [t * images * rows for t in range(down)]
-
-
-def _runs(problem: Convolution, columns: int, *, together: bool) -> tuple[tuple[int, ...], int, list[tuple[int, int]]]:
-    """Return the first columns of the runs, their length, and for each tap of the last axis its run and place in it."""
-    across, stride, dilation = problem.kernel[-1], problem.stride[-1], problem.dilation[-1]
-    reach = [t * dilation for t in range(across)]
-    if together:
-        return tuple(reach), columns, [(t, 0) for t in range(across)]
-    phases = sorted({at % stride for at in reach})
-    return tuple(phases), columns + reach[-1] // stride, [(phases.index(at % stride), at // stride) for at in reach]
-
-
-def _pitch(size: int) -> int:
-    """Return a distance of at least `size` elements whose multiples fall into different sets of the cache.
-
-    That is an odd number of 16 elements: a cache line of float32, two of float64.
-    """
-    lines = -(-size // 16)
-    return 16 * (lines + 1 - lines % 2)
 
 
 def _up(count: int, step: int) -> int:

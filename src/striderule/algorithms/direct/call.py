@@ -14,7 +14,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import proof, tiled, trial_of_words
-from striderule.algorithms.direct.laying import Form
+from striderule.algorithms.direct.laying import MASKED, Form
 from striderule.algorithms.direct.operands import are_served
 from striderule.algorithms.direct.product import POINTERS, SIZES, product_routine
 from striderule.algorithms.direct.tables import tables_of
@@ -23,6 +23,7 @@ from striderule.algorithms.windows import elementwise
 from striderule.codegen import workers
 from striderule.codegen.target import Target, current
 from striderule.geometry.problem import Convolution
+from striderule.planning.runs import flattened
 from striderule.planning.schedule import CHAIN, CHUNK, Schedule, schedule, sums_type
 
 Array = npt.NDArray[Any]
@@ -130,47 +131,44 @@ class Request:
 
     def flattened(self) -> Request:
         """Return the same with a single spatial axis where single taps meet an input that can be seen so."""
-        problem, steps, size = self.problem, self.x.strides[2:], self.problem.size
-        single = {*problem.kernel, *problem.stride} == {1}
-        if problem.rank == 1 or not single or any(side for pair in problem.padding for side in pair):
+        steps, size, flat = self.x.strides[2:], self.problem.size, flattened(self.problem)
+        if flat is self.problem or any(steps[i] != steps[i + 1] * size[i + 1] for i in range(len(size) - 1)):
             return self
-        if any(steps[i] != steps[i + 1] * size[i + 1] for i in range(len(size) - 1)):
-            return self
-        flat = replace(
-            problem, size=(prod(size),), kernel=(1,), stride=(1,), dilation=(1,), padding=((0, 0),),
-            boundary=problem.boundary[-1:],
-        )  # fmt: skip
-        x = ArrayInfo((*self.x.shape[:2], prod(size)), (*self.x.strides[:2], steps[-1]), self.x.dtype)
+        x = ArrayInfo((*self.x.shape[:2], *flat.size), (*self.x.strides[:2], steps[-1]), self.x.dtype)
         return replace(self, problem=flat, x=x)
 
     def schedule(self) -> Schedule:
         """Return how to cut the work."""
         size = np.dtype(self.element).itemsize
-        # Single taps of columns that do not stand next to each other are copied, too.
-        copied = self.x.strides[-1] != self.x.dtype.itemsize
         problem, target = replace(self.problem, bound=None), self.target
-        plan = schedule(problem, target.lanes(size), target.registers, size, copied)
+        plan = schedule(problem, target.lanes(size), target.registers, size, not self._follows())
         return tiled.fitted(plan, problem) if self.tiles else replace(plan, chain=min(plan.chain, self.chain))
+
+    def _follows(self) -> bool:
+        """Tell whether types, strides and what stands outside let inputs be read in place, or copied row after row."""
+        x, problem = self.x, self.problem
+        if x.dtype.name != self.element or x.strides[-1] != x.dtype.itemsize:
+            return False
+        pads = any(side > 0 for pair in problem.padding for side in pair)
+        rows = problem.rank == 1 or x.strides[-2] == x.strides[-1] * problem.size[-1]
+        return rows and not (pads and self.fill)
 
     def form(self, plan: Schedule) -> Form:
         """Return what the code of the routine depends on."""
         problem, x, step = self.problem, self.x, self.x.strides[-1] // self.x.dtype.itemsize
         lanes = self.target.lanes(np.dtype(self.element).itemsize)
         terms = plan.chunk * len(plan.taps)
-        alone = problem.kernel == problem.stride == (1,) and problem.padding == ((0, 0),) and plan.images == 1
-        in_place = alone and step == 1 and x.dtype.name == self.element
-        in_place = in_place and problem.output_size[-1] >= plan.tile[1] * lanes
         beside = x.strides[1] == x.dtype.itemsize and step != 1 and problem.rank < 3 and 2 * plan.chunk >= lanes
         sides = zip(problem.padding[-1], problem.boundary[-1], strict=True)
         word, *parameters = self.activation or (None,)
         return Form(
             self.element, x.dtype.name, self.weight.dtype.name, self.out.dtype.name, *plan.tile,
             panel=PANEL if terms <= CHUNK else (1 << terms.bit_length()) + 16,
-            in_place=in_place,
+            in_place=plan.in_place, flat=plan.flat,
             step=problem.stride[-1] if step == 1 and problem.stride[-1] in (1, 2, 4) else 0,
             borders=any(side > 0 and it != "constant" for side, it in sides),
             activation=word, parameters=tuple(one if isinstance(one, str) else None for one in parameters),
-            merged=plan.images > 1, last=beside and not in_place, narrow=plan.narrow,
+            merged=plan.merged, last=beside and not plan.in_place, narrow=plan.narrow,
             unit=self.unit, turned=self.turned, tiles=self.tiles,
         )  # fmt: skip
 
@@ -215,10 +213,11 @@ def _call_for(request: Request) -> Call | None:
         always=form.tiles == "amx",
     )
     steps = [step // request.x.dtype.itemsize for step in request.x.strides]
+    lanes = request.target.lanes(element.itemsize)
     # A bias of nothing stands in where there is none.
-    tables = (*tables_of(problem, plan, steps, form.in_place), np.zeros(problem.out_channels, element))
-    room = _rooms(plan, form, request.target.lanes(element.itemsize), problem.terms)
-    values = _values(request, plan, steps) | room
+    tables = (*tables_of(problem, plan, steps, lanes), np.zeros(problem.out_channels, element))
+    room = _rooms(plan, form, lanes, problem.terms)
+    values = _values(request, plan, steps, lanes) | room
     values |= {name: memory.address(table) for name, table in zip((*POINTERS[8:], "bias"), tables, strict=True)}
     words = array("q", [values.get(name, 0) for name in (*POINTERS, *SIZES)])
     numbers = (request.fill, *(request.activation or ())[1:])
@@ -231,7 +230,7 @@ def _call_for(request: Request) -> Call | None:
     )
 
 
-def _values(request: Request, plan: Schedule, steps: list[int]) -> dict[str, int]:
+def _values(request: Request, plan: Schedule, steps: list[int], lanes: int) -> dict[str, int]:
     """Return the sizes that the routine is told, but for its room."""
     problem, out = request.problem, request.out
     y, other = ([step // out.dtype.itemsize for step in one.strides] for one in (out, request.residual or out))
@@ -248,6 +247,9 @@ def _values(request: Request, plan: Schedule, steps: list[int]) -> dict[str, int
         "rows": plan.rows, "columns": plan.columns, "block": plan.channels,
         "row_blocks": plan.row_blocks, "column_blocks": plan.column_blocks, "channel_blocks": plan.channel_blocks,
         "images": plan.images, "batch": problem.batch,
+        "image_step": steps[0] if plan.in_place else plan.chunk * plan.plane,
+        "origin": -sum(side * step for (side, _), step in zip(problem.padding, steps[2:], strict=True)),
+        "words": -(-len(plan.slots) * plan.run // (MASKED * lanes)),
         "chunk": plan.chunk, "chain": plan.chain,
         "slot_count": len(plan.slots), "shift_count": len(plan.shifts), "run": plan.run, "plane": plan.plane,
         "threads": 1, "together": int(plan.together), "packed": 0, "has_residual": int(request.residual is not None),
@@ -257,9 +259,9 @@ def _values(request: Request, plan: Schedule, steps: list[int]) -> dict[str, int
 def _rooms(plan: Schedule, form: Form, lanes: int, terms: int) -> dict[str, int]:
     """Return the elements that a thread needs, and where in them the weights and the unfinished sums begin."""
     chunks = -(-terms // (plan.chunk * len(plan.taps)))
-    panel_at = 0 if form.in_place else _up(plan.chunk * plan.plane + (plan.tile[1] + 1) * lanes)
+    panel_at = 0 if form.in_place else _up(plan.planes + (plan.tile[1] + 1) * lanes)
     tail_at = panel_at + _up(plan.tile[0] * form.panel)
-    sums_at = tail_at + _up(plan.narrow * form.panel)
+    sums_at = tail_at + _up(plan.images * plan.narrow * form.panel)
     pitch = _up(plan.positions + lanes) + 16
     room = sums_at + (_up(plan.channels * pitch) if chunks > 1 or form.merged else 0)
     return {

@@ -12,6 +12,8 @@ from functools import partial
 
 from striderule.codegen.tile import ELEMENTS, Condition, Mask, Pointer, Routine, Size, Vector
 
+# Vectors whose masks stand in one word.
+MASKED = 4
 # Where a row begins that is beyond the border: below zero are those of arrays whose rows stand in reverse.
 OUTSIDE = -(1 << 62)
 
@@ -26,9 +28,9 @@ class Form:
     at run time), and `borders` says that more than a fill value stands outside. `panel` is the distance between two
     rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
     `last` says that channels stand next to each other, and columns do not; `narrow` counts the last positions that are
-    summed along their terms. With a `unit` of `codegen.dots` all operands are words, whose numbers it multiplies,
-    `turned` where those of the inputs are its first ones (without a sign);
-    `tiles` names what writes the tiles that these make, in `codegen.tiles`.
+    summed along their terms. `flat` copies rows that follow one another as one, under masks. With a `unit` of
+    `codegen.dots` all operands are words, whose numbers it multiplies, `turned` where those of the inputs are its first
+    ones (without a sign); `tiles` names what writes the tiles that these make, in `codegen.tiles`.
     """
 
     element: str
@@ -46,6 +48,7 @@ class Form:
     merged: bool = False
     last: bool = False
     narrow: int = 0
+    flat: bool = False
     unit: str = ""
     turned: bool = False
     tiles: str = ""
@@ -70,6 +73,9 @@ class Window:
 
 def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, room: Pointer) -> None:
     """Lay out `count` planes from number `first` on. A vector behind the end of each may be written too."""
+    if form.flat:
+        _lay_out_flat(r, window, first, count, room)
+        return
     begin = window.column * r.size("column_step") - r.size("before")
     image = r.pointer("x", ELEMENTS[form.source]) + window.image * r.size("x_image")
     with r.loop(r.size("shift_count")) as shift:
@@ -82,6 +88,26 @@ def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, ro
             plane = room + (i * r.size("plane") + shift * r.size("slot_count") * r.size("run"))
             channels = (count - i).smaller(r.lanes) if form.last else r.whole(1)
             _lay_out_run(r, form, Run(window, columns, channels, channel, outer.equals(OUTSIDE), plane))
+
+
+def _lay_out_flat(r: Routine, window: Window, first: Size, count: Size, room: Pointer) -> None:
+    """Copy all rows of a shift at once, where output rows are as long as those of the input, with columns in between.
+
+    What the masks leave out is zero: rows beyond the borders, and the ends of the rows before and after.
+    """
+    place = window.row * r.size("width") + r.size("origin")
+    channel = window.group * r.size("inputs") + first
+    image = r.pointer("x") + (window.image * r.size("x_image") + channel * r.size("x_channel") + place)
+    length = r.size("slot_count") * r.size("run")
+    masks = r.table("masks") + window.row // r.size("rows") * r.size("shift_count") * r.size("words")
+    with r.loop(count) as i, r.loop(r.size("shift_count")) as shift:
+        source = image + (i * r.size("x_channel") + r.entry(r.table("shifts"), shift))
+        goal = room + (i * r.size("plane") + shift * length)
+        with r.loop(r.size("words")) as n:
+            word = r.entry(masks, shift * r.size("words") + n)
+            for v in range(MASKED):
+                here = n * (MASKED * r.lanes) + v * r.lanes
+                r.store(r.load(source + here, r.lanes_of(word, v * r.lanes)), goal + here)
 
 
 @dataclass(frozen=True, slots=True)

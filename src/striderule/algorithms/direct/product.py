@@ -21,7 +21,7 @@ from striderule.codegen.tiles import Amx, Plain
 
 POINTERS = (
     "x", "w", "bias", "residual", "y", "work", "flags", "status",
-    "row_places", "column_places", "outer_places", "slots", "slot_images", "shifts", "distances",
+    "row_places", "column_places", "outer_places", "slots", "slot_images", "shifts", "distances", "masks",
 )  # fmt: skip
 SIZES = (
     # Of a group: output channels, input channels, these with the outer taps of each, taps of the last two axes, terms.
@@ -34,6 +34,10 @@ SIZES = (
     "row_step", "column_step", "before",
     # The blocks of a task: rows, columns, channels, and how many of each there are.
     "rows", "columns", "block", "row_blocks", "column_blocks", "channel_blocks", "images", "batch",
+    # Elements from the inputs of one image of a task to those of the next.
+    "image_step",
+    # Of copies under masks: words of masks of a run, elements from an output position's own input to the first tap's.
+    "words", "origin",
     # Planes of a chunk, chunks, terms of a chain; rows and runs of a plane, lengths of a run and of a plane.
     "chunk", "chunks", "chain", "slot_count", "shift_count", "run", "plane",
     # Threads, and the room that each has, in elements; where in it the weights, the inputs of the last positions and
@@ -49,11 +53,15 @@ CHEAP = ("relu", "relu6", "leaky_relu", "hardtanh", "threshold")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Where a task works: its output channels, the lines of positions that it sweeps, its operands and its room."""
+    """Where a task works: its output channels, the positions that it sweeps, its operands and its room.
+
+    There are `stack` images one after the other, of `lines` lines; where images are swept together that is one.
+    """
 
     window: Window
     first: Size
     channels: Size
+    stack: Size
     lines: Size
     length: Size
     y: Pointer
@@ -76,9 +84,10 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A tile of sums: its first channel within the task, line, first column, and the lanes that count (None: all)."""
+    """A tile of sums: its first channel within the task, image, line, column, and the lanes that count (None: all)."""
 
     row: Size
+    image: Size
     line: Size
     column: Size
     masks: list[Mask | None]
@@ -131,6 +140,7 @@ def _task(r: Routine, form: Form, number: Size, room: Pointer) -> Task:
         Window(number, images, group, outer, row, column),
         first,
         (r.size("channels") - block * r.size("block")).smaller(r.size("block")),
+        r.whole(1) if form.merged else images,
         r.choose(together, 1, rows),
         r.choose(together, positions, columns),
         y,
@@ -149,7 +159,9 @@ def _sweep(r: Routine, form: Form, task: Task, chunk: Size, bad: Register) -> Sw
         inputs = inputs + task.window.column
     else:
         inputs = task.room
-        lay_out(r, form, task.window, first, count, inputs)
+        with r.loop(task.stack) as i:
+            window = replace(task.window, image=task.window.image + i)
+            lay_out(r, form, window, first, count, inputs + i * r.size("image_step"))
     sweep = Sweep(task, chunk, first * r.size("taps"), count * r.size("taps"), inputs, bad)
     if form.narrow:
         _copy_tail(r, form, sweep)
@@ -163,28 +175,37 @@ def _channels(r: Routine, form: Form, sweep: Sweep, row: Size, totals: Pointer) 
     length = task.length - form.narrow
     whole = length // width
     rest = length - whole * width
-    with r.loop(task.lines) as line:
+    with r.loop(task.stack) as image, r.loop(task.lines) as line:
         with r.loop(whole) as number:
-            place = Place(row, line, number * width, [None] * form.vectors)
+            place = Place(row, image, line, number * width, [None] * form.vectors)
             _tile(r, form, sweep, place, panel, totals)
         for vectors in range(1, form.vectors + 1):
             with r.when(((rest + (r.lanes - 1)) // r.lanes).equals(vectors)):
-                _tile(r, form, sweep, _edge(r, form, task, row, line, whole * width, vectors), panel, totals)
+                _tile(
+                    r,
+                    form,
+                    sweep,
+                    _edge(r, form, task, Place(row, image, line, whole * width, []), vectors),
+                    panel,
+                    totals,
+                )
         if form.narrow:
-            _tail(r, form, sweep, Place(row, line, length, [r.first_lanes(form.narrow)]), panel, totals)
+            _tail(r, form, sweep, Place(row, image, line, length, [r.first_lanes(form.narrow)]), panel, totals)
 
 
-def _edge(r: Routine, form: Form, task: Task, row: Size, line: Size, column: Size, vectors: int) -> Place:
+def _edge(r: Routine, form: Form, task: Task, place: Place, vectors: int) -> Place:
     """Return the place of the last tile of a line. Inputs in place are not read behind their end: it moves back."""
     if form.narrow:  # whole vectors
-        return Place(row, line, column, [None] * vectors)
+        return replace(place, masks=[None] * vectors)
     if not form.in_place:
-        masks = [None] * (vectors - 1) + [r.first_lanes(task.length - column - (vectors - 1) * r.lanes)]
-        return Place(row, line, column, masks)
+        last = r.first_lanes(task.length - place.column - (vectors - 1) * r.lanes)
+        return replace(place, masks=[None] * (vectors - 1) + [last])
     start = task.length - vectors * r.lanes
     steps = range(0, vectors * r.lanes, r.lanes)
-    masks = [r.lanes_from(column - start - step) & r.first_lanes(task.length - start - step) for step in steps]
-    return Place(row, line, start, masks)
+    masks: list[Mask | None] = [
+        r.lanes_from(place.column - start - step) & r.first_lanes(task.length - start - step) for step in steps
+    ]
+    return replace(place, column=start, masks=masks)
 
 
 def _weights(r: Routine, form: Form, sweep: Sweep, row: Size) -> Pointer:
@@ -223,7 +244,7 @@ def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
         _deliver(r, form, sweep, place, totals)
         return
     vectors = len(place.masks)
-    inputs = sweep.inputs + place.line * r.size("run") + place.column
+    inputs = sweep.inputs + place.image * r.size("image_step") + place.line * r.size("run") + place.column
     with r.loop((sweep.terms + (r.size("chain") - 1)) // r.size("chain")) as chain:
         start = chain * r.size("chain")
         distances, weights = r.table("distances") + start, panel + start
@@ -254,21 +275,29 @@ def _add_products(r: Routine, form: Form, total: Register, weights: Vector, inpu
 
 def _copy_tail(r: Routine, form: Form, sweep: Sweep) -> None:
     """Copy the inputs of the last positions, term by term, and zeros up to a whole vector."""
-    tail = sweep.task.room + r.size("tail_at")
+    task = sweep.task
+    whole = task.length - form.narrow
     rounded = (sweep.terms + (r.lanes - 1)) // r.lanes * r.lanes
     zero = r.constant(0, lanes=1)
-    for position in range(form.narrow):
-        inputs = sweep.inputs + (sweep.task.length - (form.narrow - position))
-        goal = tail + position * form.panel
+    with r.loop(task.stack) as image:
+        inputs = sweep.inputs + image * r.size("image_step") + whole
+        goal = _tail_room(r, form, task, image)
         with r.loop(sweep.terms) as k:
-            r.store(r.load(inputs + r.entry(r.table("distances"), k), lanes=1), goal + k)
-        with r.loop(rounded - sweep.terms) as k:
-            r.store(zero, goal + (sweep.terms + k))
+            under = inputs + r.entry(r.table("distances"), k)
+            for position in range(form.narrow):
+                r.store(r.load(under + position, lanes=1), goal + (position * form.panel + k))
+        for position in range(form.narrow):
+            with r.loop(rounded - sweep.terms) as k:
+                r.store(zero, goal + (position * form.panel + sweep.terms + k))
+
+
+def _tail_room(r: Routine, form: Form, task: Task, image: Size) -> Pointer:
+    return task.room + (r.size("tail_at") + image * (form.narrow * form.panel))
 
 
 def _tail(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, totals: Pointer) -> None:
     """Form the sums of the last positions, the vector along the terms, and deliver them."""
-    tail = sweep.task.room + r.size("tail_at")
+    tail = _tail_room(r, form, sweep.task, place.image)
     sums = r.tile(form.rows, form.narrow)
     with r.loop(sweep.terms, step=r.lanes) as k:
         values = [r.load(tail + (position * form.panel + k)) for position in range(form.narrow)]
@@ -287,8 +316,11 @@ def _tail(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
 def _deliver(r: Routine, form: Form, sweep: Sweep, place: Place, totals: Pointer) -> None:
     """Add the sums of the chunks before; keep them for the next, or after the last write the result."""
     task, vectors = sweep.task, len(place.masks)
-    unfinished = task.room + (r.size("sums_at") + place.line * task.length + place.column)
+    each = r.size("rows") * r.size("columns")
+    unfinished = task.room + (r.size("sums_at") + place.image * each + place.line * task.length + place.column)
     behind = place.line * r.size("width") + place.column
+    residual = task.residual + (place.image * r.size("residual_image") + behind)
+    y = task.y + (place.image * r.size("y_image") + behind)
     # Several images part when all chunks are done.
     last_chunk = r.whole(-1) if form.merged else r.size("chunks") - 1
     with r.loop((task.channels - place.row).smaller(form.rows)) as m:
@@ -300,8 +332,8 @@ def _deliver(r: Routine, form: Form, sweep: Sweep, place: Place, totals: Pointer
                 r.store(r.load(before + step, mask) + r.load(total), total)
         with r.either(sweep.chunk.equals(last_chunk)) as (last, more):
             with last:
-                residual = task.residual + (row * r.size("residual_channel") + behind)
-                _finish(r, form, task.first + row, residual, task.y + (row * r.size("y_channel") + behind), lanes)
+                other = residual + row * r.size("residual_channel")
+                _finish(r, form, task.first + row, other, y + row * r.size("y_channel"), lanes)
             with more:
                 for total, step, mask in lanes:
                     r.store(r.load(total), before + step, mask)

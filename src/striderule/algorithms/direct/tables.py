@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striderule.algorithms.direct.laying import OUTSIDE
+from striderule.algorithms.direct.laying import MASKED, OUTSIDE
 from striderule.geometry.padding import boundary_indices
 from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import Schedule
@@ -16,8 +16,8 @@ from striderule.planning.schedule import Schedule
 Array = npt.NDArray[Any]
 
 
-def tables_of(problem: Convolution, plan: Schedule, steps: list[int], in_place: bool) -> tuple[Array, ...]:
-    """Return the tables of rows, columns, outer places, slots, shifts and distances."""
+def tables_of(problem: Convolution, plan: Schedule, steps: list[int], lanes: int) -> tuple[Array, ...]:
+    """Return the tables of rows, columns, outer places, slots, shifts, distances and masks."""
     rows, columns = [0], _sources(problem, problem.rank - 1)
     if problem.rank > 1:
         rows = [OUTSIDE if place < 0 else place * steps[-2] for place in _sources(problem, problem.rank - 2)]
@@ -26,12 +26,28 @@ def tables_of(problem: Convolution, plan: Schedule, steps: list[int], in_place: 
     furthest = ((plan.column_blocks - 1) * plan.columns + plan.run) * problem.stride[-1] + max(plan.shifts)
     columns += [-1] * (furthest + 1 - len(columns))
     planes = range(plan.chunk)
-    if in_place:
+    if plan.in_place:
         distances = [channel * steps[1] for channel in planes]
     else:
         distances = [channel * plan.plane + tap for channel in planes for tap in plan.taps]
     lists = (rows, columns, _outer(problem, steps), plan.slots, plan.slot_images, plan.shifts, distances)
-    return tuple(np.array(entries, np.int64) for entries in lists)
+    return (*(np.array(entries, np.int64) for entries in lists), masks_of(problem, plan, lanes))
+
+
+def masks_of(problem: Convolution, plan: Schedule, lanes: int) -> Array:
+    """Return which inputs exist: for each block of rows, shift, and `MASKED` vectors of its run, as bits of a word."""
+    if not plan.flat:
+        return np.zeros(0, np.int64)
+    height, width = problem.size
+    count = -(-len(plan.slots) * width // (MASKED * lanes))
+    at = np.arange(count * MASKED * lanes)
+    rows = np.arange(plan.row_blocks)[:, None] * plan.rows + at // width - problem.padding[0][0]
+    columns = np.array(plan.shifts)[:, None] + at % width - problem.padding[1][0]
+    inside = (rows >= 0) & (rows < height) & (at < len(plan.slots) * width)
+    there = inside[:, None] & (columns >= 0) & (columns < width)
+    bits = np.zeros((*there.shape[:2], count, 64), bool)
+    bits[..., : MASKED * lanes] = there.reshape(*there.shape[:2], count, -1)
+    return np.packbits(bits, axis=-1, bitorder="little").view("<i8").astype(np.int64).ravel()
 
 
 def _sources(problem: Convolution, axis: int) -> list[int]:

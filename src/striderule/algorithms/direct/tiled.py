@@ -43,7 +43,7 @@ def add_up(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, t
     """Form the sums of a chunk for 32 output channels and one or two vectors of positions."""
     tiles, vectors = sweep.tiles, len(place.masks)
     assert tiles is not None  # the form has them
-    inputs = sweep.inputs + place.line * r.size("run") + place.column
+    inputs = sweep.inputs + place.image * r.size("image_step") + place.line * r.size("run") + place.column
     distances, taps = r.table("distances"), r.size("taps")
     count = sweep.terms // taps
     # A plane is as far from the next one as its first tap is.

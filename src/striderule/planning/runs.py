@@ -1,0 +1,92 @@
+"""Where inputs stand in the planes of `schedule`: the rows and runs that some tap meets, and each tap's distance.
+
+And when they need not be laid out row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from striderule.geometry.problem import Convolution
+
+# Bytes of vectors that targets can read under a mask without ado.
+MASKABLE = 32
+
+
+def slots_of(problem: Convolution, rows: int, images: int) -> tuple[tuple[int, ...], list[int]]:
+    """Return the input rows that `rows` output rows need, and where each tap's begin among them.
+
+    Output row i meets input row i * stride + t * dilation at tap t. Either each tap has rows of its own, or taps of
+    one remainder share: those are every stride-th row from the first tap to the last one's last. Of several images each
+    tap has rows of its own, one image after the other.
+    """
+    if problem.rank == 1:
+        return (0,) * images, [0]
+    down, stride, dilation = problem.kernel[-2], problem.stride[-2], problem.dilation[-2]
+    reach = [t * dilation for t in range(down)]
+    shared: list[int] = []
+    starts = {}
+    for phase in sorted({at % stride for at in reach}):
+        turns = [at // stride for at in reach if at % stride == phase]
+        starts[phase] = len(shared) - turns[0]
+        shared += [turn * stride + phase for turn in range(turns[0], turns[-1] + rows)]
+    if images == 1 and len(shared) <= down * rows:
+        return tuple(shared), [starts[at % stride] + at // stride for at in reach]
+    own = tuple(at + i * stride for at in reach for _ in range(images) for i in range(rows))
+    return own, [t * images * rows for t in range(down)]
+
+
+def runs_of(
+    problem: Convolution, columns: int, *, together: bool
+) -> tuple[tuple[int, ...], int, list[tuple[int, int]]]:
+    """Return the first columns of the runs, their length, and for each tap of the last axis its run and place in it."""
+    across, stride, dilation = problem.kernel[-1], problem.stride[-1], problem.dilation[-1]
+    reach = [t * dilation for t in range(across)]
+    if together:
+        return tuple(reach), columns, [(t, 0) for t in range(across)]
+    phases = sorted({at % stride for at in reach})
+    return tuple(phases), columns + reach[-1] // stride, [(phases.index(at % stride), at // stride) for at in reach]
+
+
+def pitch_of(size: int) -> int:
+    """Return a distance of at least `size` elements whose multiples fall into different sets of the cache.
+
+    That is an odd number of 16 elements: a cache line of float32, two of float64.
+    """
+    lines = -(-size // 16)
+    return 16 * (lines + 1 - lines % 2)
+
+
+def is_single(problem: Convolution) -> bool:
+    """Tell whether outputs and inputs stand in the same places of a line: single taps, and no padding."""
+    alone = problem.rank == prod(problem.kernel) == prod(problem.stride) == 1
+    return alone and problem.padded_size == problem.size
+
+
+def flattened(problem: Convolution) -> Convolution:
+    """Return the same with a single spatial axis, where single taps meet an input without borders.
+
+    >>> flattened(Convolution.from_shapes((1, 64, 56, 56), (64, 64, 1, 1))).size
+    (3136,)
+    """
+    single = {*problem.kernel, *problem.stride} == {1}
+    if problem.rank == 1 or not single or any(side for pair in problem.padding for side in pair):
+        return problem
+    return replace(
+        problem, size=(prod(problem.size),), kernel=(1,), stride=(1,), dilation=(1,), padding=((0, 0),),
+        boundary=problem.boundary[-1:],
+    )  # fmt: skip
+
+
+def is_flat(problem: Convolution, rows: int, wide: int) -> bool:
+    """Tell whether all rows of a run may be copied as one, if they follow one another in memory: see `Schedule.flat`.
+
+    `wide` counts the bytes of a vector.
+    """
+    if problem.rank != 2 or set(problem.stride) != {1} or wide < MASKABLE:
+        return False
+    sides = zip(problem.padding, problem.boundary, strict=True)
+    borders = {word for pads, words in sides for side, word in zip(pads, words, strict=True) if side > 0}
+    meet = problem.kernel[0] == 1 or problem.dilation[0] <= rows  # else every tap has rows of its own
+    return meet and problem.output_size[-1] == problem.size[-1] and borders <= {"constant"}
