@@ -22,7 +22,7 @@ def test_the_roof_is_the_machines_and_every_candidate_lies_below(plan):
     assert y == pytest.approx(np.minimum(peak, bandwidth * x))
     able = [found for found in plan.candidates if found.cost is not None]
     assert len(points) == len(able)
-    assert {text.get_text() for text in ax.texts} == {f"{found.name}, {found.cost.error:.0e}" for found in able}
+    assert {text.get_text() for text in ax.texts} == {f"{found.label}, {found.cost.error:.0e}" for found in able}
     for point, found in zip(points, able, strict=True):
         (intensity,), (rate,) = point.get_xdata(), point.get_ydata()
         assert intensity == pytest.approx(plan.work.flops / found.cost.bytes_moved)
