@@ -27,7 +27,8 @@ from striderule.planning import Candidate, Plan
 def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw the limit of the machine and where the candidates of a plan lie below it, with the bounds of their errors.
 
-    Candidates that may not be chosen, for one because they may err more than the precision promises, are hollow.
+    Candidates that may not be chosen, for one because they may err more than the precision promises, are hollow. Those
+    that need fewer or shorter products than the definition has may lie above the limit, which is that of its products.
 
     The limit is min(peak, bandwidth * intensity), with the intensity in operations for each byte moved (Williams,
     Waterman and Patterson, "Roofline", Communications of the ACM, 2009).
