@@ -10,13 +10,14 @@ from striderule.geometry.problem import Convolution, LocalConvolution, Transpose
 from striderule.planning import Machine, Plans, choose, report
 from striderule.planning.rules import RULES
 
-LAYER = Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
+# A stride leaves it to the definition's products.
+LAYER = Convolution.from_shapes((1, 64, 112, 112), (64, 64, 3, 3), padding=1, stride=2)
 
 
 @pytest.mark.parametrize(
     ("problem", "words"),
     [
-        (LAYER, "convolution of 1x64x56x56 by 64x64x3x3, padding 1, gives 1x64x56x56, float32"),
+        (LAYER, "convolution of 1x64x112x112 by 64x64x3x3, stride 2, padding 1, gives 1x64x56x56, float32"),
         (
             Convolution.from_shapes((1, 2, 9, 9), (4, 1, 3, 3), stride=(2, 1), groups=2, padding=((0, 1), 2)),
             "convolution of 1x2x9x9 by 4x1x3x3, stride 2x1, padding 0+1x2, groups 2, gives 1x4x4x11, float32",

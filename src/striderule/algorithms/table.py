@@ -20,6 +20,7 @@ PACKAGES = {
     "fourier": "striderule.algorithms.fourier",
     "reference": "striderule.algorithms.reference",
     "windows": "striderule.algorithms.windows",
+    "winograd": "striderule.algorithms.winograd",
 }
 DEFAULT = "windows"
 MEANS = {"direct": "in generated code", "reference": "in plain Python", "windows": "in NumPy"}

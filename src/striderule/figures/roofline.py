@@ -57,7 +57,7 @@ def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) ->
     >>> import striderule as sr
     >>> plan = sr.explain(sr.conv2d, sr.Array((1, 64, 56, 56)), sr.Array((64, 64, 3, 3)))
     >>> sorted(text.get_text() for text in roofline(plan).texts)[-1]
-    'windows, 8e-06'
+    'winograd:F4, 8e-06'
     """
     check_axes(ax)
     if not isinstance(plan, Plan):

@@ -21,6 +21,7 @@ from striderule.planning.planes import MASKS, plane_operations, plane_tile, roll
 from striderule.planning.runs import flattened
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
+from striderule.planning.winograd import VARIANTS, any_error, packing_operations, random_error, tiling
 
 # Elements of the blocks of `windows`: the matrix of columns, 2 MiB of float32 for the second-level cache, and a sweep
 # tap by tap, which stays in the first or second between taps.
@@ -44,6 +45,8 @@ PLANES_CALL, PLANES_LOOP, PHASE_CALL, SCATTERED = 5e-6, 0.8, 2e-6, 0.45e-9
 # What `direct` takes for a transposed convolution of channels by themselves, as a multiple of the prediction: its
 # products have a single term, so that all is laying out and adding up.
 SPREAD_ALONE = 1.8
+# `winograd`: seconds a call, and the part of the peak that its vector operations reach: many are loads and stores.
+WINOGRAD_CALL, WINOGRAD_LOOP = 10e-6, 0.5
 # The parts of complex numbers.
 _REAL = {"complex64": "float32", "complex128": "float64"}
 
@@ -378,6 +381,34 @@ def fourier(problem: Convolution, work: Work, _: Machine) -> Cost:
     return Cost(operations, moved, workspace, seconds, error, error, f"blocks of {length} inputs")
 
 
+def winograd(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:
+    """Generated code: tiles transformed, multiplied at each point, and transformed back."""
+    return tuple(_tiled(problem, work, machine, variant) for variant in VARIANTS)
+
+
+def _tiled(problem: Convolution, work: Work, machine: Machine, variant: str) -> Cost:
+    lanes = machine.lanes(work.dtype)
+    plan = tiling(problem, variant, lanes, machine.registers)
+    rate = WINOGRAD_LOOP * machine.peak(work.dtype) / (2 * lanes)
+    packing = packing_operations(problem, variant, lanes) / (rate * machine.cores)
+    seconds = plan.operations / (rate * min(machine.cores, plan.tasks))
+    seconds = WINOGRAD_CALL + packing + max(seconds, work.least_bytes / machine.bandwidth)
+    down, across = plan.tile
+    words = (
+        f"F({down} x {across}, {plan.kernel[0]} x {plan.kernel[1]}): a product for {plan.saved:.3g} of the definition; "
+        f"{plan.rows} tiles x {plan.vectors} vectors of {lanes} output channels"
+    )
+    tiles = problem.batch * prod(plan.counts)
+    products = tiles * plan.points * problem.in_channels * (problem.out_channels // problem.groups)
+    # V and M are written and read once.
+    held = plan.points * (problem.in_channels + problem.out_channels) * 4
+    weights = plan.points * problem.in_channels * (problem.out_channels // problem.groups) * 4
+    workspace = weights + min(tiles, plan.wave if plan.shared else plan.block * machine.cores) * held
+    moved = work.least_bytes + 2 * tiles * held + weights
+    errors = any_error(problem, variant), random_error(problem, variant)
+    return Cost(products, moved, workspace, seconds, *errors, words, variant, packing)
+
+
 # algorithm -> what it costs; one that has variants gives the costs of those that can serve the problem
 COSTS: dict[str, Callable[[Any, Work, Machine], Cost | tuple[Cost, ...]]] = {
     "windows": windows,
@@ -386,4 +417,5 @@ COSTS: dict[str, Callable[[Any, Work, Machine], Cost | tuple[Cost, ...]]] = {
     "depthwise": depthwise,
     "dots": dot_products,
     "fourier": fourier,
+    "winograd": winograd,
 }

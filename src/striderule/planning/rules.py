@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling, Unpooling
@@ -15,6 +15,7 @@ from striderule.geometry.problem import Convolution, TransposedConvolution, Unfo
 from striderule.planning import dots
 from striderule.planning.machine import Machine
 from striderule.planning.transforms import SPECTRA, spectra_bytes
+from striderule.planning.winograd import VARIANTS
 
 PRECISIONS = ("highest", "high", "medium")
 # The promise on the error of float32 sums: of the norm of the exact result for zero-mean random data, and of the norm
@@ -31,6 +32,9 @@ ARITHMETIC = ("float32", "float64", "int64", "complex64", "complex128")
 
 # Channels of a group that `depthwise` serves, and phases of a transposed convolution: each is a call of its own.
 FEW, PHASES = 8, 8
+
+# The most taps of an axis that `winograd` transforms, and the fewest channels of a group, in and out, that it serves.
+TAPS, TILED = 7, 4
 
 POOLINGS = (Pooling, AdaptivePooling, FractionalPooling, Unpooling)
 # The norms of pooling that take no power of any exponent.
@@ -69,6 +73,8 @@ def _is_float(problem: Any) -> bool:
 
 def multiply_adds_of_one(problem: Any) -> int:
     """Return the multiply-adds of one image: what may decide, since the batch may not."""
+    if hasattr(problem, "batch"):
+        return int(replace(problem, batch=1).multiply_adds)
     batch = problem.output_shape[0]
     return int(problem.multiply_adds) // batch if batch else 0
 
@@ -183,6 +189,26 @@ def _fourier(problem: Any, _: Machine) -> str | None:
     return None
 
 
+def _winograd(problem: Any, machine: Machine) -> str | None:
+    if not machine.generated:
+        return NO_CODE
+    if not isinstance(problem, Convolution) or problem.rank > 2:
+        return "it serves convolutions along one or two axes, and this is another operation"
+    if problem.zero_taps == "skip":
+        return COUNTS_TAPS
+    if problem.dtype != "float32":
+        return f"it transforms float32, and this needs {problem.dtype}"
+    if {*problem.stride, *problem.dilation} != {1}:
+        return "its tiles are made of neighbours: stride and dilation must be 1"
+    if max(problem.kernel) < 2 or max(problem.kernel) > TAPS:
+        return f"it is for kernels of 2 to {TAPS} taps, and this has {'x'.join(map(str, problem.kernel))}"
+    if problem.in_channels < TILED * problem.groups or problem.out_channels < TILED * problem.groups:
+        return f"its vectors run along channels, of which it needs {TILED} a group on both sides"
+    if 0 in problem.output_size:
+        return "it transforms images, and here is none"
+    return None
+
+
 # In order of preference where predictions are equal.
 RULES: dict[str, Rule] = {
     "depthwise": Rule("the products of the definition plane by plane, in generated machine code", _depthwise),
@@ -192,6 +218,12 @@ RULES: dict[str, Rule] = {
         _dots,
         reordered=True,
         variants=tuple(dots.PRODUCTS),
+    ),
+    "winograd": Rule(
+        "fewer products of transformed tiles, in generated machine code",
+        _winograd,
+        reordered=True,
+        variants=tuple(VARIANTS),
     ),
     "fourier": Rule("blocks multiplied as spectra, by NumPy's fast Fourier transform", _fourier, reordered=True),
     "windows": Rule("strided views and tensor products in NumPy", _anything),

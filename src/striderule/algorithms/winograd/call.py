@@ -1,0 +1,280 @@
+"""Winograd bound to shapes, strides and types: the routines, the words that they are told, and their tables."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.binding import ArrayInfo
+from striderule.algorithms.direct import proof
+from striderule.algorithms.windows import convolution as windows
+from striderule.algorithms.windows import elementwise
+from striderule.algorithms.winograd import inputs, outputs, weights
+from striderule.algorithms.winograd.routine import winograd_routine
+from striderule.algorithms.winograd.structure import OUTSIDE, POINTERS, SIZES, Form, Layout
+from striderule.codegen import workers
+from striderule.codegen.target import Target
+from striderule.geometry.padding import boundary_indices
+from striderule.geometry.problem import Convolution
+from striderule.planning.winograd import Tiling, in_two, tiling
+
+Array = npt.NDArray[Any]
+_AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
+# Of what is only padded to whole vectors, elements.
+LINE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a call is made for; calls for the latest requests are kept. See `striderule.algorithms.binding`."""
+
+    problem: Convolution
+    variant: str
+    x: ArrayInfo
+    residual: ArrayInfo | None
+    activation: tuple[Any, ...] | None
+    out: ArrayInfo
+    target: Target
+
+    @property
+    def lanes(self) -> int:
+        """Numbers of a vector."""
+        return self.target.lanes(4)
+
+    def tiling(self) -> Tiling:
+        """Return how to cut the work."""
+        return tiling(self.problem, self.variant, self.lanes, self.target.registers)
+
+    def form(self, plan: Tiling) -> Form:
+        """Return what the code of the routine depends on."""
+        word, *parameters = self.activation or (None,)
+        sides = zip(self.problem.padding, self.problem.boundary, strict=True)
+        borders = any(n > 0 and it != "constant" for pads, words in sides for n, it in zip(pads, words, strict=True))
+        return Form(
+            plan.tile, plan.kernel, layout_of(self.x), layout_of(self.out), plan.rows, plan.vectors, plan.pitch,
+            borders, word, tuple(one if isinstance(one, str) else None for one in parameters),
+            self.residual is None or layout_of(self.residual) == layout_of(self.out),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Tasks that need nothing of each other: the words that are the same for every call, tiles and shares of each."""
+
+    template: bytes
+    block: int
+    shares: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A convolution that is ready to run on transformed weights.
+
+    `address` and `packs` are those of the routines; `room` counts the elements that each thread needs, `common` those
+    of a V that all share. `tables` keeps alive what the words point to.
+    """
+
+    address: int
+    packs: int
+    phases: tuple[Phase, ...]
+    room: int
+    common: int
+    tables: tuple[Array, ...]
+    plan: Tiling
+    problem: Convolution
+    lanes: int
+
+    @property
+    def panels(self) -> int:
+        """Blocks of output channels of a group."""
+        return -(-(self.problem.out_channels // self.problem.groups) // (self.plan.vectors * self.lanes))
+
+    @property
+    def weights(self) -> int:
+        """Elements of the transformed weights."""
+        inputs = self.problem.in_channels
+        return inputs * self.plan.points * self.panels * self.plan.vectors * self.lanes
+
+    def run(self, x: Array, panels: int, bias: Array | None, residual: Array | None, out: Array) -> list[int]:
+        """Compute into out. Returns the images that have to be computed in another way."""
+        address, plan, batch = memory.address, self.plan, self.problem.batch
+        threads = workers.get_num_threads()
+        room = memory.room("winograd", 4 * (threads * self.room + self.common))
+        # A flag for the room of each thread, and of every image whether it has results that are not finite, and others
+        # that are not tiny.
+        flags = array("q", bytes(8 * (threads + 2 * batch)))
+        start = flags.buffer_info()[0]
+        told = {
+            "x": address(x), "y": address(out), "panels": panels, "work": room.address, "flags": start,
+            "found": start + 8 * threads, "v": room.address + 4 * threads * self.room, "threads": threads,
+        }  # fmt: skip
+        if bias is not None:
+            told["bias"] = address(bias)
+        if residual is not None:
+            told["residual"] = address(residual)
+        whole = batch * prod(plan.counts)
+        for first in range(0, whole, plan.wave):
+            tiles = min(plan.wave, whole - first)
+            for phase in self.phases:
+                words = array("q", phase.template)
+                blocks = -(-tiles // phase.block)
+                for word, value in (*told.items(), ("first_tile", first), ("tiles", tiles), ("blocks", blocks)):
+                    words[_AT[word]] = value
+                workers.run(self.address, words.buffer_info()[0], blocks * phase.shares)
+        found = flags[threads:]
+        return [n for n in range(batch) if found[2 * n] or not found[2 * n + 1]]
+
+    def pack(self, weight: Array, panels: int) -> Array:
+        """Write the transformed weights; return of each input channel what `weights` tells of its size."""
+        problem, plan = self.problem, self.plan
+        inputs, channels = problem.in_channels // problem.groups, problem.out_channels // problem.groups
+        sums = np.empty((problem.in_channels, prod(plan.kernel) + 1), np.float32)
+        blocks = -(-inputs // self.lanes)
+        words = array(
+            "q", [memory.address(weight), panels, memory.address(sums), inputs, channels, blocks, self.panels]
+        )
+        workers.run(self.packs, words.buffer_info()[0], problem.groups * blocks)
+        return sums
+
+
+def layout_of(info: ArrayInfo) -> Layout:
+    """Return what stands side by side in memory."""
+    if info.strides[-1] == info.dtype.itemsize:
+        return "columns"
+    return "channels" if info.strides[1] == info.dtype.itemsize else "apart"
+
+
+@lru_cache(maxsize=256)
+def call_for(request: Request) -> Call:
+    """Return the call; `CompilationFailed` where no code can be made."""
+    problem, target, plan = request.problem, request.target, request.tiling()
+    form = request.form(plan)
+
+    def trial() -> bool:
+        return _agrees(request)
+
+    routine = proof.compiled(form.name, form, lambda: winograd_routine(form, target), target, trial)
+    key = (plan.tile, plan.kernel, plan.vectors)
+    name = f"{form.name}_weights"
+    packs = proof.compiled(name, key, lambda: weights.weight_routine(name, target, *key), target, trial)
+    tables = (*_places(request, plan), np.zeros(problem.out_channels, np.float32))
+    rooms = _rooms(plan, form, request.lanes)
+    common = problem.groups * plan.chains * rooms["v_chain"] if plan.shared else 0
+    words = zip(("row_places", "column_places", "bias"), map(memory.address, tables), strict=True)
+    values = _values(request, plan) | rooms | dict(words)
+    parameters = [one for one in (request.activation or ())[1:] if not isinstance(one, str)]
+
+    def phase(block: int, shares: int, **words: int) -> Phase:
+        told = values | words | {"block": block, "shares": shares}
+        template = array("q", [told.get(word, 0) for word in (*POINTERS, *SIZES)])
+        template.extend(np.array(parameters, np.float64).view(np.int64).tolist())
+        return Phase(template.tobytes(), block, shares * problem.groups)
+
+    if plan.shared:
+        vectors = -(-(problem.in_channels // problem.groups) // request.lanes)
+        shares = -(-vectors // plan.input_vectors)
+        phases = [
+            phase(plan.input_block, shares, transforms=1, input_vectors=plan.input_vectors),
+            phase(plan.block, plan.output_tasks, multiplies=1),
+        ]
+    else:
+        phases = [phase(plan.block, 1, transforms=1, multiplies=1, input_vectors=plan.input_vectors)]
+    return Call(
+        routine.address, packs.address, tuple(phases), rooms["room"], common, tables, plan, problem, request.lanes
+    )  # fmt: skip
+
+
+def _places(request: Request, plan: Tiling) -> tuple[Array, Array]:
+    """Return where each row that a tile may need begins, and which column of the input each column shows."""
+    problem, steps = request.problem, request.x.strides
+
+    def sources(axis: int) -> list[int]:
+        shown = boundary_indices(problem.size[axis], *problem.padding[axis], problem.boundary[axis])
+        return [-1 if place is None else place for place in shown]
+
+    rows, columns = sources(problem.rank - 2) if problem.rank > 1 else [0], sources(problem.rank - 1)
+    rows = [OUTSIDE if place < 0 else place * (steps[-2] // 4) for place in rows]
+    rest = [n * m + k - 1 for n, m, k in zip(plan.counts, plan.tile, plan.kernel, strict=True)]
+    rows += [OUTSIDE] * (rest[0] - len(rows))
+    columns += [-1] * (rest[1] - len(columns))
+    return np.array(rows, np.int64), np.array(columns, np.int64)
+
+
+def _rooms(plan: Tiling, form: Form, lanes: int) -> dict[str, int]:
+    """Return the distances within V and M, the elements that a thread needs, and where in them these begin."""
+
+    def apart(size: int) -> int:  # an odd number of cache lines, so that neighbours meet in different sets
+        lines = -(-size // LINE)
+        return LINE * (lines + 1 - lines % 2)
+
+    # What a task computes beyond its last tile, up to a whole row of registers, must have room.
+    beyond = (-(-plan.block // plan.rows) + 1) * plan.rows
+    v_point = apart((plan.wave + beyond if plan.shared else beyond) * plan.pitch)
+    m_tile = apart(plan.output_vectors * lanes)
+    m_point = apart(beyond * m_tile)
+    v_chain = plan.points * v_point
+    m_at = apart(max(inputs.strip_size(form, lanes), outputs.strip_size(form, lanes)))
+    v_at = m_at + plan.points * m_point
+    room = apart(v_at + (0 if plan.shared else plan.chains * v_chain))
+    return {
+        "v_point": v_point, "v_chain": v_chain, "m_point": m_point, "m_tile": m_tile,
+        "strip_at": 0, "m_at": m_at, "v_at": v_at, "room": room,
+    }  # fmt: skip
+
+
+def _values(request: Request, plan: Tiling) -> dict[str, int]:
+    """Return the sizes that the routine is told, but for its room."""
+    problem = request.problem
+    x, y, other = (
+        [step // 4 for step in one.strides] for one in (request.x, request.out, request.residual or request.out)
+    )
+    rows = [one[-2] if problem.rank > 1 else 0 for one in (y, other)]
+    channels = problem.out_channels // problem.groups
+    return {
+        "inputs": problem.in_channels // problem.groups, "channels": channels, "groups": problem.groups,
+        "tile_columns": plan.counts[1], "image_tiles": prod(plan.counts),
+        "height": in_two(problem.output_size)[0], "width": problem.output_size[-1],
+        "input_width": problem.size[-1], "before": problem.padding[-1][0],
+        "output_blocks": plan.output_blocks, "output_vectors": plan.output_vectors,
+        "x_image": x[0], "x_channel": x[1], "x_column": x[-1],
+        "y_image": y[0], "y_channel": y[1], "y_row": rows[0], "y_column": y[-1],
+        "residual_image": other[0], "residual_channel": other[1], "residual_row": rows[1],
+        "residual_column": other[-1],
+        "chain": plan.chain, "chains": plan.chains, "shared": int(plan.shared),
+        "panel_blocks": -(-channels // (plan.vectors * request.lanes)),
+        "has_residual": int(request.residual is not None),
+    }  # fmt: skip
+
+
+def _agrees(request: Request) -> bool:
+    """Compare the routines with NumPy on drawn operands like these, of one image."""
+    problem, given = replace(request.problem, batch=1), request.activation
+    single = replace(request, problem=problem)
+    call = call_for(single)
+
+    def computed(x: Array, weight: Array, bias: Array, residual: Array) -> Array:
+        out = np.empty_like(residual)
+        panels = np.zeros(call.weights, np.float32)
+        call.pack(weight, memory.address(panels))
+        call.run(x, memory.address(panels), bias, residual if request.residual else None, out)
+        return out
+
+    def expected(x: Array, weight: Array, bias: Array, residual: Array) -> Array:
+        sums = windows.convolution(problem, x, weight, 0) + bias.reshape(-1, *(1,) * problem.rank)
+        sums = sums + residual if request.residual else sums
+        return sums if given is None else elementwise.apply(given[0], sums, sums.dtype, given[1:])
+
+    def like(info: ArrayInfo) -> Array:  # a stand-in, which is not read
+        return np.lib.stride_tricks.as_strided(np.empty(1, np.float32), (1, *info.shape[1:]), info.strides)
+
+    weight = np.empty((problem.out_channels, problem.in_channels // problem.groups, *problem.kernel), np.float32)
+    return proof.agree(
+        computed, expected, like(request.x), weight, np.empty(problem.out_channels, np.float32), like(request.out)
+    )

@@ -1,0 +1,168 @@
+"""Dense convolution by Winograd's way: what the library calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.binding import ArrayInfo, Bound
+from striderule.algorithms.direct import convolution as direct
+from striderule.algorithms.direct import giving_way
+from striderule.algorithms.direct.activation import ACTIVATIONS
+from striderule.algorithms.direct.operands import is_compact
+from striderule.algorithms.winograd.borders import refuses
+from striderule.algorithms.winograd.call import Call, Request, call_for
+from striderule.codegen.target import current
+from striderule.geometry.problem import Convolution
+
+Array = npt.NDArray[Any]
+
+
+def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, *, variant: str = "F2") -> Array:
+    """out[n, o, j] = sum over c and t of weight[o, c, t] * x[n, c, j + t - before].
+
+    `variant` says how large tiles are: F2 has 2 outputs along each axis, F4 has 4. Gives way to `direct` where that
+    would not keep the promise: for values that are not finite, or tiny, and for a constant other than zero outside.
+    """
+    if 0 in problem.output_shape or problem.terms == 0:
+        return np.zeros(problem.output_shape, np.float32)
+    x, weight = x.astype(np.float32, copy=False), np.ascontiguousarray(weight, np.float32)
+    if any(step % 4 for step in x.strides) or not x.flags.aligned:
+        x = np.ascontiguousarray(x)
+    out = memory.empty(problem.output_shape, np.float32)
+    given = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
+    bound = bind(problem, fill, **given, bias=False, residual=None, activation=None, variant=variant)
+    if bound is None:
+        return direct.convolution(problem, x, weight, fill)
+    bound.run(x, weight, None, None, out)
+    return out
+
+
+def bind(
+    problem: Convolution,
+    fill: Any = 0,
+    *,
+    x: ArrayInfo,
+    weight: ArrayInfo,
+    bias: bool,
+    residual: ArrayInfo | None,
+    activation: tuple[Any, ...] | None,
+    out: ArrayInfo,
+    variant: str = "F2",
+) -> Bound | None:
+    """Return the call that does everything at once; see `striderule.algorithms.binding`.
+
+    Other types than float32 in memory, and a constant other than zero outside, are left to `direct`.
+    """
+    given: dict[str, Any] = {
+        "x": x, "weight": weight, "bias": bias, "residual": residual, "activation": activation, "out": out,
+    }  # fmt: skip
+    infos = [info for info in (x, weight, residual, out) if info is not None]
+    if 0 in (*x.shape, *out.shape, problem.terms):
+        return None
+    usual = all(info.dtype == np.float32 and not any(step % 4 for step in info.strides) for info in infos)
+    if not usual or (fill != 0 and _has_constant(problem)):
+        other: Any = direct.bind(problem, fill, **given)
+        return other  # type: ignore[no-any-return]  # what its run returns does not matter
+    if not is_compact(weight, 0) or (activation and activation[0] not in ACTIVATIONS):
+        return None
+    call = giving_way.attempt(call_for, Request(problem, variant, x, residual, activation, out, current()))
+    return None if call is None else Winograd(call, problem, variant, Given(**given))
+
+
+def _has_constant(problem: Convolution) -> bool:
+    """Tell whether a constant stands around the input."""
+    sides = zip(problem.padding, problem.boundary, strict=True)
+    return any(n > 0 and it == "constant" for pads, words in sides for n, it in zip(pads, words, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a call was bound to."""
+
+    x: ArrayInfo
+    weight: ArrayInfo
+    bias: bool
+    residual: ArrayInfo | None
+    activation: tuple[Any, ...] | None
+    out: ArrayInfo
+
+    def of(self, batch: int) -> dict[str, Any]:
+        """Return the same of some of the images."""
+
+        def some(info: ArrayInfo | None) -> ArrayInfo | None:
+            return None if info is None else info._replace(shape=(batch, *info.shape[1:]))
+
+        return {
+            "x": some(self.x), "weight": self.weight, "bias": self.bias, "residual": some(self.residual),
+            "activation": self.activation, "out": some(self.out),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Winograd:
+    """A call that gives way to `direct`, image by image, where transforms would not keep the promise.
+
+    `kept` is the weight once it is packed, and `panels` are the transformed ones; None where they must not be.
+    """
+
+    call: Call
+    problem: Convolution
+    variant: str
+    given: Given
+    kept: Array | None = None
+    panels: Array | None = None
+
+    def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
+        """Compute into out."""
+        if self.kept is None:
+            room = memory.room("winograd weights", 4 * self.call.weights)
+            sums = self.call.pack(weight, room.address)
+            panels = None if refuses(self.problem, self.variant, sums) else room.address
+        else:
+            weight, panels = self.kept, None if self.panels is None else memory.address(self.panels)
+        if panels is None:
+            self._directly(slice(None), x, weight, bias, residual, out)
+            return
+        kept = residual
+        if residual is not None and np.may_share_memory(residual, out):
+            kept = residual.copy()  # it may be needed again
+        for n in self.call.run(x, panels, bias, residual, out):
+            self._directly(slice(n, n + 1), x, weight, bias, kept, out)
+
+    def packed(self, weight: Array) -> Winograd:
+        """Return the same with this weight copied and transformed."""
+        kept = weight.copy()
+        fresh = np.zeros(self.call.weights + 16, np.float32)
+        start = -memory.address(fresh) % 64 // 4
+        panels = fresh[start : start + self.call.weights]
+        sums = self.call.pack(kept, memory.address(panels))
+        return replace(self, kept=kept, panels=None if refuses(self.problem, self.variant, sums) else panels)
+
+    def _directly(
+        self, images: slice, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array
+    ) -> None:
+        """Compute some images by every product of the definition."""
+        x, out, residual = x[images], out[images], None if residual is None else residual[images]
+        given = self.given.of(len(x))
+        if residual is not None:  # it may be a copy
+            given["residual"] = ArrayInfo.of(residual)
+        problem = replace(self.problem, batch=len(x))
+        bound = direct.bind(problem, 0, **given)
+        if bound is not None:
+            bound.run(x, weight, bias, residual, out)
+            return
+        # Its results stand without gaps.
+        plain = memory.empty(problem.output_shape, np.float32)
+        other = None if residual is None else np.ascontiguousarray(residual)
+        given |= {"out": ArrayInfo.of(plain), "residual": None if other is None else ArrayInfo.of(other)}
+        bound = direct.bind(problem, 0, **given)
+        if bound is None:  # no code can be made any more
+            direct.by_numpy(problem, 0, self.given.activation, x, weight, bias, other, plain)
+        else:
+            bound.run(x, weight, bias, other, plain)
+        out[...] = plain

@@ -1,0 +1,95 @@
+"""Weights, transformed: U = G w G', in panels that the products read one vector after the other.
+
+    panels[group, point, block of output channels, input channel, output channel of the block]
+
+Vectors run along output channels; the weights of a vector of these by a vector of input channels are turned in
+registers. Sums tell of every input channel how large its weights are:
+
+    sums[group, input channel, tap] = sum over outputs of (SCALE w)^2, and behind the last tap the sum of all |w|
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from striderule.algorithms.winograd.structure import applied
+from striderule.codegen.target import Target
+from striderule.codegen.tile import FLOAT32, Pointer, Routine, Size
+from striderule.planning.cooktoom import cook_toom
+
+POINTERS = ("w", "panels", "sums")
+SIZES = ("inputs", "channels", "blocks", "panel_blocks")
+# Sums of squares are formed of weights times this, so that small ones do not vanish.
+SCALE = 2.0**32
+
+
+def weight_routine(name: str, target: Target, tile: tuple[int, int], kernel: tuple[int, int], vectors: int) -> str:
+    """Return the routine as LLVM IR: each task transforms the weights of a vector of input channels of a group."""
+    r = Routine(name, target, FLOAT32, pointers=POINTERS, sizes=SIZES)
+    taps = prod(kernel)
+    each = taps + 1
+    turned, squares = r.scratch(taps * r.lanes * r.lanes), r.scratch(each * r.lanes * r.lanes)
+    with r.tasks() as task:
+        group, first = task // r.size("blocks"), task % r.size("blocks") * r.lanes
+        with r.loop(each * r.lanes) as i:
+            r.store(r.constant(0), squares + i * r.lanes)
+        count = (r.size("inputs") - first).smaller(r.lanes)
+        with r.loop(r.size("channels"), step=r.lanes) as output:
+            _turn(r, taps, group, first, output, turned)
+            _transform(r, tile, kernel, vectors, (group, first, output), count, turned, squares)
+        with r.loop(count * each) as i:
+            total = r.sum(r.load(squares + i * r.lanes))
+            r.store_first(total, r.pointer("sums") + ((group * r.size("inputs") + first) * each + i))
+    return r.finish()
+
+
+def _turn(r: Routine, taps: int, group: Size, first: Size, output: Size, turned: Pointer) -> None:
+    """Read the weights of a vector of output channels by a vector of input channels: turned[channel, tap, output]."""
+    terms = r.size("inputs") * taps
+    start = r.pointer("w") + (group * r.size("channels") * terms + first * taps)
+    with r.loop(taps) as i:
+        mask = r.first_lanes(terms - first * taps - i * r.lanes)
+        rows = []
+        for lane in range(r.lanes):
+            # Output channels that are not there repeat the last one.
+            channel = (output + lane).smaller(r.size("channels") - 1)
+            rows.append(r.load(start + (channel * terms + i * r.lanes), mask))
+        for lane, values in enumerate(r.transpose(rows)):
+            r.store(values, turned + (i * r.lanes + lane) * r.lanes)
+
+
+def _transform(
+    r: Routine,
+    tile: tuple[int, int],
+    kernel: tuple[int, int],
+    vectors: int,
+    place: tuple[Size, Size, Size],
+    count: Size,
+    turned: Pointer,
+    squares: Pointer,
+) -> None:
+    """Transform them, channel by channel."""
+    (group, first, output), taps = place, prod(kernel)
+    down, across = (cook_toom(m, k) for m, k in zip(tile, kernel, strict=True))
+    width = vectors * r.lanes
+    block = output // width
+    number = group * (down.inputs * across.inputs) * r.size("panel_blocks") + block
+    goal = r.pointer("panels") + ((number * r.size("inputs") + first) * width + (output - block * width))
+    point = r.size("panel_blocks") * r.size("inputs") * width
+    real = r.first_lanes(r.size("channels") - output)
+    with r.loop(count) as c:
+        here = [turned + (c * taps + t) * r.lanes for t in range(taps)]
+        weights = [r.load(one) for one in here]
+        totals = squares + c * ((taps + 1) * r.lanes)
+        size = r.load(totals + taps * r.lanes)
+        for t, weight in enumerate(weights):
+            counted = r.select(real, weight, r.constant(0))
+            size, scaled = size + r.absolute(counted), counted * SCALE
+            r.store(r.multiply_add(scaled, scaled, r.load(totals + t * r.lanes)), totals + t * r.lanes)
+        r.store(size, totals + taps * r.lanes)
+        columns = [applied(r, down.weight_program, weights[b :: kernel[1]]) for b in range(kernel[1])]
+        where = goal + c * width
+        for i in range(down.inputs):
+            for value in applied(r, across.weight_program, [column[i] for column in columns]):
+                r.store(value, where)
+                where = where + point
