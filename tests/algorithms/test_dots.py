@@ -17,7 +17,7 @@ from striderule.algorithms.direct.laying import Form
 from striderule.algorithms.direct.product import product_routine
 from striderule.algorithms.dots import call as packings
 from striderule.algorithms.dots import convolution as dots
-from striderule.algorithms.dots.words import Words, packed_by_numpy
+from striderule.algorithms.dots.words import Panels, Words, in_panels, packed_by_numpy
 from striderule.algorithms.reference import convolution as reference
 from striderule.algorithms.windows import convolution as windows
 from striderule.codegen import jit, target
@@ -187,6 +187,37 @@ def test_packing_is_that_of_numpy(machine, words):
             made = np.empty(bound.shape, np.uint32)
             bound.run(near, made)
             assert (made == packed_by_numpy(words, groups, x).reshape(made.shape)).all(), (shape, kind)
+
+
+@pytest.mark.parametrize("machine", TARGETS, ids=lambda machine: machine.name)
+def test_weights_are_packed_into_panels(machine):
+    rng = np.random.default_rng(11)
+    for words in (Words("dot8", "int8"), Words("bfloat16", "float32", parts=(0, 1, 0))):
+        for shape, together in (((12, 70, 3), 9), ((8, 192, 1), 16), ((4, 9, 2), 200)):
+            weight = rng.integers(-99, 99, shape).astype(words.source)
+            planes = words.planes(shape[1]) * len(words.parts)
+            panels = Panels(4, together * shape[2] + 5, together, -(-planes // together))
+            bound = packings.packing(words, 1, ArrayInfo.of(weight), machine, "signed", panels)
+            made = np.zeros(bound.shape, np.uint32)
+            bound.run(guarded(weight), made)
+            assert (made == in_panels(packed_by_numpy(words, 1, weight), panels)).all()
+
+
+@pytest.mark.parametrize(("channels", "kernel"), [(704, 3), (4096, 1), (40, 1)])
+def test_whole_tiles_of_weights_in_several_chunks(unit, channels, kernel):
+    shapes = (2, channels, 5, 21), (2 * 24, channels // 2, kernel, kernel)
+    problem = Convolution.from_shapes(
+        *shapes, groups=2, padding=1, dtype="int64", bound=2**31 - 1, stored=("int8", "int8")
+    )
+    x, weight = operands(problem, np.random.default_rng(12))
+    out = np.zeros(problem.output_shape, np.int32)
+    infos = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
+    bound = dots.bind(problem, 0, **infos, bias=False, residual=None, activation=None)
+    assert bound.panels is not None
+    expected = windows.convolution(problem, x, weight, 0)
+    for call in (bound, bound.packed(weight)):
+        call.run(x, weight, None, None, out)
+        assert (out == expected).all()
 
 
 def test_a_word_holds_neighbouring_channels():

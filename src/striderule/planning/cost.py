@@ -312,7 +312,9 @@ def _of_words(problem: Convolution, work: Work, machine: Machine, variant: str |
     if tiled:  # of the products alone, which take about nine tenths of it
         operations = images * plan.operations * (0.1 + 0.9 * TILED) + PACKED * packed / lanes
     rate = machine.peak("int32") / (2 * lanes) * min(1.0, tasks / machine.cores)
-    moved = work.least_bytes + 8 * (packed + taken)
+    # Integers are read as bytes; words are written, then read.
+    stored = work.least_bytes if variant else work.inputs + work.weights + 4 * work.outputs
+    moved = stored + 8 * (packed + taken)
     packing = PACKED * taken / lanes / rate
     seconds = DOTS_CALL + packing + max(operations / (DIRECT_LOOP * rate), moved / machine.bandwidth)
     tile = f"{plan.tile[0]} output channels x {plan.tile[1]} vectors of {lanes} positions"

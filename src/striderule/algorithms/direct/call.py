@@ -83,6 +83,12 @@ class Call:
         plan = self.schedule
         return tiled.ordered(words, plan.chunk, len(plan.taps)) if self.form.tiles else words
 
+    def of_panels(self) -> Call:
+        """Return the same for weights that stand in panels, at the address that `run` is given; see `packed`."""
+        words = array("q", self.template)
+        words[_PACKED] = 1
+        return replace(self, template=words.tobytes())
+
     def packed(self, weight: Array) -> Call:
         """Return the same with the weights copied into panels, as the routine would copy them."""
         problem, plan, form = self.problem, self.schedule, self.form

@@ -14,7 +14,7 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import native, proof
 from striderule.algorithms.dots.packing import SIZES, Form, packing_routine
-from striderule.algorithms.dots.words import Words, packed_by_numpy
+from striderule.algorithms.dots.words import Panels, Words, in_panels, packed_by_numpy
 from striderule.codegen.target import Target
 
 Array = npt.NDArray[Any]
@@ -41,8 +41,10 @@ class Packing:
         return found
 
 
-def packing(words: Words, groups: int, x: ArrayInfo, target: Target, sums: str = "") -> Packing:
-    """Return the packing of an array (images, channels, *positions).
+def packing(
+    words: Words, groups: int, x: ArrayInfo, target: Target, sums: str = "", panels: Panels | None = None
+) -> Packing:
+    """Return the packing of an array (images, channels, *positions), of weights into panels if these are given.
 
     Raises
     ------
@@ -61,19 +63,32 @@ def packing(words: Words, groups: int, x: ArrayInfo, target: Target, sums: str =
     block = -(-length // blocks // 16) * 16
     blocks = -(-length // block)
     whole = len(words.parts) * planes * plane
-    walk = native.words_of([*outer, (groups, channels * channel, whole), (x.shape[0], image, groups * whole)])
-    form = Form(words, _way(length, step, channel, channels), sums)
+    if panels is None:
+        images = [(x.shape[0], image, groups * whole)]
+        together, gap, shape = planes, 0, (x.shape[0], groups * len(words.parts) * planes, *size)
+    else:
+        size_of, tiles = panels.rows * panels.pitch, x.shape[0] // panels.rows
+        images = [(panels.rows, image, panels.pitch), (tiles, panels.rows * image, panels.chunks * size_of)]
+        together, gap = panels.together, size_of - panels.together * plane
+        shape = (tiles, panels.chunks, panels.rows, panels.pitch)
+    walk = native.words_of([*outer, (groups, channels * channel, whole), *images])
+    form = Form(words, _way(length, step, channel, channels), sums, panels is not None)
     routine = proof.compiled(
-        form.name, form, lambda: packing_routine(form, target), target, lambda: _agrees(words, groups, x, target)
+        form.name,
+        form,
+        lambda: packing_routine(form, target),
+        target,
+        lambda: _agrees(words, groups, x, target, panels),
     )
     sizes = {
-        "walks": len(outer) + 2, "blocks": blocks, "block": block, "length": length, "step": step,
+        "walks": len(outer) + 1 + len(images), "blocks": blocks, "block": block, "length": length, "step": step,
         "channel": channel, "channels": channels, "planes": planes, "plane": plane,
+        "together": together, "gap": gap,
     }  # fmt: skip
     each = groups * prod(one[0] for one in outer) * blocks
     told = array("q", [0, 0, 0, memory.address(walk), *(sizes[name] for name in SIZES)])
     call = native.Call(routine.address, told, x.shape[0] * each, None, walk)
-    return Packing(call, (x.shape[0], groups * len(words.parts) * planes, *size), (x.shape[0], each))
+    return Packing(call, shape, (x.shape[0], each))
 
 
 def _way(length: int, step: int, channel: int, channels: int) -> str:
@@ -85,18 +100,19 @@ def _way(length: int, step: int, channel: int, channels: int) -> str:
     return "channels" if channel == 1 else "each"
 
 
-def _agrees(words: Words, groups: int, x: ArrayInfo, target: Target) -> bool:
-    """Compare with NumPy's packing of one drawn image."""
-    one = ArrayInfo((1, *x.shape[1:]), x.strides, x.dtype)
-    bound = packing(words, groups, one, target)
+def _agrees(words: Words, groups: int, x: ArrayInfo, target: Target, panels: Panels | None) -> bool:
+    """Compare with NumPy's packing of one drawn image, or of the weights of one panel."""
+    one = ArrayInfo((1 if panels is None else panels.rows, *x.shape[1:]), x.strides, x.dtype)
+    bound = packing(words, groups, one, target, panels=panels)
 
     def computed(image: Array) -> Array:
-        made = np.empty(bound.shape, np.uint32)
+        made = np.zeros(bound.shape, np.uint32)
         bound.run(image, made)
         return made
 
     def expected(image: Array) -> Array:
-        return packed_by_numpy(words, groups, image).reshape(bound.shape)
+        packed = packed_by_numpy(words, groups, image)
+        return packed.reshape(bound.shape) if panels is None else in_panels(packed, panels)
 
     # A stand-in, which is not read: the trial draws one of its shape and strides.
     image = np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), one.shape, one.strides)

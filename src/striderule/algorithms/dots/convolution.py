@@ -17,6 +17,7 @@ from striderule.algorithms.direct.call import Call, call_for
 from striderule.algorithms.direct.operands import readable
 from striderule.algorithms.dots.call import Packing, packing
 from striderule.algorithms.dots.ways import Sizes, Way, are_tame, way_of
+from striderule.algorithms.dots.words import Panels
 from striderule.codegen.target import current
 from striderule.geometry.problem import Convolution
 from striderule.planning.dots import is_tiled
@@ -111,19 +112,22 @@ class Dots:
     plain: Plain
     weights: Packing
     calls: tuple[tuple[int, Packing, Call], ...]
+    # Where nothing is kept weights are packed into panels at once, if they fit these.
+    panels: Packing | None = None
     kept: Kept | None = None
 
     def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
         """Compute into out; out may be the residual."""
-        if self.kept is None:
-            kept = self._kept(weight, memory.room("weights of dots", 4 * prod(self.weights.shape)).bytes)
-        else:
-            kept = self.kept
+        kept, calls = self.kept, self.calls
+        if kept is None:
+            pack = self.panels or self.weights
+            kept = self._kept(pack, weight, memory.room("weights of dots", 4 * prod(pack.shape)).bytes)
+            calls = calls if self.panels is None else tuple((n, one, call.of_panels()) for n, one, call in calls)
         added = kept.added
         if bias is not None:
             added = bias if added is None else added + bias
         first = 0
-        for images, pack, call in self.calls:
+        for images, pack, call in calls:
             part = slice(first, first + images)
             words = memory.room("words of dots", 4 * prod(pack.shape)).bytes
             found = pack.run(x[part], words)
@@ -140,15 +144,16 @@ class Dots:
         """Return the same with this weight packed; it ignores the weight that `run` is given."""
         # Floats may be needed themselves.
         kind = np.float32 if self.way.is_float else np.int32
-        kept = self._kept(weight.copy() if self.way.is_float else weight, np.empty(self.weights.shape, kind))
+        room = np.empty(self.weights.shape, kind)
+        kept = self._kept(self.weights, weight.copy() if self.way.is_float else weight, room)
         if not self.way.is_float:
             kept = replace(kept, weight=kept.words)
         calls = tuple((images, pack, call.packed(kept.words)) for images, pack, call in self.calls)
         return replace(self, calls=calls, kept=kept)
 
-    def _kept(self, weight: Array, room: Array) -> Kept:
+    def _kept(self, pack: Packing, weight: Array, room: Array) -> Kept:
         """Pack the weights into room."""
-        found = self.weights.run(weight, room)
+        found = pack.run(weight, room)
         if self.way.inputs.multiple > 1:  # in the order of tiles
             room = self.calls[0][2].ordered(_seen(room, self.weights.shape))
         if self.way.is_float:
@@ -226,9 +231,26 @@ def _bound_to(
         if call is None:
             return None
         calls.append((images, pack, call))
+    panels = None if tiles else _panels(calls[0][2], len(way.weights.parts))
     weights = giving_way.attempt(packing, way.weights, 1, weight, target, way.sums)
+    near = None
+    if panels is not None:
+        near = giving_way.attempt(packing, way.weights, 1, weight, target, way.sums, panels)
     plain = Plain(replace(problem, batch=1, stored=()), fill, activation)
-    return None if weights is None else Dots(way, plain, weights, tuple(calls))
+    return None if weights is None else Dots(way, plain, weights, tuple(calls), near)
+
+
+def _panels(call: Call, parts: int) -> Panels | None:
+    """Return the panels that a call reads weights from, or None where words do not fall into them in packing."""
+    problem, plan, rows = call.problem, call.schedule, call.form.rows
+    taps, planes = len(plan.taps), problem.terms // len(plan.taps)
+    whole = problem.out_channels // problem.groups % rows == 0 and prod(problem.kernel[:-2]) == 1
+    # Vectors of planes of a single tap do not part. Last positions are summed along the terms, up to whole vectors:
+    # what stands behind a row meets zeros then, and must be no NaN.
+    fits = plan.chunk >= planes or taps > 1 or plan.chunk % 16 == planes // parts % 16 == 0
+    if not whole or not fits or (plan.narrow and call.form.unit == "bfloat16"):
+        return None
+    return Panels(rows, call.form.panel, plan.chunk, -(-planes // plan.chunk))
 
 
 def _seen(room: Array, shape: tuple[int, ...]) -> Array:

@@ -39,6 +39,8 @@ SIZES = (
     # Distances in elements from position to position and channel to channel; channels of a group; planes of a part;
     # words of a plane.
     "step", "channel", "channels", "planes", "plane",
+    # Planes that stand together, and words between the end of these and the next ones.
+    "together", "gap",
 )  # fmt: skip
 ONES = 0x01010101
 
@@ -49,11 +51,13 @@ class Form:
 
     `way` says where neighbours in memory are: "columns" (positions), "channels", "beside" (channels at the only
     position) or "each" (neither). With `sums` the bytes are added up, "signed" or "unsigned".
+    Planes go to `panels` of so many each, or one after the other.
     """
 
     words: Words
     way: str
     sums: str = ""
+    panels: bool = False
 
     @property
     def name(self) -> str:
@@ -137,11 +141,11 @@ def _columns(r: Routine, there: There) -> None:
 def _plane(r: Routine, there: There, p: Size, full: Size, tail: Mask, left: Size | None) -> None:
     """Pack a plane of which `left` channels are there; all of them, if that is None."""
     number = there.form.number
-    x, goal = there.x + p * number * r.size("channel"), there.goal + p * r.size("plane")
+    x = there.x + p * number * r.size("channel")
 
     def some(i: Size, masks: list[Mask | None], here: Mask | None) -> None:
         loaded = [r.load(x + (c * r.size("channel") + i), mask) for c, mask in enumerate(masks)]
-        _store(r, there, _packed(r, there, loaded), goal + i, here)
+        _store(r, there, _packed(r, there, loaded), p, i, here)
 
     if left is not None:
         with r.loop(there.count, step=r.lanes) as i:
@@ -167,14 +171,13 @@ def _channels(r: Routine, there: There) -> None:
         here = r.first_lanes(there.count - i)
         for lane in range(r.lanes):
             with r.when((r.size("planes") - p).above(lane)):
-                goal = there.goal + ((p + lane) * r.size("plane") + i)
-                _store(r, there, [part[lane] for part in turned], goal, here)
+                _store(r, there, [part[lane] for part in turned], p + lane, i, here)
 
 
 def _beside(r: Routine, there: There) -> None:
     """There is one position: vectors of words go where they come from."""
     with r.loop(r.size("planes"), step=r.lanes) as p:
-        _store(r, there, _neighbours(r, there, there.x, p), there.goal + p, r.first_lanes(r.size("planes") - p))
+        _store(r, there, _neighbours(r, there, there.x, p), p, 0, r.first_lanes(r.size("planes") - p))
 
 
 def _each(r: Routine, there: There) -> None:
@@ -184,7 +187,7 @@ def _each(r: Routine, there: There) -> None:
         left = r.size("channels") - p * number
         at = there.x + (p * number * r.size("channel") + i * r.size("step"))
         loaded = [r.load(at + r.size("channel") * c, r.first_lanes(left - c, 1), 1) for c in range(number)]
-        _store(r, there, _packed(r, there, loaded), there.goal + (p * r.size("plane") + i), None)
+        _store(r, there, _packed(r, there, loaded), p, i, None)
 
 
 _WAYS = {"columns": _columns, "channels": _channels, "beside": _beside, "each": _each}
@@ -275,7 +278,11 @@ def _size(r: Routine, there: There, bits: Vector) -> None:
     there.second.set(r.minimum(there.second.value, size - 1))
 
 
-def _store(r: Routine, there: There, parts: list[Vector], goal: Pointer, here: Mask | None) -> None:
-    """Write the words of every part to its planes."""
+def _store(r: Routine, there: There, parts: list[Vector], p: Size, i: Size | int, here: Mask | None) -> None:
+    """Write the words of every part to its plane p, at position i."""
     for place, part in enumerate(there.form.words.parts):
-        r.store(parts[part], goal + r.size("planes") * r.size("plane") * place, here)
+        number = p + r.size("planes") * place
+        goal = there.goal + (number * r.size("plane") + i)
+        if there.form.panels:
+            goal = goal + number // r.size("together") * r.size("gap")
+        r.store(parts[part], goal, here)

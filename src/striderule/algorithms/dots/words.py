@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,28 @@ class Words:
             return word - 2**32 if word >= 2**31 else word
         # Others than zero would have parts, too.
         return 0.0 if fill == 0 else None
+
+
+class Panels(NamedTuple):
+    """How words of weights stand for tiles of registers: rows of so many output channels, `pitch` words apart.
+
+    A panel is such rows with `together` planes each; the panels of all `chunks` of planes follow one another.
+    """
+
+    rows: int
+    pitch: int
+    together: int
+    chunks: int
+
+
+def in_panels(words: npt.NDArray[np.uint32], panels: Panels) -> npt.NDArray[np.uint32]:
+    """Return the words of weights (out, 1, planes, *kernel) in panels (tiles, chunks, rows, pitch)."""
+    rows, pitch, together, chunks = panels
+    found = np.zeros((len(words) // rows, chunks, rows, pitch), np.uint32)
+    for chunk in range(chunks):
+        part = words[:, 0, chunk * together : (chunk + 1) * together].reshape(len(words) // rows, rows, -1)
+        found[:, chunk, :, : part.shape[2]] = part
+    return found
 
 
 def packed_by_numpy(words: Words, groups: int, x: Array) -> npt.NDArray[np.uint32]:
