@@ -312,11 +312,11 @@ def _of_words(problem: Convolution, work: Work, machine: Machine, variant: str |
     if tiled:  # of the products alone, which take about nine tenths of it
         operations = images * plan.operations * (0.1 + 0.9 * TILED) + PACKED * packed / lanes
     rate = machine.peak("int32") / (2 * lanes) * min(1.0, tasks / machine.cores)
-    # Integers are read as bytes; words are written, then read.
+    # Integers are read as bytes; words are written, then read, but seldom beyond the caches.
     stored = work.least_bytes if variant else work.inputs + work.weights + 4 * work.outputs
     moved = stored + 8 * (packed + taken)
     packing = PACKED * taken / lanes / rate
-    seconds = DOTS_CALL + packing + max(operations / (DIRECT_LOOP * rate), moved / machine.bandwidth)
+    seconds = DOTS_CALL + packing + max(operations / (DIRECT_LOOP * rate), stored / machine.bandwidth)
     tile = f"{plan.tile[0]} output channels x {plan.tile[1]} vectors of {lanes} positions"
     # Each word is rounded twice, in chains that are added in their order within a chunk, and chunks in theirs.
     chain, chunk = dots.chain_of(variant, plan.chain), plan.chunk * len(plan.taps)
