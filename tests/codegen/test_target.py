@@ -103,6 +103,12 @@ def test_the_system_is_asked_for_tiles_without_harm():
     assert not target.tiles_permitted() or sys.platform == "linux"
 
 
+def test_other_processors_are_not_asked(monkeypatch):
+    monkeypatch.setattr(target.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(target.ctypes, "CDLL", None)
+    assert target.tiles_permitted.__wrapped__() is False
+
+
 def test_named_targets_exist_everywhere():
     for name in target.TARGETS:
         assert target.named(name).name == name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -161,7 +162,8 @@ def tiles_permitted() -> bool:
     Linux keeps the 8 KiB of tiles from programs that have not asked (Documentation/arch/x86/xstate.rst); the answer
     holds for all threads and for forked children. Other systems are not asked, and their tiles not used.
     """
-    if sys.platform != "linux":
+    # The number of the call is that of 64-bit processes on x86-64; elsewhere it is another's.
+    if sys.platform != "linux" or _architecture(platform.machine()) != "x86_64" or sys.maxsize < 2**32:
         return False
     call = ctypes.CDLL(None, use_errno=True).syscall
     call.restype = ctypes.c_long
