@@ -13,7 +13,9 @@ A worker comes in by exchanging the whole word for one with a seat less and a wo
 that is open, and it sees everything that the caller wrote before opening. When the caller finds no more tasks it takes
 the remaining seats away and waits until nobody is in: a worker that wakes up late finds no seat, and is not waited for.
 
-Tasks are taken in chunks from one counter. The size of a chunk depends on the number of tasks alone.
+Tasks are taken in chunks: the caller takes them from the first on, the workers from the last back, until one counter
+says that all are taken. So a caller with one helper touches about the same half of its arrays in every call, and finds
+it in its own core's cache. The size of a chunk depends on the number of tasks alone.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ SEATS = 0x7FFF
 
 # Byte offsets in the block.
 GATE, NEXT, JOB, SLEEPERS, CALLERS, SETTINGS, SIZE = 0, 128, 256, 384, 512, 640, 768
+BACK = NEXT + 8  # how many chunks the workers took; at NEXT how many are taken in all, and all that wished to
 FUNCTION, ARGS, TASKS, CHUNK, MODE = range(JOB, JOB + 40, 8)  # what the region runs, and its floating-point mode
 LOCK, BUSY = range(CALLERS, CALLERS + 16, 8)  # 1 while the pool is taken; how many callers there are
 STOP, SPINS, REST, ROUSE = range(SETTINGS, SETTINGS + 32, 8)  # the last two: addresses of the system's functions
@@ -138,22 +141,35 @@ entry:
   %tasks.at = getelementptr i8, ptr %block, i64 $TASKS
   %chunk.at = getelementptr i8, ptr %block, i64 $CHUNK
   %next.at = getelementptr i8, ptr %block, i64 $NEXT
+  %back.at = getelementptr i8, ptr %block, i64 $BACK
   %stop.at = getelementptr i8, ptr %block, i64 $STOP
   %function = load ptr, ptr %function.at
   %args = load ptr, ptr %args.at
   %tasks = load i64, ptr %tasks.at
   %chunk = load i64, ptr %chunk.at
+  %less = sub i64 %tasks, 1
+  %final = udiv i64 %less, %chunk ; the number of the last chunk
   br label %again
 again:
+  %front = phi i64 [ 0, %entry ], [ %following, %run ]
   %stop = load atomic i64, ptr %stop.at acquire, align 8
   %stopping = icmp ne i64 %stop, 0
   %leaving = and i1 %stopping, %guest
   br i1 %leaving, label %done, label %take
 take:
-  %first = atomicrmw add ptr %next.at, i64 %chunk monotonic
-  %some = icmp slt i64 %first, %tasks
-  br i1 %some, label %run, label %done
+  %taken = atomicrmw add ptr %next.at, i64 1 monotonic
+  %some = icmp sle i64 %taken, %final
+  br i1 %some, label %side, label %done
+side:
+  br i1 %guest, label %behind, label %run
+behind:
+  %back = atomicrmw add ptr %back.at, i64 1 monotonic
+  %fromback = sub i64 %final, %back
+  br label %run
 run:
+  %number = phi i64 [ %front, %side ], [ %fromback, %behind ]
+  %following = add i64 %front, 1
+  %first = mul i64 %number, %chunk
   %end = add i64 %first, %chunk
   %whole = icmp slt i64 %end, %tasks
   %last = select i1 %whole, i64 %end, i64 %tasks
@@ -262,6 +278,7 @@ prepare:
   %chunk.at = getelementptr i8, ptr %block, i64 $CHUNK
   %mode.at = getelementptr i8, ptr %block, i64 $MODE
   %next.at = getelementptr i8, ptr %block, i64 $NEXT
+  %back.at = getelementptr i8, ptr %block, i64 $BACK
   %sleepers = getelementptr i8, ptr %block, i64 $SLEEPERS
   %spins.at = getelementptr i8, ptr %block, i64 $SPINS
   store ptr %function, ptr %function.at
@@ -270,6 +287,7 @@ prepare:
   store i64 %chunk, ptr %chunk.at
   call void @keep_mode(ptr %mode.at)
   store i64 0, ptr %next.at
+  store i64 0, ptr %back.at
   %before = load atomic i64, ptr %gate monotonic, align 8
   %generation = lshr i64 %before, 32
   %new = add i64 %generation, 1
@@ -366,7 +384,8 @@ FUNCTIONS = ("dispatch", "serve", "stop", "spin")
 
 _WAITED, _SEAT, _IN_MASK = 1 << 31, 1 << 16, 0xFFFF
 _NUMBERS = {
-    "GATE": GATE, "NEXT": NEXT, "FUNCTION": FUNCTION, "ARGS": ARGS, "TASKS": TASKS, "CHUNK": CHUNK, "MODE": MODE,
+    "GATE": GATE, "NEXT": NEXT, "BACK": BACK,
+    "FUNCTION": FUNCTION, "ARGS": ARGS, "TASKS": TASKS, "CHUNK": CHUNK, "MODE": MODE,
     "SLEEPERS": SLEEPERS, "LOCK": LOCK, "BUSY": BUSY, "STOP": STOP, "SPINS": SPINS, "REST": REST, "ROUSE": ROUSE,
     "CHUNKS": CHUNKS, "CHUNKS_LESS_ONE": CHUNKS - 1, "GENERATION": 1 << 32, "SEATS_MASK": SEATS << 16,
     "NO_SEATS": ~(SEATS << 16), "ENTER": 1 - _SEAT, "WAITED": _WAITED, "IN_MASK": _IN_MASK,
