@@ -45,8 +45,10 @@ PLANES_CALL, PLANES_LOOP, PHASE_CALL, SCATTERED = 5e-6, 0.8, 2e-6, 0.45e-9
 # What `direct` takes for a transposed convolution of channels by themselves, as a multiple of the prediction: its
 # products have a single term, so that all is laying out and adding up.
 SPREAD_ALONE = 1.8
-# `winograd`: seconds a call, and the part of the peak that its vector operations reach: many are loads and stores.
-WINOGRAD_CALL, WINOGRAD_LOOP = 10e-6, 0.5
+# `winograd`: seconds a call, and the part of the peak that its vector operations reach; how much longer those take that
+# transform weights, which are written far apart, and seconds to find out whether borders let them be transformed.
+WINOGRAD_CALL, WINOGRAD_LOOP = 10e-6, 0.88
+WINOGRAD_PACKED, WINOGRAD_LOOKED = 3.0, 60e-6
 # The parts of complex numbers.
 _REAL = {"complex64": "float32", "complex128": "float64"}
 
@@ -392,8 +394,10 @@ def _tiled(problem: Convolution, work: Work, machine: Machine, variant: str) -> 
     lanes = machine.lanes(work.dtype)
     plan = tiling(problem, variant, lanes, machine.registers)
     rate = WINOGRAD_LOOP * machine.peak(work.dtype) / (2 * lanes)
-    packing = packing_operations(problem, variant, lanes) / (rate * machine.cores)
-    seconds = plan.operations / (rate * min(machine.cores, plan.tasks))
+    weights = plan.points * problem.in_channels * (problem.out_channels // problem.groups) * itemsize(work.dtype)
+    packing = WINOGRAD_PACKED * packing_operations(problem, variant, lanes) / rate
+    packing += WINOGRAD_LOOKED + weights / machine.bandwidth
+    seconds = plan.operations / (rate * min(1.0, plan.tasks / machine.cores))
     seconds = WINOGRAD_CALL + packing + max(seconds, work.least_bytes / machine.bandwidth)
     down, across = plan.tile
     words = (
@@ -404,7 +408,6 @@ def _tiled(problem: Convolution, work: Work, machine: Machine, variant: str) -> 
     products = tiles * plan.points * problem.in_channels * (problem.out_channels // problem.groups)
     # V and M are written and read once.
     held = plan.points * (problem.in_channels + problem.out_channels) * 4
-    weights = plan.points * problem.in_channels * (problem.out_channels // problem.groups) * 4
     workspace = weights + min(tiles, plan.wave if plan.shared else plan.block * machine.cores) * held
     moved = work.least_bytes + 2 * tiles * held + weights
     errors = any_error(problem, variant), random_error(problem, variant)
