@@ -30,6 +30,8 @@ STRIP = 32
 NEAR, SHARED = 640 << 10, 1 << 24
 # Bytes a cycle of weights that come from the third-level cache, and from memory where they are more than `LARGE`.
 STREAM, MEMORY, LARGE = 12.0, 3.0, 24 << 20
+# Vector operations that a byte of a shared V takes, where it is not near.
+FAR = 0.7
 # Cycles to begin a task.
 TASK = 1500
 # What a rounding errs by in the mean of squares: a sixth of the square of the unit roundoff, since the last digit is
@@ -210,8 +212,8 @@ class Ways:
                     continue
                 block = min(rows * count, -(-self.tiles // rows) * rows)
                 wave = min(self.tiles, max(1, SHARED // (each * block)) * block)
-                # V is written once, and read from the next cache.
-                moved = self.tiles * each / STREAM / 2
+                # V is written once and read from another cache.
+                moved = self.tiles * each * FAR if wave * each > 2 * NEAR else 0.0
                 plan = Tiling(
                     *self.shape, self.counts, rows, vectors, chain, chains, pitch, True, wave, block,
                     min(wave, 2 * run_of(self)), min(2, wide_inputs), panels * vectors, 1,
