@@ -23,8 +23,9 @@ B diag(G v) A. A correlation with v is the transpose of that matrix (`y[j] = sum
 which is Winograd's F(m, r) (Arithmetic Complexity of Computations, SIAM 1980). Two axes nest: y = A' ((G w G') * (B' x
 B)) A (Lavin and Gray, arXiv:1509.09308).
 
-Which points are taken decides the error (Barabasz et al., arXiv:1803.10986): those of `POINTS` have the smallest
-`Transform.random` of all sets of simple fractions, but for one of equal quality with simpler numbers.
+Which points are taken decides the error (Barabasz et al., arXiv:1803.10986): those of `POINTS` are the best, or nearly,
+that a search among small fractions found by `Transform.random`; of nearly equal ones those of both signs, which share
+half of their sums.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ POINTS: dict[int, tuple[Fraction | int, ...]] = {
     1: (0,),
     2: (1, -1),
     3: (0, 1, -1),
-    4: (1, -1, _HALF, -2),
+    4: (-1, _HALF, -_QUARTER, Fraction(3, 2)),
     5: (0, Fraction(3, 4), -Fraction(3, 4), Fraction(3, 2), -Fraction(3, 2)),
     6: (1, -1, 2, -2, _QUARTER, -_QUARTER),
     7: (0, 1, -1, _HALF, -_HALF, 2, -2),
