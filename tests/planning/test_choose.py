@@ -208,3 +208,17 @@ def test_weights_packed_before_are_not_waited_for(monkeypatch):
     assert plan.cost.seconds == pytest.approx(1e-12, rel=1e-3)
     assert "weights     packed before" in str(plan)
     assert "weights     packed by each call, 1.0 s of the time" in str(choose(LAYER, algorithm="slow packer"))
+
+
+def test_a_large_workspace_is_taken_only_when_asked_for():
+    problem = Convolution.from_shapes((1, 1024, 14, 14), (1024, 1024, 3, 3), padding=1)
+    plan = choose(problem, machine=Machine.of("avx512"))
+    reasons = {one.label: one.reason for one in plan.candidates}
+    # Sixteen points of 1024 x 1024 weights are 64 MiB, and what is transformed of the input comes to it.
+    assert "MiB, and 64 MiB is the most unless it is asked for" in reasons["winograd:F2"]
+    assert choose(problem, algorithm="winograd:F2", machine=Machine.of("avx512")).algorithm == "winograd"
+    # Weights that are packed before are no workspace of the call, and a batch is not one image.
+    packed = choose(problem, machine=Machine.of("avx512"), packed=True)
+    assert {one.label: one.reason for one in packed.candidates}["winograd:F2"] is None
+    small = Convolution.from_shapes((64, 64, 56, 56), (64, 64, 3, 3), padding=1)
+    assert choose(small, machine=Machine.of("avx512")).algorithm == "winograd"

@@ -10,7 +10,7 @@ from striderule.errors import InvalidArgument
 from striderule.planning import report
 from striderule.planning.cost import COSTS, Cost, Work, work_of
 from striderule.planning.machine import Machine
-from striderule.planning.rules import PRECISIONS, RULES, keeps_promise
+from striderule.planning.rules import PRECISIONS, RULES, keeps_promise, takes_too_much
 
 DEFAULT_MACHINE = Machine.of("avx2")
 
@@ -204,7 +204,8 @@ def _plan(problem: Any, promise: str, forced: str | None, machine: Machine, dtyp
         for cost in _costs(name, problem, work, machine, packed=packed):
             by = deciding.get(cost.variant, cost)
             breaks = keeps_promise(promise, work.dtype, by.error, by.random_error)
-            candidate = Candidate(name, rule.describes, rule.declines(problem, machine) or breaks, cost)
+            reason = rule.declines(problem, machine) or breaks or _too_large(name, by)
+            candidate = Candidate(name, rule.describes, reason, cost)
             candidates.append(candidate)
             decisive[candidate] = by, breaks is None
     if forced is None:
@@ -225,6 +226,11 @@ def _costs(name: str, problem: Any, work: Work, machine: Machine, *, packed: boo
     found = COSTS[name](problem, work, machine)
     costs = found if isinstance(found, tuple) else (found,)
     return tuple(cost.with_packed_weights() for cost in costs) if packed else costs
+
+
+def _too_large(name: str, cost: Cost) -> str | None:
+    """Return why the workspace of one image is too large; `windows` serves where nothing else does."""
+    return None if name == "windows" else takes_too_much(cost.workspace)
 
 
 def _asked_for(forced: str, problem: Any, machine: Machine, decisive: dict[Candidate, tuple[Cost, bool]]) -> Candidate:

@@ -157,7 +157,8 @@ class Cost:
     `error` is the bound for any finite data, as a part of the norm of |x| correlated with |w|; `random_error` is what
     zero-mean random data comes to, as a part of the norm of the exact result. Both are held to what a precision
     promises. `variant` is the word that tells the ways of one algorithm apart (`Rule.variants`), None where it has one.
-    `packing` is that part of `seconds` which lays out or transforms the weights, and goes where they are packed before.
+    `packing` is that part of `seconds` which lays out or transforms the weights, and `packed_bytes` that part of
+    `workspace` which holds them then; both go where they are packed before.
     """
 
     operations: int
@@ -169,6 +170,7 @@ class Cost:
     tile: str | None = None
     variant: str | None = None
     packing: float = 0.0
+    packed_bytes: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers as plain data."""
@@ -176,7 +178,8 @@ class Cost:
 
     def with_packed_weights(self) -> Cost:
         """Return the same for weights that are packed before."""
-        return replace(self, seconds=self.seconds - self.packing, packing=0.0)
+        seconds, workspace = self.seconds - self.packing, self.workspace - self.packed_bytes
+        return replace(self, seconds=seconds, workspace=workspace, packing=0.0, packed_bytes=0)
 
 
 def windows(problem: Any, work: Work, machine: Machine) -> Cost:
@@ -332,7 +335,8 @@ def _of_words(problem: Convolution, work: Work, machine: Machine, variant: str |
     computed = products(words, plan, lanes) * dots.NUMBERS[unit]
     tile = f"32 output channels x {2 * lanes} positions in tiles" if tiled else tile
     words_of = f"{tile}, {dots.NUMBERS[unit]} channels a word"
-    return Cost(computed, moved, 4 * (packed + taken), seconds, *errors, words_of, packing=packing)
+    workspace, kept = 4 * (packed + taken), 4 * taken
+    return Cost(computed, moved, workspace, seconds, *errors, words_of, packing=packing, packed_bytes=kept)
 
 
 def depthwise(problem: Convolution | TransposedConvolution, work: Work, machine: Machine) -> Cost:
@@ -411,7 +415,7 @@ def _tiled(problem: Convolution, work: Work, machine: Machine, variant: str) -> 
     workspace = weights + min(tiles, plan.wave if plan.shared else plan.block * machine.cores) * held
     moved = work.least_bytes + 2 * tiles * held + weights
     errors = any_error(problem, variant), random_error(problem, variant)
-    return Cost(products, moved, workspace, seconds, *errors, words, variant, packing)
+    return Cost(products, moved, workspace, seconds, *errors, words, variant, packing, weights)
 
 
 # algorithm -> what it costs; one that has variants gives the costs of those that can serve the problem

@@ -27,6 +27,9 @@ WIDE = 1e-14
 # show the digits that people expect.
 SMALL = 100_000
 
+# What one image may take beside its operands and result, unless an algorithm is asked for by name.
+WORKSPACE = 64 << 20
+
 # The arithmetic that generated convolutions know.
 ARITHMETIC = ("float32", "float64", "int64", "complex64", "complex128")
 
@@ -99,6 +102,14 @@ def keeps_promise(precision: str, dtype: str, error: float, random_error: float)
     elif error and not dtype.startswith(("float", "complex")):
         return f"its error may reach {error:.1e} of |x| * |w|, and integers are exact"
     return None
+
+
+def takes_too_much(workspace: int) -> str | None:
+    """Return why a workspace, in bytes, is too large to be taken unasked, or None."""
+    if workspace <= WORKSPACE:
+        return None
+    most = WORKSPACE >> 20
+    return f"its workspace would be {-(-workspace // 2**20):,} MiB, and {most} MiB is the most unless it is asked for"
 
 
 NO_CODE = "it is generated machine code, which this installation cannot make (llvmlite is missing or fails)"
