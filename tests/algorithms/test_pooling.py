@@ -275,6 +275,51 @@ def test_the_same_bits_for_any_threads_and_batch_and_repetition(machine):
     np.testing.assert_array_equal(sr.max_pool2d(last, 3, 2, 1), sr.max_pool2d(x, 3, 2, 1))
 
 
+# Two outputs a row, and one at last, of a single number: with so few they share vectors on every target.
+SMALL = (
+    ((5, 5), {"stride": 3}, (14, 8)),
+    ((3, 2), {"stride": 2, "padding": 1, "count_include_pad": False}, (9, 3)),
+    ((6, 3), {"stride": (1, 9), "padding": (3, 1), "ceil_mode": True, "dilation": (1, 2)}, (19, 10)),
+    ((1, 3), {"stride": (1, 5), "divisor_override": -2}, (2, 8)),
+    ((3, 1), {"stride": 2}, (9, 2)),
+)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "float64", "float16"])
+def test_small_planes_share_vectors(machine, dtype):
+    """For numbers of planes that vectors divide and do not, with nothing touched around them, to the same bits."""
+    rng, lanes = np.random.default_rng(11), machine.lanes(8)
+    final = np.dtype("float32" if dtype == "uint8" else dtype)
+    for number, (kernel, words, size) in enumerate(SMALL):
+        shape = (3, lanes + number, *size)
+        x = values(rng, shape, dtype)
+        problem = Pooling.from_shape("average", shape, kernel, **words)
+        check_average(problem, x, windows, final)
+        low = bool(number % 2)
+        inside, keep = fenced(x, low=low)
+        out, keep_out = fenced(np.zeros(problem.output_shape, final), low=low)
+        direct.average_pool(problem, inside, final, out)
+        alone = Pooling.from_shape("average", (1, 1, *size), kernel, **words)
+        assert (mode_of(problem, machine) == "planes") == (problem.output_shape[-1] < lanes)
+        for image, channel in ((0, 0), (2, lanes - 1 + number)):
+            one = direct.average_pool(alone, x[image : image + 1, channel : channel + 1], final)
+            np.testing.assert_array_equal(out[image, channel], one[0, 0])
+        assert None not in (keep, keep_out)
+
+
+def mode_of(problem, machine):
+    x, y = (ArrayInfo.of(np.empty(shape, "float32")) for shape in (shape_of(problem), problem.output_shape))
+    steps = tuple(tuple(step // 4 for step in info.strides) for info in (x, y, y))
+    layout = calls.layout_of(x.shape, steps[0], any_order=False)
+    return recipe_of("sum", problem, ("float32", "float32"), steps, layout, machine).structure.mode
+
+
+def test_norms_of_small_planes(machine):
+    x = np.random.default_rng(12).normal(size=(2, machine.lanes(8), 6, 5)).astype("float32")
+    problem = Pooling.from_shape("lp", x.shape, (3, 5), (2, 5), norm=2.0)
+    check_average(problem, x, windows, "float32")
+
+
 def test_results_lie_in_memory_as_the_input_does(machine):
     x = np.zeros((2, 8, 6, 6), "float32")
     assert sr.max_pool2d(x, 2).flags.c_contiguous
@@ -352,6 +397,8 @@ STRUCTURES = [
     Structure("argmax", "int16", "int16", "table", 1, 3),
     Structure("sum", "float32", "float32", "along", 1, 3, 1, 3),
     Structure("sum", "uint64", "float64", "across", 1, 2, divides=True),
+    Structure("sum", "float16", "float16", "planes", 1, 3, 1, 3, filled=True),
+    Structure("root", "int32", "float64", "planes", 1),
     Structure("root", "float32", "float16", "within", 1, 0),
     Structure("least", "int8", "float32", "table", 0, x_apart=True),
 ]

@@ -189,6 +189,11 @@ class Pool(ABC):
             found = r.gather(where, step, self.full if count is None else count)
         else:
             found = r.load(where, None if count is None else r.first_lanes(count), lanes)
+        return self.worked(found)
+
+    def worked(self, found: Vector) -> Vector:
+        """Return numbers of the input as they are computed with."""
+        r = self.r
         value = r.convert(found, self.s.work)
         if self.s.kind == "root":
             return value * value

@@ -14,6 +14,7 @@ from striderule.algorithms.direct.pooling.axes import Axis, Windowed, axes_of
 from striderule.algorithms.direct.pooling.structure import (
     LONGEST,
     POINTERS,
+    POSITIONS,
     ROOM,
     SHUFFLED,
     SIZES,
@@ -26,8 +27,9 @@ from striderule.geometry.pooling import Pooling
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 
-# Elements of the input that a task looks at: enough to be worth a thread, few enough to balance.
-TASK = 1 << 15
+# Elements of the input that a task looks at: enough to be worth handing out, few enough to balance. Up to `ALONE` in
+# all are one task: another thread would not have begun before it is done.
+TASK, ALONE = 1 << 13, 1 << 15
 # Outputs of a row from which windows that stand side by side are pooled where they are read.
 FEW = 12
 # Elements of the largest plane that is reduced together with others; more are quicker one after the other.
@@ -169,14 +171,28 @@ def _follow(steps: Ints, axes: list[Axis]) -> bool:
 
 def _is_whole(problem: Windowed, axes: list[Axis], lead: list[Ints], spatial: list[Ints]) -> bool:
     """Tell whether planes are one window each, compact, and stand at equal distances."""
-    even = all(step[0] == problem.channels * step[1] for step in lead)
     return (
-        even
+        _is_even(problem, lead)
         and len(axes) == 1
         and axes[0].n <= SHORT
         and spatial[0][-1] == 1
         and axes[0].windows.tolist() == [[0, axes[0].n]]
     )
+
+
+def _is_even(problem: Windowed, lead: list[Ints]) -> bool:
+    """Tell whether planes stand at equal distances."""
+    return all(step[0] == problem.channels * step[1] for step in lead)
+
+
+def _is_few(problem: Windowed, axes: list[Axis], lead: list[Ints], spatial: list[Ints], lanes: int) -> bool:
+    """Tell whether planes are small and compact, with rows of fewer outputs than a vector of sums has lanes."""
+    if len(axes) != 2 or not _is_even(problem, lead) or any(len(axis.windows) != axis.outputs for axis in axes):
+        return False
+    positions, outputs = axes[0].n * axes[1].n, axes[0].outputs * axes[1].outputs
+    compact = spatial[0] == (axes[1].n, 1) and spatial[1] == (axes[1].outputs, 1)
+    many = problem.batch * problem.channels >= lanes and lanes <= positions <= POSITIONS
+    return compact and many and axes[1].outputs < lanes and outputs <= POSITIONS - lanes
 
 
 def _mode(axes: list[Axis], lane: int | None) -> str:
@@ -197,18 +213,26 @@ def _up(count: int, step: int) -> int:
 
 
 def _tasks(axes: list[Axis], planes: int, mode: str, chunk: int) -> tuple[int, int, int]:
-    """Return how many planes, rows and columns a task computes: about `TASK` elements of the input."""
+    """Return how many planes, rows and columns a task computes: about `TASK` elements of the input.
+
+    `chunk` are the columns that stay together, or the planes.
+    """
     rows, columns = prod(axis.outputs for axis in axes[:-1]), axes[-1].outputs
     last = axes[-1]
+    if mode == "planes":
+        total = planes * axes[0].n * last.n
+        few = planes if total <= ALONE else max(1, TASK // (axes[0].n * last.n))
+        return min(planes, _up(few, chunk)), rows, columns
     across = WIDEST if mode == "across" else 1
     each = prod(axis.taps for axis in axes[:-1]) * across
     each_row = max(1, each * (last.n if mode in ("along", "table") else columns * last.taps))
+    task = ALONE if planes * rows * each_row <= ALONE else TASK
     task_columns = columns
-    if each_row > TASK:
-        task_columns = max(1, columns * TASK // each_row)
+    if each_row > task:
+        task_columns = max(1, columns * task // each_row)
         task_columns = -(-task_columns // chunk) * chunk if mode in ("along", "table") else task_columns
-    task_rows = max(1, min(rows, TASK // each_row))
-    task_planes = max(1, min(planes, TASK // (each_row * rows))) if task_rows == rows else 1
+    task_rows = max(1, min(rows, task // each_row))
+    task_planes = max(1, min(planes, task // (each_row * rows))) if task_rows == rows else 1
     return task_planes, task_rows, task_columns
 
 
@@ -252,7 +276,12 @@ class Way:
 
 
 def _way_of(
-    kind: str, problem: Windowed, steps: tuple[Ints, Ints, Ints], layout: Layout, starts: list[Array] | None
+    kind: str,
+    problem: Windowed,
+    steps: tuple[Ints, Ints, Ints],
+    layout: Layout,
+    target: Target,
+    starts: list[Array] | None,
 ) -> Way:
     windows = axes_of(problem, starts)
     axes = [windows[axis - 2] for axis in layout.order]
@@ -263,11 +292,16 @@ def _way_of(
     mode = _mode(axes, layout.lane)
     if mode == "within" and _is_whole(problem, axes, lead, spatial):
         mode = "whole"
+    # In the same order as along rows, so that it may depend on the number of planes.
+    ordered = kind in ("sum", "root") and mode in ("along", "table")
+    if ordered and starts is None and _is_few(problem, axes, lead, spatial, target.lanes(8)):
+        mode = "planes"
     return Way(kind, problem, axes, lead, spatial, layout.lane, mode)
 
 
 def _structure(way: Way, names: tuple[str, str]) -> Structure:
     axes, last, along = way.axes, way.last, way.mode == "along"
+    unrolled = along or (way.mode == "planes" and bool((last.windows[:, 1] == last.taps).all()))
     few = UNROLLED if way.lane is None else UNROLLED // 2  # across windows there is little to gain by more code
     written = way.lane_steps[1 : 3 if way.kind == "argmax" else 2]
     return Structure(
@@ -277,7 +311,7 @@ def _structure(way: Way, names: tuple[str, str]) -> Structure:
         outer=len(axes) - 1,
         rows=axes[-2].longest if len(axes) > 1 and axes[-2].longest <= few else 0,
         stride=last.stride if along else 1,
-        taps=last.taps if along and last.taps <= UNROLLED and last.dilation == 1 else 0,
+        taps=last.taps if unrolled and last.taps <= UNROLLED and last.dilation == 1 else 0,
         x_apart=way.lane_steps[0] != 1 or (way.mode == "within" and last.dilation != 1),
         y_apart=any(step != 1 for step in written) and way.mode in ("across", "along", "whole"),
         divides=way.kind == "sum" and names[1] == "float64" and getattr(way.problem, "kind", "") != "lp",
@@ -296,14 +330,15 @@ def recipe_of(
     starts: list[Array] | None = None,
 ) -> Recipe:
     """Return the recipe for arrays of these types and steps (input, results, places), in elements."""
-    way = _way_of(kind, problem, steps, layout, starts)
+    way = _way_of(kind, problem, steps, layout, target, starts)
     s, axes, last = _structure(way, names), way.axes, way.last
     words = _words(way, s, target)
     scales = _scales(kind, problem, axes, s.divides) if s.sums else [np.ones(1)] * len(axes)
     even = [bool((scale == scale[:1]).all()) for scale in scales]
     scales[-1] = np.pad(scales[-1][:1] if even[-1] else scales[-1], (0, WIDEST), mode="edge")
     rows = _rows(last, "near" if s.near else s.mode, all(even) and all(_follow(step, axes) for step in way.spatial[1:]))
-    pieces = _tasks(axes, words["planes"], s.mode, 1 if s.near else rows.chunk)
+    chunk = target.lanes(8) if s.mode == "planes" else 1 if s.near else rows.chunk
+    pieces = _tasks(axes, words["planes"], s.mode, chunk)
     words |= {
         "scale_step": 0 if even[-1] else 1,
         "chunk": rows.chunk,
@@ -349,4 +384,10 @@ def _words(way: Way, s: Structure, target: Target) -> dict[str, int]:
         words[f"plane{number}"] = 2 * axis.outputs if len(axis.windows) != axis.outputs else 0
     words["outputs1"] = axes[-2].outputs if len(axes) > 1 else 1
     words["outputs2"], words["rows"] = last.outputs, prod(axis.outputs for axis in axes[:-1])
-    return words | {"n2": last.n, "taps2": last.taps, "d2": last.dilation, "before2": last.before}
+    return words | {
+        "n2": last.n,
+        "taps2": last.taps,
+        "d2": last.dilation,
+        "before2": last.before,
+        "positions": prod(axis.n for axis in axes),
+    }

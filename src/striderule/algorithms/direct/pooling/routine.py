@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from striderule.algorithms.direct.pooling.planes import AcrossPlanes
 from striderule.algorithms.direct.pooling.pool import Pool
 from striderule.algorithms.direct.pooling.rows import AlongRows, SideBySide
 from striderule.algorithms.direct.pooling.single import AcrossWindows, WholePlanes, WithinWindows
@@ -12,6 +13,7 @@ WAYS: dict[str, type[Pool]] = {
     "across": AcrossWindows,
     "along": AlongRows,
     "table": AlongRows,
+    "planes": AcrossPlanes,
     "within": WithinWindows,
     "whole": WholePlanes,
 }

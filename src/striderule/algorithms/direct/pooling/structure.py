@@ -10,6 +10,8 @@ from striderule.codegen.tile import ELEMENTS, FLOAT32, FLOAT64, INT32, INT64, El
 ROOM = 2048
 # Positions of the longest window that is pooled so.
 LONGEST = 512
+# Positions of the largest plane that is pooled together with others: so many vectors stay in the first cache.
+POSITIONS = 384
 # Taps that are unrolled, along rows and over the axis before.
 UNROLLED = 5
 # Distances between outputs of a row that are taken apart by shuffles.
@@ -23,8 +25,8 @@ SIZES = (
     "where_outer", "where_inner", "where0", "where1", "where2", "where_lane",
     # Numbers of inner planes; lanes in all and of one plane; outputs of the last two axes; planes, rows.
     "inner", "lanes", "plane_lanes", "outputs1", "outputs2", "planes", "rows",
-    # Positions of the last axis, and its taps, dilation and padding; dilations of the others.
-    "n2", "taps2", "d2", "before2", "d0", "d1",
+    # Positions of the last axis, and its taps, dilation and padding; dilations of the others; positions of a plane.
+    "n2", "taps2", "d2", "before2", "d0", "d1", "positions",
     # Rows that are held at a time, the distance between them, and whether their outputs follow one another everywhere.
     "held", "pitch", "joined",
     # Flat places from one position of an axis to the next.
@@ -46,14 +48,15 @@ class Structure:
     - "across" many windows, along an axis that is not pooled (channels that stand last);
     - "along" the outputs of a row: windows are reduced over all axes but the last first, then along it, at equal steps;
     - "table": the same, but the windows of the last axis begin where a table says, and are taken one by one;
+    - "planes": across small planes of two axes that have few outputs in a row;
     - "within" the windows, each by itself;
     - "whole": the same for planes that are one window each, several at a time.
 
     `outer` counts the pooled axes before the last; `rows` are the taps of the nearest of them (0: a loop). `stride` and
-    `taps` are those of the last axis for "along" (no taps: a loop, with any dilation). `x_apart` and `y_apart` tell
-    that lanes do not stand side by side in the input or the results. `divides` tells that sums are divided by the
-    scales, not multiplied. With `near` windows stand side by side along a row, and are pooled in registers where they
-    are read. `filled` tells that every window has an element.
+    `taps` are those of the last axis for "along" (no taps: a loop, with any dilation), and for "planes" where all
+    windows have them. `x_apart` and `y_apart` tell that lanes do not stand side by side in the input or the results.
+    `divides` tells that sums are divided by the scales, not multiplied. With `near` windows stand side by side along a
+    row, and are pooled in registers where they are read. `filled` tells that every window has an element.
     """
 
     kind: str
