@@ -84,6 +84,15 @@ def stacked(call):
     return call.schedule.images > 1 and not call.form.merged
 
 
+def skips(call):
+    return call.form.skips and not call.form.merged
+
+
+def parted(call):
+    """Whether parts of the columns are swept together, and taps left out."""
+    return call.form.skips and call.form.merged
+
+
 def chunks(call):
     return -(-call.problem.terms // (call.schedule.chunk * len(call.schedule.taps)))
 
@@ -111,6 +120,7 @@ def bordered(word):
     return Case((2, 3, 7, 21), (5, 3, 3, 4), lambda call: call.form.borders, {"padding": 2, "boundary": word})
 
 
+FAR = {"padding": 9, "dilation": 9}
 PAIRS = ((("edge", "constant"), ("constant", "wrap")), (("wrap", "mirror"), ("symmetric", "constant")))
 CASES = {
     "in place": Case((2, 70, 9, 15), (13, 70, 1, 1), lambda call: call.form.in_place),
@@ -252,6 +262,53 @@ CASES = {
     "images one after the other, last positions in place": Case(
         (3, 530, 3, 11), (9, 530, 1, 1), lambda call: narrow(call) and stacked(call), cut=(1, 33, 1, 2)
     ),
+    "parts of the columns together": Case(
+        (2, 5, 9, 23), (9, 5, 3, 4), lambda call: call.form.merged, {"padding": 1}, cut=(4, 9, 1)
+    ),
+    "parts of the columns together, borders": Case(
+        (2, 70, 9, 23),
+        (9, 70, 3, 3),
+        lambda call: call.form.merged and chunks(call) > 1,
+        {"padding": 1, "boundary": "wrap"},
+        cut=(9, 16, 1),
+    ),
+    "taps left out": Case((2, 5, 20, 23), (9, 5, 3, 3), parted, FAR, fill=0, cut=(9, 9, 1)),
+    "taps left out in several chunks": Case(
+        (1, 130, 12, 20),
+        (9, 130, 3, 3),
+        lambda call: parted(call) and chunks(call) > 2 and chains(call) > 1,
+        {"padding": 7, "dilation": 7},
+        activation=("relu",),
+        fill=0,
+        cut=(5, 7, 1),
+    ),
+    "taps left out, whole rows": Case((2, 5, 20, 23), (9, 5, 3, 3), skips, FAR, fill=0, cut=(4, 23, 1)),
+    "taps left out, rows as one": Case((2, 5, 20, 23), (9, 5, 3, 3), skips, FAR, fill=0, cut=(9, 23, 1)),
+    "taps left out, images one after the other": Case(
+        (5, 5, 20, 13), (9, 5, 3, 3), skips, FAR, fill=0, cut=(4, 13, 1, 2)
+    ),
+    "taps left out, row by row": Case(
+        (2, 5, 20, 43), (9, 5, 4, 3), skips, {"padding": 9, "dilation": (7, 9), "stride": 2}, fill=0, cut=(3, 8, 0)
+    ),
+    "taps left out, images together": Case(
+        (5, 5, 4, 4), (9, 5, 3, 3), lambda call: parted(call) and call.schedule.images > 1, FAR, fill=0, cut=(4, 4, 2)
+    ),
+    "taps left out, channels last": Case(
+        (2, 20, 20, 23), (9, 20, 3, 3), lambda call: parted(call) and call.form.last, FAR, last, fill=0, cut=(9, 9, 1)
+    ),
+    "taps left out, borders": Case(
+        (2, 5, 20, 23), (9, 5, 3, 3), parted, FAR | {"boundary": PAIRS[0]}, fill=0, cut=(9, 9, 1)
+    ),
+    "taps left out, every one": Case(
+        (1, 5, 8, 23), (9, 5, 3, 3), parted, {"padding": ((9, 1), (11, 14))}, fill=0, cut=(3, 8, 1)
+    ),
+    "taps left out of lines": Case(
+        (2, 40, 200), (5, 40, 3), skips, {"padding": ((128, 0),), "dilation": 64}, fill=0, cut=(1, 48, 0)
+    ),
+    "taps left out of volumes": Case(
+        (1, 3, 4, 12, 18), (5, 3, 3, 3, 3), parted, {"padding": (1, 9, 9), "dilation": (1, 9, 9)}, fill=0, cut=(6, 9, 1)
+    ),
+    "taps that meet what is beyond": Case((2, 5, 20, 23), (9, 5, 3, 3), lambda call: not call.form.skips, FAR),
     "images together": Case((7, 5, 4, 4), (6, 5, 3, 3), lambda call: call.form.merged, {"padding": 1}, cut=(4, 4, 4)),
     "images together, channels last": Case(
         (7, 20, 4, 4),

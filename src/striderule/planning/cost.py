@@ -308,7 +308,7 @@ def _of_words(problem: Convolution, work: Work, machine: Machine, variant: str |
     tiled = dots.is_tiled(problem, unit, machine.units)
     words = dots.in_words(problem, unit, variant, tiled=tiled)
     lanes = machine.lanes("int32")
-    plan = schedule(words, lanes, machine.registers, 4)
+    plan = schedule(words, lanes, machine.registers, 4, every=True)
     images = problem.batch * problem.groups
     tasks = -(-images // plan.images) * prod(problem.output_size[:-2]) * plan.tasks
     packed = problem.batch * words.in_channels * prod(problem.size)

@@ -6,12 +6,15 @@ And when they need not be laid out row by row.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from math import prod
 
 from striderule.geometry.problem import Convolution
 
 # Bytes of vectors that targets can read under a mask without ado.
 MASKABLE = 32
+# The part of the terms that is left out, at least, where taps that meet only zeros are looked for.
+LEFT_OUT = 1 / 32
 
 
 def slots_of(problem: Convolution, rows: int, images: int) -> tuple[tuple[int, ...], list[int]]:
@@ -47,6 +50,62 @@ def runs_of(
         return tuple(reach), columns, [(t, 0) for t in range(across)]
     phases = sorted({at % stride for at in reach})
     return tuple(phases), columns + reach[-1] // stride, [(phases.index(at % stride), at // stride) for at in reach]
+
+
+def met_taps(problem: Convolution, axis: int, each: int) -> list[list[int]]:
+    """Return the taps of an axis (-1 or -2) that some output of each block of `each` meets an input with.
+
+    The others meet nothing but zeros there, and may be left out: a sum that begins with +0 is the same with them.
+
+    >>> met_taps(Convolution.from_shapes((1, 1, 33), (1, 1, 3), padding=18, dilation=18), -1, 17)
+    [[1, 2], [0, 1]]
+    """
+    meetings = meetings_of(problem, axis)
+    outputs = problem.output_size[axis] if -axis <= problem.rank else 1
+    return [
+        [tap for tap, (low, high) in enumerate(meetings) if max(low, first) < min(high, first + each)]
+        for first in range(0, outputs, each)
+    ]
+
+
+def part_met(problem: Convolution, axis: int, each: int) -> float:
+    """Return the part of the taps that blocks of `each` outputs of an axis meet inputs with, on average.
+
+    >>> part_met(Convolution.from_shapes((1, 1, 33), (1, 1, 3), padding=18, dilation=18), -1, 17)
+    0.6666666666666666
+    """
+    meetings = meetings_of(problem, axis)
+    blocks = -(-problem.output_size[axis] // each) if -axis <= problem.rank else 1
+    met = sum((high - 1) // each - low // each + 1 for low, high in meetings if low < high)
+    return met / (blocks * len(meetings))
+
+
+def share_met(problem: Convolution, rows: int, columns: int) -> float:
+    """Return the part of the terms that is left where blocks leave out taps that meet only zeros; 1 if it is most."""
+    part = part_met(problem, -2, rows) * part_met(problem, -1, columns)
+    return part if part <= 1 - LEFT_OUT else 1.0
+
+
+def meetings_of(problem: Convolution, axis: int) -> tuple[tuple[int, int], ...]:
+    """Return the outputs first <= j < end of an axis that meet an input with each of its taps."""
+    if -axis > problem.rank:
+        return ((0, 1),)
+    (before, behind), (low, high) = problem.padding[axis], problem.boundary[axis]
+    # What other borders show counts as inputs.
+    start = 0 if low == "constant" else -max(0, before)
+    end = problem.size[axis] + (0 if high == "constant" else max(0, behind))
+    words = problem.kernel[axis], problem.stride[axis], problem.dilation[axis], problem.output_size[axis]
+    return _meetings(*words, start + before, end + before)
+
+
+@lru_cache(maxsize=256)
+def _meetings(taps: int, stride: int, dilation: int, outputs: int, start: int, end: int) -> tuple[tuple[int, int], ...]:
+    """Return the same for inputs at start <= i < end of the padded axis."""
+    found = []
+    for at in range(0, taps * dilation, dilation):
+        low, high = (min(max(0, -((at - edge) // stride)), outputs) for edge in (start, end))
+        found.append((low, high))
+    return tuple(found)
 
 
 def pitch_of(size: int) -> int:

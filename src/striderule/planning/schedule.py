@@ -10,6 +10,9 @@ counted as channels), so that every tap of the last two axes lies at one distanc
 row of outputs, so that the positions of all rows follow each other. *Row by row*, taps of the last axis share runs (one
 for each remainder of the stride), which are longer than a row of outputs. Few copies or no gaps: the cost decides.
 
+A task whose outputs meet some taps with nothing but zeros beyond the borders leaves these taps out. Where that is worth
+it, tasks that sweep together have a part of the columns.
+
 Small images of a batch are swept *together*, too, where a single one would leave lanes empty. Else a task may take
 several images one after the other, which then share the weights that it has copied.
 
@@ -30,7 +33,7 @@ from itertools import product
 from math import prod
 
 from striderule.geometry.problem import Convolution, TransposedConvolution
-from striderule.planning.runs import is_flat, is_single, pitch_of, runs_of, slots_of
+from striderule.planning.runs import is_flat, is_single, part_met, pitch_of, runs_of, share_met, slots_of
 
 # Sums are formed in chains of at most so many terms, and of at most so many in a chunk of channels.
 CHAIN, CHUNK = 128, 512
@@ -75,7 +78,8 @@ class Schedule:
     plane: int
     # Predicted vector operations for one image.
     operations: int
-    # Images of a task, whether they are swept together, and of which of them each slot is a row.
+    # Images of a task, whether they, or a part of the columns, are swept together, so that results are parted at the
+    # end, and of which image each slot is a row.
     images: int
     merged: bool
     slot_images: tuple[int, ...]
@@ -84,6 +88,8 @@ class Schedule:
     flat: bool
     # Last positions of an image that are summed along their terms.
     narrow: int
+    # The part of the terms that are left, where tasks leave out taps that meet only zeros; 1 where none does.
+    met: float
 
     @property
     def positions(self) -> int:
@@ -132,10 +138,12 @@ def schedule(
     registers: int,
     itemsize: int,
     copied: bool = False,
+    every: bool = False,
 ) -> Schedule:
     """Return the quickest schedule, as far as a simple count can tell; operations are those of one group of one image.
 
-    With `copied` inputs are laid out where they could else be read in place.
+    With `copied` inputs are laid out where they could else be read in place; `every` tap counts, though it meets only
+    what is beyond the borders.
 
     >>> schedule(Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1), 16, 32, 4).tile
     (8, 3)
@@ -149,8 +157,15 @@ def schedule(
         columns = _up(-(-width // -(-width // length)), lanes)
         if columns < width:
             shapes.append((1, columns, 0))
+    # Even single outputs may not leave out enough.
+    every = every or bool(narrow) or share_met(problem, 1, 1) == 1
+    if not every and problem.rank > 1:
+        for columns in sorted({-(-width // parts) for parts in (2, 3, 4)}):
+            if part_met(problem, -1, columns) < 1:
+                shapes += [(rows, columns, 1) for rows in _divisions(height, POSITIONS // columns)]
     shapes = [(height, width, 1)] if narrow else shapes
-    options = [Blocks.of(problem, lanes, registers, itemsize, *shape, copied=copied) for shape in dict.fromkeys(shapes)]
+    words = {"copied": copied, "every": every}
+    options = [Blocks.of(problem, lanes, registers, itemsize, *shape, **words) for shape in dict.fromkeys(shapes)]
     chunk, chain = chunks_of(problem)
     fitting = [one for one in options if chunk * one.held * itemsize <= PLANES]
     best = min(fitting or options, key=lambda one: one.score if fitting else one.held)
@@ -161,7 +176,7 @@ def schedule(
             if count <= problem.batch and count * best.held * chunk * itemsize <= PLANES
         ]
         shape = (best.rows, best.columns, best.images)
-        more = [Blocks.of(problem, lanes, registers, itemsize, *shape, copied=copied, stack=count) for count in stacks]
+        more = [Blocks.of(problem, lanes, registers, itemsize, *shape, **words, stack=count) for count in stacks]
         best = min([best, *more], key=lambda one: one.score)
     return best.schedule(chunk, chain, narrow)
 
@@ -199,7 +214,7 @@ def products(problem: Convolution, plan: Schedule, lanes: int) -> int:
         lines, length = (apart, length * rows * columns) if plan.together else (apart * rows, columns)
         positions += prod(counts) * lines * (_up(length - plan.narrow, lanes) + plan.narrow)
     channels = problem.groups * _up(problem.out_channels // problem.groups, plan.tile[0])
-    return prod(problem.output_size[:-2]) * positions * channels * problem.terms
+    return int(prod(problem.output_size[:-2]) * positions * channels * problem.terms * plan.met)
 
 
 def _blocks(size: int, each: int) -> tuple[tuple[int, int], ...]:
@@ -268,6 +283,7 @@ class Blocks:
     tiles: int
     in_place: bool
     flat: bool
+    met: float
     parts: int
     operations: int
     score: float
@@ -284,12 +300,14 @@ class Blocks:
         images: int,
         *,
         copied: bool = False,
+        every: bool = False,
         stack: int = 1,
     ) -> Blocks:
         """Return the blocks with the number of blocks of channels that suits them."""
-        stack = 1 if images > 1 else stack
         height = problem.output_size[-2] if problem.rank > 1 else 1
         counts = (-(-height // rows), -(-problem.output_size[-1] // columns))
+        apart = images > 1 or (images == 1 and counts[1] > 1)
+        stack = 1 if apart else stack
         blocks = prod(counts) * prod(problem.output_size[:-2])
         slots, places = slots_of(problem, rows, max(1, images))
         shifts, run, reach = runs_of(problem, columns, together=images > 0)
@@ -298,7 +316,8 @@ class Blocks:
         narrow, channels = narrow_of(problem, lanes), problem.out_channels // problem.groups
         vectors = (length - narrow) // lanes if narrow else -(-length // lanes)
         terms = chunks_of(problem)[0] * len(taps)
-        flat = images == 1 and not copied and is_flat(problem, rows, lanes * itemsize)
+        met = 1.0 if every else share_met(problem, rows, columns)
+        flat = images == 1 and not apart and not copied and is_flat(problem, rows, lanes * itemsize)
         # Single taps are read where they are if a line is as long as a tile is wide.
         alone = not copied and images < 2 and is_single(problem)
         most = max(1, length // lanes) if alone else vectors
@@ -306,18 +325,18 @@ class Blocks:
         in_place = alone and tile[1] * lanes <= length
         tiles = -(-channels // tile[0])
         # Of one image of a block: all sums, and what every block of channels does again.
-        sweep = lines * _sweep(channels, vectors, tile, terms * itemsize) * problem.terms
+        sweep = lines * _sweep(channels, vectors, tile, terms * itemsize) * problem.terms * met
         sweep += lines * tiles * -(-vectors // tile[1]) * -(-problem.terms // terms) * (TILE + SUM * prod(tile))
         sweep += tiles * narrow * (problem.terms * tile[0] / lanes + TILE)
-        sweep += PART * channels * images * -(-columns * rows // lanes) if images > 1 else 0
+        sweep += PART * channels * images * -(-columns * rows // lanes) if apart else 0
         runs = len(shifts) * (len(slots) * (RUN + COPY * -(-run // lanes)))
         runs = len(shifts) * (RUN + COPY * -(-len(slots) * run // lanes)) if flat else runs
-        again = runs * (problem.terms // len(taps))
+        again = runs * (problem.terms // len(taps)) * met
         again = READ * lines * -(-length // lanes) * (problem.terms // len(taps)) if in_place else again
         again += 2 * narrow * problem.terms
         weights = WEIGHT * channels * problem.terms / lanes
         shares = max(1, images) * stack
-        kept = images > 1 or problem.terms > terms
+        kept = apart or problem.terms > terms
         least = -(-stack * channels * lines * length * itemsize // SUMS) if kept else 1
         images_together = -(-problem.batch // shares) * problem.groups
         # The work in whole tasks, if those of the edges were whole.
@@ -340,13 +359,15 @@ class Blocks:
         parts = min(sorted(fair), key=score)
         plane = pitch_of(len(shifts) * len(slots) * run + lanes)
         return cls(
-            rows, columns, images, stack, counts, slots, shifts, run, taps, plane, tile, tiles, in_place, flat, parts,
-            int(operations(parts)), score(parts),
+            rows, columns, images, stack, counts, slots, shifts, run, taps, plane, tile, tiles, in_place, flat, met,
+            parts, int(operations(parts)), score(parts),
         )  # fmt: skip
 
     @property
     def held(self) -> int:
         """Elements of a channel that a task reads again and again."""
+        if self.met < 1:
+            return int(self.met * len(self.shifts) * len(self.slots) * self.run)
         return self.rows * self.columns if self.in_place else self.plane
 
     def schedule(self, chunk: int, chain: int, narrow: int) -> Schedule:
@@ -355,7 +376,8 @@ class Blocks:
         return Schedule(
             self.tile, self.rows, self.columns, *self.counts, each, self.parts, self.images > 0, chunk, chain,
             self.slots, self.shifts, self.run, self.taps, self.plane, self.operations, max(1, self.images) * self.stack,
-            self.images > 1, self.slot_images, self.in_place, self.flat, narrow,
+            self.images > 1 or (self.images == 1 and self.counts[1] > 1), self.slot_images, self.in_place, self.flat,
+            narrow, self.met,
         )  # fmt: skip
 
     @property

@@ -147,8 +147,12 @@ class Request:
         """Return how to cut the work."""
         size = np.dtype(self.element).itemsize
         problem, target = replace(self.problem, bound=None), self.target
-        plan = schedule(problem, target.lanes(size), target.registers, size, not self._follows())
+        plan = schedule(problem, target.lanes(size), target.registers, size, not self._follows(), self._counts_all())
         return tiled.fitted(plan, problem) if self.tiles else replace(plan, chain=min(plan.chain, self.chain))
+
+    def _counts_all(self) -> bool:
+        """Tell whether what stands beyond the borders contributes, or words are multiplied, maybe in whole tiles."""
+        return bool(self.fill) or bool(self.unit)
 
     def _follows(self) -> bool:
         """Tell whether types, strides and what stands outside let inputs be read in place, or copied row after row."""
@@ -174,7 +178,7 @@ class Request:
             step=problem.stride[-1] if step == 1 and problem.stride[-1] in (1, 2, 4) else 0,
             borders=any(side > 0 and it != "constant" for side, it in sides),
             activation=word, parameters=tuple(one if isinstance(one, str) else None for one in parameters),
-            merged=plan.merged, last=beside and not plan.in_place, narrow=plan.narrow,
+            merged=plan.merged, last=beside and not plan.in_place, narrow=plan.narrow, skips=plan.met < 1,
             unit=self.unit, turned=self.turned, tiles=self.tiles,
         )  # fmt: skip
 
@@ -295,13 +299,15 @@ def _up(count: int) -> int:
 def _agrees(request: Request, form: Form) -> bool:
     """Compare a routine with NumPy on drawn operands like these, of one image if that has the same form."""
     activation, added = request.activation, request.residual is not None
+    # What stands beyond the borders may be no number, and whether it is zero matters.
+    beyond = int(bool(request.fill))
 
     def call(batch: int) -> Call:
         problem = replace(request.problem, batch=batch)
         result = ArrayInfo.of(np.empty(problem.output_shape, request.out.dtype))
         x = request.x._replace(shape=(batch, *request.x.shape[1:]))
         words = (request.unit, request.turned, request.chain, request.tiles)
-        fill = request.fill if request.unit else 0
+        fill = request.fill if request.unit else beyond
         found = call_for(problem, fill, x, request.weight, result if added else None, activation, result, *words)
         assert found is not None  # it is being made for operands that stand like these
         return found
@@ -320,7 +326,7 @@ def _agrees(request: Request, form: Form) -> bool:
         return trial_of_words.agrees(problem, computed, request, added)
 
     def expected(image: Array, taps: Array, bias: Array, other: Array) -> Array:
-        sums = windows.convolution(problem, image, taps, 0).astype(request.element)
+        sums = windows.convolution(problem, image, taps, beyond).astype(request.element)
         sums += bias.reshape(-1, *(1,) * problem.rank)
         sums = sums + other if added else sums
         sums = sums if activation is None else elementwise.apply(activation[0], sums, sums.dtype, activation[1:])

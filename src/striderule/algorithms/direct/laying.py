@@ -16,6 +16,8 @@ from striderule.codegen.tile import ELEMENTS, Condition, Mask, Pointer, Routine,
 MASKED = 4
 # Where a row begins that is beyond the border: below zero are those of arrays whose rows stand in reverse.
 OUTSIDE = -(1 << 62)
+# What a block keeps, where taps that meet only zeros are left out: the first words of its table say where it stands.
+KEPT = ("slots", "shifts", "chains", "terms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +25,16 @@ class Form:
     """All that the code of a routine depends on besides the target: everything else is told at run time.
 
     `element` is the arithmetic; `source`, `weights` and `result` are what stands in memory. `rows` output channels by
-    `vectors` of positions stay in registers; `merged` says that a task has several images.
+    `vectors` of positions stay in registers; `merged` says that a task has several images, or a part of the columns,
+    which are parted at the end.
     `in_place` reads the input where it is; else it is copied, `step` columns apart (1, 2 or 4; 0: at any distance, told
     at run time), and `borders` says that more than a fill value stands outside. `panel` is the distance between two
     rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
     `last` says that channels stand next to each other, and columns do not; `narrow` counts the last positions that are
-    summed along their terms. `flat` copies rows that follow one another as one, under masks. With a `unit` of
-    `codegen.dots` all operands are words, whose numbers it multiplies, `turned` where those of the inputs are its first
-    ones (without a sign); `tiles` names what writes the tiles that these make, in `codegen.tiles`.
+    summed along their terms. `skips` says that tasks leave out taps (`tables.kept_of`). `flat` copies rows that follow
+    one another as one, under masks. With a `unit` of `codegen.dots` all operands are words, whose numbers it
+    multiplies, `turned` where those of the inputs are its first ones (without a sign); `tiles` names what writes the
+    tiles that these make, in `codegen.tiles`.
     """
 
     element: str
@@ -48,6 +52,7 @@ class Form:
     merged: bool = False
     last: bool = False
     narrow: int = 0
+    skips: bool = False
     flat: bool = False
     unit: str = ""
     turned: bool = False
@@ -61,7 +66,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which part of the input a task sees: images, group, position on the outer axes, first output row and column."""
+    """Which part of the input a task sees: images, group, position on the outer axes, first output row and column.
+
+    `block` counts blocks of rows and columns.
+    """
 
     image: Size
     images: Size
@@ -69,6 +77,12 @@ class Window:
     outer: Size
     row: Size
     column: Size
+    block: Size
+
+    def kept(self, r: Routine, word: str) -> Pointer:
+        """Return the list of what this block keeps; see `tables.kept_of`."""
+        table = r.table("kept")
+        return table + r.entry(table, self.block * len(KEPT) + KEPT.index(word))
 
 
 def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, room: Pointer) -> None:
@@ -78,7 +92,9 @@ def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, ro
         return
     begin = window.column * r.size("column_step") - r.size("before")
     image = r.pointer("x", ELEMENTS[form.source]) + window.image * r.size("x_image")
-    with r.loop(r.size("shift_count")) as shift:
+    kept = window.kept(r, "shifts") if form.skips else None
+    with r.loop(r.size("shift_count") if kept is None else r.entry(kept, 0)) as turn:
+        shift = turn if kept is None else r.entry(kept, turn + 1)
         columns = _columns(r, form, begin + r.entry(r.table("shifts"), shift))
         # As many channels at a time as stand next to each other, in a vector.
         with r.loop(count, step=r.lanes if form.last else 1) as i:
@@ -127,7 +143,9 @@ def _lay_out_run(r: Routine, form: Form, run: Run) -> None:
     columns, channels = run.columns, run.channels
 
     def each(copy: Callable[[Pointer, Pointer], None], otherwise: Callable[[Pointer], None]) -> None:
-        with r.loop(r.size("slot_count")) as slot:
+        kept = run.window.kept(r, "slots") if form.skips else None
+        with r.loop(r.size("slot_count") if kept is None else r.entry(kept, 0)) as turn:
+            slot = turn if kept is None else r.entry(kept, turn + 1)
             row = run.window.row * r.size("row_step") + r.entry(r.table("slots"), slot)
             place = r.entry(r.table("row_places"), row)
             goal, source = run.goal + slot * r.size("run"), run.source + place

@@ -21,7 +21,7 @@ from striderule.codegen.tiles import Amx, Plain
 
 POINTERS = (
     "x", "w", "bias", "residual", "y", "work", "flags", "status",
-    "row_places", "column_places", "outer_places", "slots", "slot_images", "shifts", "distances", "masks",
+    "row_places", "column_places", "outer_places", "slots", "slot_images", "shifts", "distances", "masks", "kept",
 )  # fmt: skip
 SIZES = (
     # Of a group: output channels, input channels, these with the outer taps of each, taps of the last two axes, terms.
@@ -55,10 +55,13 @@ CHEAP = ("relu", "relu6", "leaky_relu", "hardtanh", "threshold")
 class Task:
     """Where a task works: its output channels, the positions that it sweeps, its operands and its room.
 
-    There are `stack` images one after the other, of `lines` lines; where images are swept together that is one.
+    There are `stack` images one after the other, of `lines` lines; where images are swept together that is one. `rows`
+    and `columns` are those of the block.
     """
 
     window: Window
+    rows: Size
+    columns: Size
     first: Size
     channels: Size
     stack: Size
@@ -130,14 +133,17 @@ def _task(r: Routine, form: Form, number: Size, room: Pointer) -> Task:
     number = number * r.size("images")
     images = (r.size("batch") - number).smaller(r.size("images"))
     together = r.size("together").equals(1)
-    positions = images * rows * columns if form.merged else rows * columns
+    # A merged line has room for whole blocks of columns.
+    positions = images * rows * r.size("columns") if form.merged else rows * columns
     y, residual = (
         r.pointer(word, ELEMENTS[form.result])
         + (number * r.size(f"{word}_image") + first * r.size(f"{word}_channel") + place)
         for word in ("y", "residual")
     )
     return Task(
-        Window(number, images, group, outer, row, column),
+        Window(number, images, group, outer, row, column, row_block * r.size("column_blocks") + column_block),
+        rows,
+        columns,
         first,
         (r.size("channels") - block * r.size("block")).smaller(r.size("block")),
         r.whole(1) if form.merged else images,
@@ -181,14 +187,8 @@ def _channels(r: Routine, form: Form, sweep: Sweep, row: Size, totals: Pointer) 
             _tile(r, form, sweep, place, panel, totals)
         for vectors in range(1, form.vectors + 1):
             with r.when(((rest + (r.lanes - 1)) // r.lanes).equals(vectors)):
-                _tile(
-                    r,
-                    form,
-                    sweep,
-                    _edge(r, form, task, Place(row, image, line, whole * width, []), vectors),
-                    panel,
-                    totals,
-                )
+                place = _edge(r, form, task, Place(row, image, line, whole * width, []), vectors)
+                _tile(r, form, sweep, place, panel, totals)
         if form.narrow:
             _tail(r, form, sweep, Place(row, image, line, length, [r.first_lanes(form.narrow)]), panel, totals)
 
@@ -248,12 +248,17 @@ def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
     with r.loop((sweep.terms + (r.size("chain") - 1)) // r.size("chain")) as chain:
         start = chain * r.size("chain")
         distances, weights = r.table("distances") + start, panel + start
+        count = (sweep.terms - start).smaller(r.size("chain"))
+        if form.skips:
+            weights = panel
+            distances, count = _kept_terms(r, sweep, chain)
         sums = r.tile(form.rows, vectors)
-        with r.loop((sweep.terms - start).smaller(r.size("chain"))) as k:
-            under = inputs + r.entry(distances, k)
+        with r.loop(count) as k:
+            under = inputs + r.entry(distances, 2 * k if form.skips else k)
             values = [r.load(under + v * r.lanes) for v in range(vectors)]
+            term = r.entry(distances, 2 * k + 1) if form.skips else k
             for m in range(form.rows):
-                weight = r.broadcast(weights + k + m * form.panel)
+                weight = r.broadcast(weights + term + m * form.panel)
                 for v in range(vectors):
                     _add_products(r, form, sums[m][v], weight, values[v])
         places = [(totals + (m * vectors + v) * r.lanes, sums[m][v]) for m in range(form.rows) for v in range(vectors)]
@@ -263,6 +268,15 @@ def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
         for where, total in places:
             r.store(total.value, where)
     _deliver(r, form, sweep, place, totals)
+
+
+def _kept_terms(r: Routine, sweep: Sweep, chain: Size) -> tuple[Pointer, Size]:
+    """Return where the terms of a chain stand that a block keeps, each a distance and a number, and how many."""
+    chains, terms = (sweep.task.window.kept(r, word) for word in ("chains", "terms"))
+    first = r.entry(chains, chain)
+    # Of a chunk that is not whole a chain may end before; every plane keeps as many terms.
+    last = r.entry(chains, chain + 1).smaller(sweep.terms // r.size("taps") * r.entry(terms, 0))
+    return terms + (first * 2 + 1), last - first
 
 
 def _add_products(r: Routine, form: Form, total: Register, weights: Vector, inputs: Vector) -> None:
@@ -340,13 +354,19 @@ def _deliver(r: Routine, form: Form, sweep: Sweep, place: Place, totals: Pointer
 
 
 def _part(r: Routine, form: Form, task: Task, totals: Pointer) -> None:
-    """Write the results of several images, whose sums follow one another."""
-    each = r.size("rows") * r.size("columns")
-    with r.loop(task.channels) as row, r.loop(task.window.images) as image, r.loop(each, step=r.lanes) as i:
-        r.store(r.load(task.room + (r.size("sums_at") + row * r.size("pitch") + image * each + i)), totals)
-        residual = task.residual + (row * r.size("residual_channel") + image * r.size("residual_image") + i)
-        y = task.y + (row * r.size("y_channel") + image * r.size("y_image") + i)
-        _finish(r, form, task.first + row, residual, y, [(totals, 0, r.first_lanes(each - i))])
+    """Write the results of several images, or of a part of the columns, whose sums follow one another."""
+    together = r.size("columns").equals(r.size("width"))
+    # Whole images are lines; else rows are.
+    rows = task.rows
+    lines, length = r.choose(together, 1, rows), r.choose(together, rows * r.size("width"), task.columns)
+    with r.loop(task.channels) as row, r.loop(task.window.images) as image, r.loop(lines) as line:
+        begin = r.size("sums_at") + row * r.size("pitch") + (image * rows + line) * r.size("columns")
+        behind = line * r.size("width")
+        residual = task.residual + (row * r.size("residual_channel") + image * r.size("residual_image") + behind)
+        y = task.y + (row * r.size("y_channel") + image * r.size("y_image") + behind)
+        with r.loop(length, step=r.lanes) as i:
+            r.store(r.load(task.room + (begin + i)), totals)
+            _finish(r, form, task.first + row, residual + i, y + i, [(totals, 0, r.first_lanes(length - i))])
 
 
 def _finish(

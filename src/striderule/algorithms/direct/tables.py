@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striderule.algorithms.direct.laying import MASKED, OUTSIDE
+from striderule.algorithms.direct.laying import KEPT, MASKED, OUTSIDE
 from striderule.geometry.padding import boundary_indices
 from striderule.geometry.problem import Convolution
+from striderule.planning.runs import met_taps
 from striderule.planning.schedule import Schedule
 
 Array = npt.NDArray[Any]
 
 
 def tables_of(problem: Convolution, plan: Schedule, steps: list[int], lanes: int) -> tuple[Array, ...]:
-    """Return the tables of rows, columns, outer places, slots, shifts, distances and masks."""
+    """Return the tables of rows, columns, outer places, slots, shifts, distances and masks, and of what is kept."""
     rows, columns = [0], _sources(problem, problem.rank - 1)
     if problem.rank > 1:
         rows = [OUTSIDE if place < 0 else place * steps[-2] for place in _sources(problem, problem.rank - 2)]
@@ -31,7 +32,7 @@ def tables_of(problem: Convolution, plan: Schedule, steps: list[int], lanes: int
     else:
         distances = [channel * plan.plane + tap for channel in planes for tap in plan.taps]
     lists = (rows, columns, _outer(problem, steps), plan.slots, plan.slot_images, plan.shifts, distances)
-    return (*(np.array(entries, np.int64) for entries in lists), masks_of(problem, plan, lanes))
+    return (*(np.array(entries, np.int64) for entries in lists), masks_of(problem, plan, lanes), kept_of(problem, plan))
 
 
 def masks_of(problem: Convolution, plan: Schedule, lanes: int) -> Array:
@@ -48,6 +49,43 @@ def masks_of(problem: Convolution, plan: Schedule, lanes: int) -> Array:
     bits = np.zeros((*there.shape[:2], count, 64), bool)
     bits[..., : MASKED * lanes] = there.reshape(*there.shape[:2], count, -1)
     return np.packbits(bits, axis=-1, bitorder="little").view("<i8").astype(np.int64).ravel()
+
+
+def kept_of(problem: Convolution, plan: Schedule) -> Array:
+    """Return what each block of rows and columns keeps where it leaves out taps that meet only zeros.
+
+    For each block where its lists (`laying.KEPT`) stand in the table, which blocks that keep the same share: the slots,
+    and the shifts, each after their number; how many terms of a chunk stand before each chain; and the terms: how many
+    a plane has, then distance and number of each. Chains are those of the definition, without what is left out.
+    """
+    if plan.met == 1:
+        return np.zeros(0, np.int64)
+    across, taps, each = problem.kernel[-1], len(plan.taps), plan.rows * (plan.slot_images[-1] + 1)
+    # A tap's first slot and its shift follow from its distance, and it meets rows at every stride-th slot from there.
+    size = len(plan.slots) * plan.run
+    down = problem.kernel[-2] if problem.rank > 1 else 1
+    firsts = [plan.taps[t * across] % size // plan.run for t in range(down)]
+    shifts = [plan.taps[t] // size for t in range(across)]
+    found: dict[tuple[int, ...], list[int]] = {}
+    heads, lists = [], list[int]()
+    begin = len(KEPT) * plan.row_blocks * plan.column_blocks
+    for rows in met_taps(problem, -2, plan.rows):
+        for columns in met_taps(problem, -1, plan.columns):
+            kept = tuple(t * across + u for t in rows for u in columns)
+            if kept not in found:
+                slots = sorted({firsts[t] + i for t in rows for i in range(each)})
+                phases = sorted({shifts[u] for u in columns})
+                terms = [(channel, tap) for channel in range(plan.chunk) for tap in kept]
+                numbers = np.array([channel * taps + tap for channel, tap in terms], np.int64)
+                chains = np.searchsorted(numbers, range(0, plan.chunk * taps + plan.chain, plan.chain)).tolist()
+                distances = [channel * plan.plane + plan.taps[tap] for channel, tap in terms]
+                pairs = np.stack([distances, numbers], 1).ravel().tolist()
+                found[kept] = []
+                for words in ([len(slots), *slots], [len(phases), *phases], chains, [len(kept), *pairs]):
+                    found[kept].append(begin + len(lists))
+                    lists += words
+            heads += found[kept]
+    return np.array([*heads, *lists], np.int64)
 
 
 def _sources(problem: Convolution, axis: int) -> list[int]:
