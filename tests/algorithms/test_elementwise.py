@@ -226,6 +226,21 @@ def test_in_place(machine):
             np.testing.assert_array_equal(mine[rest], x[rest])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_long_rows_wherever_the_result_begins(machine, dtype):
+    x = np.random.default_rng(3).integers(-9, 9, 700).astype(dtype)
+    kind = np.dtype("float32" if dtype == "float16" else dtype)
+    for offset in (0, 1, 5, 31, 63):
+        for count in (127, 257, 600):
+            room = np.full(700, 99, dtype)
+            direct.apply("relu", x[:count], kind, (), room[offset : offset + count])
+            np.testing.assert_array_equal(room[offset : offset + count], np.maximum(x[:count], 0))
+            assert (room[:offset] == 99).all()
+            assert (room[offset + count :] == 99).all()
+            direct.apply("relu", room, kind, (), room)
+            assert (room >= 0).all()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32"])
 def test_prelu(machine, dtype):
     rng = np.random.default_rng(8)

@@ -140,15 +140,21 @@ def _compute(r: Routine, form: Form, places: list[Pointer], count: Size, paramet
     vectors = 4 if form.name in LIGHT else 2
     width = vectors * r.lanes
     slope = r.convert(r.broadcast(places[2]), ELEMENTS[form.element]) if form.level else None
-    whole = count // width
+    # Stores that cross cache lines take twice as long: long rows go on from the first whole vector of the result.
+    unit = ELEMENTS[form.result].itemsize
+    distance = (unit * r.lanes - places[0].address % (unit * r.lanes)) % (unit * r.lanes) // unit
+    before = r.choose(count.above(2 * width), distance, 0)
+    with r.when(before.above(0)):
+        here = r.first_lanes(before)
+        r.store(_value(r, form, places, r.whole(0), here, slope, parameters), places[0], here)
+    whole = (count - before) // width
     with r.loop(whole) as block:
         # All is read before anything is written, so that loads need not wait for stores to the same array.
-        results = [
-            _value(r, form, places, block * width + v * r.lanes, None, slope, parameters) for v in range(vectors)
-        ]
-        for v, result in enumerate(results):
-            r.store(result, places[0] + (block * width + v * r.lanes))
-    first = whole * width
+        starts = [before + block * width + v * r.lanes for v in range(vectors)]
+        results = [_value(r, form, places, start, None, slope, parameters) for start in starts]
+        for start, result in zip(starts, results, strict=True):
+            r.store(result, places[0] + start)
+    first = before + whole * width
     with r.loop(count - first, step=r.lanes) as i:
         here = r.first_lanes(count - first - i)
         r.store(_value(r, form, places, first + i, here, slope, parameters), places[0] + (first + i), here)
