@@ -73,10 +73,17 @@ def followed(r: Routine, number: Size, *starts: Size | int) -> list[Size]:
     in its size "walks".
     """
     rest, places, fields = r.count(number), [r.count(start) for start in starts], 1 + len(starts)
-    with r.loop(r.size("walks")) as w:
-        size, *steps = (r.entry(r.table("walk"), w * fields + field) for field in range(fields))
-        index = rest.value % size
+    walks, table = r.size("walks"), r.table("walk")
+
+    def move(w: Size, index: Size) -> None:
+        for field, place in enumerate(places, 1):
+            place.set(place.value + index * r.entry(table, w * fields + field))
+
+    # The last walk needs no division, which takes longer than all else here.
+    with r.loop(walks - 1) as w:
+        size = r.entry(table, w * fields)
+        move(w, rest.value % size)
         rest.set(rest.value // size)
-        for place, step in zip(places, steps, strict=True):
-            place.set(place.value + index * step)
+    with r.when(walks.above(0)):
+        move(walks - 1, rest.value)
     return [place.value for place in places]

@@ -52,6 +52,15 @@ class _Lines:
         self.form, self.r = form, r
         self.stored = ELEMENTS[form.dtype]
 
+    def part(self, task: Size) -> tuple[Size, Size]:
+        """Return the block and the line of a task; without a division, where a line is one block."""
+        r, blocks = self.r, self.r.size("blocks")
+        block, number = r.count(0), r.count(task)
+        with r.when(blocks.above(1)):
+            block.set(task % blocks)
+            number.set(task // blocks)
+        return block.value, number.value
+
     def place(self, number: Size) -> tuple[Size, Size, Size]:
         """Return the bytes into x, the bytes into y and the channel where line `number` begins."""
         x, y, channel = followed(self.r, number, 0, 0, 0)
@@ -126,7 +135,7 @@ class _Scale(_Lines):
     def text(self) -> str:
         r = self.r
         with r.tasks() as task:
-            block, number = task % r.size("blocks"), task // r.size("blocks")
+            block, number = self.part(task)
             first = block * r.size("block")
             x_at, y_at, channel = self.place(number)
             x, y = r.pointer("x", self.stored).skip(x_at), r.pointer("y", self.stored).skip(y_at)
@@ -236,7 +245,7 @@ class _Statistics(_Lines):
     def text(self) -> str:
         r = self.r
         with r.tasks() as task:
-            block, number = task % r.size("blocks"), task // r.size("blocks")
+            block, number = self.part(task)
             first = block * r.size("block")
             x_at, _, channel = self.place(number)
             x = r.pointer("x", self.stored).skip(x_at)
