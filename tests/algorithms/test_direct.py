@@ -204,7 +204,7 @@ def test_inputs_of_nothing_are_not_read(size):
 
 
 def test_without_a_compiler_numpy_computes_with_one_warning(monkeypatch):
-    def fails(*_):
+    def fails(*_, **__):
         raise CompilerMissing("no compiler today")
 
     monkeypatch.setattr(calls.proof, "compiled", fails)

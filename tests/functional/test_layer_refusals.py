@@ -109,7 +109,7 @@ ARGUMENTS = [
         "^layout must be channels_first or channels_l",
     ),
     (conv2d(precision="double"), "^precision must be one of highest, high, medium, got 'double'$"),
-    (conv2d(algorithm="winograd"), f"^algorithm must be None or one of {', '.join(sorted(RULES))}, got 'winograd'$"),
+    (conv2d(algorithm="fast"), f"^algorithm must be None or one of {', '.join(sorted(RULES))}, got 'fast'$"),
     (conv2d(activation="rely"), "^activation must be one of celu, elu, .*, tanhshrink.*, got 'rely'$"),
     # operands beside
     (conv2d(X, W, np.ones(3)), r"^bias must have one value for each of the 2 output channels, got the shape \(3,\)$"),
