@@ -329,7 +329,9 @@ class Blocks:
         sweep += lines * tiles * -(-vectors // tile[1]) * -(-problem.terms // terms) * (TILE + SUM * prod(tile))
         sweep += tiles * narrow * (problem.terms * tile[0] / lanes + TILE)
         sweep += PART * channels * images * -(-columns * rows // lanes) if apart else 0
-        runs = len(shifts) * (len(slots) * (RUN + COPY * -(-run // lanes)))
+        # Every second column is picked from two vectors, every fourth from four; others are copied one by one.
+        copy = COPY * {1: 1, 2: 2, 4: 4}.get(problem.stride[-1], lanes / 2)
+        runs = len(shifts) * (len(slots) * (RUN + copy * -(-run // lanes)))
         runs = len(shifts) * (RUN + COPY * -(-len(slots) * run // lanes)) if flat else runs
         again = runs * (problem.terms // len(taps)) * met
         again = READ * lines * -(-length // lanes) * (problem.terms // len(taps)) if in_place else again
