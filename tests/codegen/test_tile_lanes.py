@@ -205,3 +205,18 @@ def test_masks_side_by_side(machine):
     y = np.full(lanes, 9, np.float32)
     run(r, (y,), (1, 2))
     assert y.tolist() == [1] + [0] * (r.lanes + 1) + [1] * (r.lanes - 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["int8", "uint16", "float16", "int32", "float32", "float64"])
+def test_what_lies_behind_a_known_mask_is_not_written(machine, kind, count):
+    """A compiler that knows a mask may turn the write into others, of too many bytes."""
+    element = ELEMENTS[kind]
+    r = Routine("known", machine, FLOAT32, pointers=("x", "y"), sizes=())
+    with r.tasks():
+        value = r.load(r.pointer("x", FLOAT32), lanes=r.lanes)
+        r.store(r.convert(value, element), r.pointer("y", element), r.first_lanes(count))
+    x, y = np.arange(1, r.lanes + 1, dtype=np.float32), np.full(r.lanes, 99, kind)
+    run(r, (x, y))
+    few = min(count, r.lanes)
+    assert y.tolist() == [*range(1, few + 1), *[99] * (r.lanes - few)]

@@ -24,10 +24,12 @@ from striderule.algorithms.direct import convolution as direct_convolution
 from striderule.algorithms.direct import transposed
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
+from striderule.algorithms.winograd import convolution as winograd_convolution
 from striderule.codegen import jit, target, vmath, workers
 from striderule.codegen.tile import ELEMENTS, Routine
 from striderule.errors import InvalidArgument
 from striderule.geometry.problem import Convolution, TransposedConvolution
+from striderule.planning import winograd
 
 pytestmark = [pytest.mark.conformance, pytest.mark.skipif(bool(emulation.missing()), reason=str(emulation.missing()))]
 
@@ -187,7 +189,9 @@ def channels_last(x):
 def test_every_generated_convolution_is_listed():
     packages = {module.name for module in pkgutil.iter_modules(algorithms.__path__) if module.ispkg}
     convolving = {name for name in packages if find_spec(f"{algorithms.__name__}.{name}.convolution")}
-    assert convolving - {"reference", "windows", "fourier"} == set(CONVOLUTIONS)  # the rest is NumPy's
+    # The first three are NumPy's, and dot products those of x86.
+    assert convolving - {"reference", "windows", "fourier", "dots"} == {*CONVOLUTIONS, "winograd"}
+    assert not target.named("neon").units
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["rows", "channels last"])
@@ -212,6 +216,28 @@ def test_convolution(arm, name, seed, last):
         bound = 0 if exact else 2 * (min(problem.terms, 128) + problem.terms // 128 + 2) * np.finfo(problem.dtype).eps
         assert (np.abs(got.astype(float) - wide) <= bound * scale).all()
     assert arm.ran
+
+
+@pytest.mark.parametrize("variant", winograd.VARIANTS)
+@pytest.mark.parametrize(
+    ("x", "weight", "words"),
+    [
+        ((2, 20, 9, 13), (18, 20, 3, 3), {"padding": 1}),
+        ((1, 70, 7, 7), (10, 35, 5, 2), {"padding": 2, "groups": 2, "boundary": "mirror"}),
+        ((2, 6, 41), (7, 6, 3), {}),
+    ],
+    ids=["image", "groups", "line"],
+)
+def test_winograd(arm, x, weight, words, variant):
+    """Within what it states of random data, for both memory orders of images."""
+    problem = Convolution.from_shapes(x, weight, **words)
+    rng = np.random.default_rng(3)
+    image, taps = (rng.standard_normal(shape).astype(np.float32) for shape in (x, weight))
+    wide = windows.convolution(replace(problem, dtype="float64"), image.astype(float), taps.astype(float))
+    for turned in (image, channels_last(image)):
+        got = winograd_convolution.convolution(problem, turned, taps, variant=variant)
+        assert np.linalg.norm(got - wide) <= winograd.random_error(problem, variant) * np.linalg.norm(wide)
+    assert_ran(arm, "winograd")
 
 
 # Operands of other types, the largest values drawn, and the limit of the sums that lets them be of 32 bits.

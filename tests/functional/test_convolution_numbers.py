@@ -262,3 +262,13 @@ def test_narrower_results_are_rounded_once(name):
     x = np.array([[1 + 2.0**-11 + 2.0**-40]])
     y = getattr(sr, name)(x, np.ones((1, 1, 1)), stride=2, dtype=np.float16)
     assert y.tolist() == [[1 + 2.0**-10]]
+
+
+@pytest.mark.parametrize("size", range(3, 12))
+def test_float16_results_stand_beside_each_other(size):
+    """Whatever is left over of a plane behind whole vectors: the first number of the next channel stands there."""
+    rng = np.random.default_rng(size)
+    x, weight = rng.standard_normal((2, 64, size, size)), rng.standard_normal((16, 64, 3, 3)) / 24
+    x, weight = x.astype(np.float16), weight.astype(np.float16)
+    expected = sr.conv2d(x.astype(float), weight.astype(float), padding=1)
+    np.testing.assert_allclose(sr.conv2d(x, weight, padding=1), expected, rtol=1e-3, atol=2e-3)

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #define PAGE 4096
-#define MOST 64
+#define MOST 256
 
 void routine(int64_t *args, int64_t first, int64_t last);
 

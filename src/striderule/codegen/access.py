@@ -32,7 +32,8 @@ class Access(Arithmetic):
         size = count if isinstance(count, Size) else Size(self, ir.Constant(I64, count))
         # Lanes are compared as 32-bit numbers, which takes half as many instructions as with those of a size.
         few = size.larger(0).smaller(lanes or self.lanes)
-        return self.numbered(INT32, lanes).less(self.spread(few, INT32, lanes))
+        here = self.numbered(INT32, lanes).less(self.spread(few, INT32, lanes))
+        return Mask(self, here.value, count) if isinstance(count, int) else here
 
     def lanes_from(self, start: Size, lanes: int | None = None) -> Mask:
         """Return the mask of all lanes but the first `start`."""
@@ -81,6 +82,11 @@ class Access(Arithmetic):
         place = self.build.bitcast(where.value, vector.value.type.as_pointer())
         if mask is None:
             self.build.store(vector.value, place, align=kind.itemsize)
+            return
+        if mask.known is not None and kind.itemsize < 4:
+            # LLVM 22 writes 32 bits for a lane of 16 where it knows the mask and that it has this lane alone.
+            for lane in range(min(mask.known, vector.lanes)):
+                self.build.store(self.build.extract_element(vector.value, ir.Constant(I32, lane)), (where + lane).value)
             return
         arguments = [vector.value, place, ir.Constant(I32, kind.itemsize), mask.value]
         self._call(f"llvm.masked.store.v{vector.lanes}{kind.code}.p0", ir.VoidType(), arguments)

@@ -153,10 +153,14 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A truth for every lane, for `Routine.load`, `Routine.store` and `Routine.select`."""
+    """A truth for every lane, for `Routine.load`, `Routine.store` and `Routine.select`.
+
+    `known` is how many of the first lanes it has, where that is known as the routine is written.
+    """
 
     routine: Writer
     value: Any
+    known: int | None = None
 
     def __and__(self, other: Mask) -> Mask:
         return Mask(self.routine, self.routine.build.and_(self.value, other.value))
