@@ -15,7 +15,7 @@ from striderule.planning.rules import PROMISES
 # For the plain loops of the reference, which would take minutes for the others.
 TINY = {"tiny": Case("conv2d", (1, 3, 6, 7), (4, 3, 3, 3), {"padding": 1})}
 SHARE = 0.8
-# On the two widest kinds of vectors, each with draws of its own.
+# On the two widest kinds of vectors, each with draws of its own; on the second some of the problems will do.
 WIDTHS = [(one.name, seed) for seed, one in enumerate(target.available()[:2])]
 
 
@@ -38,7 +38,7 @@ def some_of(label, seed):
 def test_errors_stay_within_what_is_claimed(label, width, seed, monkeypatch):
     monkeypatch.setenv("STRIDERULE_TARGET", width)
     target.forget()
-    for name, case in cases_of(label, seed).items():
+    for name, case in (some_of(label, seed) if seed else cases_of(label, seed)).items():
         cost, words = case.plan(algorithm=label).cost, promised(case, label)
         for kind, drawn in DATA.items():
             x, weight = drawn(np.random.default_rng(seed), case.x, case.weight)

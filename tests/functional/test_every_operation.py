@@ -114,7 +114,9 @@ def test_the_size_of_the_batch_does_not_matter(call):
 @every_call
 def test_the_loops_agree_for_every_type(call):
     single = {name: call.operands[name][:1] for name in call.batched}  # the loops are slow
-    for dtype in TYPES:
+    # Every float, and every second of the other types: together the calls meet all.
+    some = TYPES[len(str(call)) % 2 :: 2]
+    for dtype in [dtype for dtype in TYPES if dtype in some or "f" in dtype]:
         chosen = {
             name: operand if name in ("mask", "indices") else of_type(operand, dtype)
             for name, operand in {**call.operands, **single}.items()
