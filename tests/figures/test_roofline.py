@@ -1,7 +1,10 @@
 """The roofline of a plan."""
 
+import itertools
+
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 import striderule as sr
 from striderule.errors import InvalidArgument, InvalidType
@@ -31,6 +34,15 @@ def test_the_roof_is_the_machines_and_every_candidate_lies_below(plan):
         # Only fewer or shorter products than those of the definition go beyond the peak.
         assert rate <= min(peak, bandwidth * intensity * 1.01) or RULES[found.name].reordered
     assert ax.get_title() == "a layer"
+
+
+def test_names_do_not_overlap(plan):
+    ax = roofline(plan)
+    # An annotation's own extent has the line to its point in it.
+    boxes = [Text.get_window_extent(text) for text in ax.texts]
+    names = sorted((box.y0, box.y1) for box in boxes)
+    assert all(above[0] >= below[1] for below, above in itertools.pairwise(names))
+    assert all(box.x1 <= ax.figure.bbox.x1 for box in boxes)
 
 
 def test_the_users_axes(plan, user_axes):

@@ -23,6 +23,9 @@ from striderule.figures.canvas import (
 )
 from striderule.planning import Candidate, Plan
 
+# Where names begin, as parts of the axes: the column's left edge and top, and the distance between two.
+COLUMN, TOP, GAP = 0.66, 0.84, 0.075
+
 
 def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw the limit of the machine and where the candidates of a plan lie below it, with the bounds of their errors.
@@ -81,20 +84,27 @@ def roofline(plan: Plan, *, ax: Axes | None = None, title: str | None = None) ->
         chosen = found == plan.chosen
         color, inside = (HERE if chosen else FAINT), "none" if found.reason else None
         ax.plot([intensity], [rate], "o", color=color, markersize=8 if chosen else 6, markerfacecolor=inside)
-        near_right = intensity > (left * right) ** 0.5
-        offset, side = ((-8, 0), "right") if near_right else ((8, 0), "left")
-        style: dict[str, Any] = {
-            "fontsize": 9,
-            "fontfamily": FONT,
-            "color": ink(ax, muted=not chosen),
-            "va": "center",
-            "ha": side,
-        }
-        ax.annotate(_named(found), (intensity, rate), xytext=offset, textcoords="offset points", **style)
     _dress(ax, left, right)
+    _name(ax, plan, points)
     if title:
         heading(ax, title)
     return ax
+
+
+def _name(ax: Axes, plan: Plan, points: dict[Candidate, tuple[float, float]]) -> None:
+    """Write the names in a column, from the quickest down, each with a line to its point: points may lie close."""
+    low, high = np.log10(ax.get_ylim())
+    height = TOP
+    for found, (intensity, rate) in sorted(points.items(), key=lambda item: -item[1][1]):
+        height = min(height, (np.log10(rate) - low) / (high - low))
+        chosen = found == plan.chosen
+        color = ink(ax, muted=not chosen)
+        line: dict[str, Any] = {"arrowstyle": "-", "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 4}
+        line |= {"color": HERE if chosen else FAINT, "linewidth": 0.6}
+        style: dict[str, Any] = {"fontsize": 8, "fontfamily": FONT, "color": color, "va": "center", "ha": "left"}
+        where: dict[str, Any] = {"xytext": (COLUMN, max(height, 0.03)), "textcoords": "axes fraction"}
+        ax.annotate(_named(found), (intensity, rate), **where, **style, arrowprops=line)
+        height -= GAP
 
 
 def _named(found: Candidate) -> str:
@@ -104,7 +114,8 @@ def _named(found: Candidate) -> str:
 
 
 def _span(intensities: list[float], ridge: float) -> tuple[float, float]:
-    return min(*intensities, ridge) / 4, max(*intensities, ridge) * 4
+    # Names stand on the right.
+    return min(*intensities, ridge) / 4, max(*intensities, ridge) * 40
 
 
 def _dress(ax: Axes, left: float, right: float) -> None:
