@@ -24,14 +24,12 @@ from striderule.functional.layers import Axes, Epilogue, Types, bias_of, integer
 from striderule.functional.planned import noted, perform, plan_for
 from striderule.functional.standin import stand_in
 from striderule.geometry.problem import Convolution
-from striderule.planning import Plan
+from striderule.planning import Plan, dots
 from striderule.planning.schedule import sums_type
 
 # What stands for the fill value of operations that know no boundary.
 NO_BOUNDARY = object()
 FAMILY = "convolution"
-# Types for which there are instructions of their own.
-NARROW = {"int8", "uint8", "bfloat16"}
 # How algorithms call what binds an operation; see `striderule.algorithms.binding`.
 BINDS = {"convolution": "bind", "transposed_convolution": "bind_transposed"}
 
@@ -308,7 +306,7 @@ def prepare(
     types = types or Types.of([x, weight, *addends], door.dtype_word(dtype, bfloat=True))
     outside = () if fill is NO_BOUNDARY else (integer_fill(fill, types.arithmetic),)
     problem = kind.problem(axes.canonical(x).shape, weight.shape, **words, dtype=str(types.arithmetic))
-    if isinstance(problem, Convolution) and {x.dtype.name, weight.dtype.name} <= NARROW:
+    if isinstance(problem, Convolution) and {x.dtype.name, weight.dtype.name} <= dots.STORED:
         problem = replace(problem, stored=(x.dtype.name, weight.dtype.name))
     inputs = [x, weight] if bias is None else [x, weight, bias]
     shaped = bias_of(bias, problem, prefix + "bias")

@@ -204,7 +204,7 @@ def _plan(problem: Any, promise: str, forced: str | None, machine: Machine, dtyp
         for cost in _costs(name, problem, work, machine, packed=packed):
             by = deciding.get(cost.variant, cost)
             breaks = keeps_promise(promise, work.dtype, by.error, by.random_error)
-            reason = rule.declines(problem, machine) or breaks or _too_large(name, by)
+            reason = rule.declines(problem, machine) or breaks or takes_too_much(rule, by.workspace)
             candidate = Candidate(name, rule.describes, reason, cost)
             candidates.append(candidate)
             decisive[candidate] = by, breaks is None
@@ -226,11 +226,6 @@ def _costs(name: str, problem: Any, work: Work, machine: Machine, *, packed: boo
     found = COSTS[name](problem, work, machine)
     costs = found if isinstance(found, tuple) else (found,)
     return tuple(cost.with_packed_weights() for cost in costs) if packed else costs
-
-
-def _too_large(name: str, cost: Cost) -> str | None:
-    """Return why the workspace of one image is too large; `windows` serves where nothing else does."""
-    return None if name == "windows" else takes_too_much(cost.workspace)
 
 
 def _asked_for(forced: str, problem: Any, machine: Machine, decisive: dict[Candidate, tuple[Cost, bool]]) -> Candidate:

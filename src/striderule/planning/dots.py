@@ -16,6 +16,8 @@ from striderule.planning.schedule import CHUNK
 
 BYTES = {"int8": 128, "uint8": 255}
 """The types of 8 bits, and their largest magnitudes."""
+STORED = frozenset((*BYTES, "bfloat16"))
+"""The types for which there are instructions of their own, so that a problem tells of them (`Convolution.stored`)."""
 NUMBERS = {"dot8": 4, "dot16": 2, "bfloat16": 2}
 """How many channels a word of a unit holds."""
 TILE_PLANES = 16

@@ -52,7 +52,8 @@ class Rule:
     offers itself, or None. `reordered` says that it forms other products than the definition (transforms, splits): it
     may err more than the definition's sums, and never serves small problems. `variants` are the words for the ways in
     which it can do that (tiles, parts), which differ in cost and in error; its cost function gives one cost for each
-    that can serve a problem, and its functions take the word as ``variant=``.
+    that can serve a problem, and its functions take the word as ``variant=``. `resort` says that it serves where
+    nothing else does, so that its workspace is taken as it comes.
     """
 
     describes: str
@@ -60,6 +61,7 @@ class Rule:
     only_asked: str | None = None
     reordered: bool = False
     variants: tuple[str, ...] = ()
+    resort: bool = False
 
     def declines(self, problem: Any, machine: Machine) -> str | None:
         """Return why it is not to be chosen, or None where it may be."""
@@ -104,9 +106,9 @@ def keeps_promise(precision: str, dtype: str, error: float, random_error: float)
     return None
 
 
-def takes_too_much(workspace: int) -> str | None:
-    """Return why a workspace, in bytes, is too large to be taken unasked, or None."""
-    if workspace <= WORKSPACE:
+def takes_too_much(rule: Rule, workspace: int) -> str | None:
+    """Return why a workspace for one image, in bytes, is too large to be taken unasked, or None."""
+    if rule.resort or workspace <= WORKSPACE:
         return None
     most = WORKSPACE >> 20
     return f"its workspace would be {-(-workspace // 2**20):,} MiB, and {most} MiB is the most unless it is asked for"
@@ -237,7 +239,7 @@ RULES: dict[str, Rule] = {
         variants=tuple(VARIANTS),
     ),
     "fourier": Rule("blocks multiplied as spectra, by NumPy's fast Fourier transform", _fourier, reordered=True),
-    "windows": Rule("strided views and tensor products in NumPy", _anything),
+    "windows": Rule("strided views and tensor products in NumPy", _anything, resort=True),
     "reference": Rule(
         "the definition as plain loops",
         _anything,
