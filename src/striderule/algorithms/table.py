@@ -49,7 +49,8 @@ def family(name: str, algorithm: str | None = None) -> ModuleType:
 
 def into(module: ModuleType, out: Any) -> dict[str, Any]:
     """Return the keyword with which a function of a module writes its result to `out` itself, where it can."""
-    return {"out": out} if out is not None and module.__name__.startswith(PACKAGES["direct"]) else {}
+    writes = module.__name__.startswith(PACKAGES["direct"]) or module.__name__.endswith(".stencil")
+    return {"out": out} if out is not None and writes else {}
 
 
 def in_variant(variant: str | None) -> dict[str, Any]:

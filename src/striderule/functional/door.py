@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from striderule.errors import InvalidArgument, InvalidType, UnprovenRange
+from striderule.algorithms import casting
+from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional import bfloat16
 from striderule.functional.standin import StandIn
 
 Array = npt.NDArray[Any]
-Overflow = Literal["saturate", "wrap", "refuse"]
-# Elements that are rounded at a time.
-_BLOCK = 1 << 16
+Overflow = casting.Overflow
 # The element types that are taken as they are.
 _TAKEN = frozenset(map(np.dtype, ["?", *"bhilqBHILQ", *"efdFD"]))
 
@@ -267,7 +266,7 @@ def _overlap(a: Array, b: Array) -> bool:
 
 
 def cast(result: Array, dtype: np.dtype[Any], overflow: Overflow = "saturate") -> Array:
-    """Return `result` in `dtype`: rounded half to even, then saturated, wrapped, or refused when it does not fit.
+    """Return `result` in `dtype`, as `striderule.algorithms.casting.cast` does; a stand-in gives one.
 
     Raises
     ------
@@ -276,89 +275,9 @@ def cast(result: Array, dtype: np.dtype[Any], overflow: Overflow = "saturate") -
     UnprovenRange
         If a value does not fit and `overflow` is "refuse".
     """
-    if result.dtype == dtype:
-        return result
-    if result.dtype.kind == "c" and dtype.kind != "c":
-        raise InvalidArgument(f"dtype={dtype} would lose the imaginary part; take .real or abs() of the result instead")
-    if dtype.kind not in "biu" or isinstance(result, StandIn):
-        with np.errstate(over="ignore"):
-            return result.astype(dtype)
-    if result.dtype.kind == "f":
-        return _float_to_integer(result, dtype, overflow)
-    return _integer_to_integer(result, dtype, overflow)
-
-
-def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    if dtype.kind == "b":
-        return 0, 1
-    info = np.iinfo(dtype)
-    return int(info.min), int(info.max)
-
-
-def _float_to_integer(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
-    """Round block by block, so that the temporaries stay in the cache; the memory order is kept."""
-    order = sorted(range(result.ndim), key=lambda axis: -abs(result.strides[axis]))
-    source = result.transpose(order)
-    final = np.empty(source.shape, dtype)
-    values, target = source.reshape(-1), final.reshape(-1)
-    for start in range(0, values.size, _BLOCK):
-        target[start : start + _BLOCK] = _rounded(values[start : start + _BLOCK], dtype, overflow)
-    return final.transpose(np.argsort(order))
-
-
-def _rounded(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
-    if np.isnan(result).any():
-        raise InvalidArgument(
-            f"the result holds NaN, which {dtype} cannot; ask for a float dtype or use nan='normalize'"
-        )
-    low, high = _limits(dtype)
-    # float16 reaches only 65504: the limits of wider integers would be infinite in it.
-    rounded = np.rint(result.astype(np.float32) if result.dtype == np.float16 else result)
-    # The float just above `high`: exact as a power of two even where `high` itself is not.
-    too_high, too_low = rounded >= float(high + 1), rounded < float(low)
-    if overflow == "wrap":
-        if not np.isfinite(rounded).all():
-            raise InvalidArgument(f"the result holds infinity, which cannot wrap to {dtype}; use overflow='saturate'")
-        return _integer_to_integer(_modulo(rounded), dtype, "wrap")
-    if overflow == "refuse" and (too_high.any() or too_low.any()):
-        raise UnprovenRange(_does_not_fit(dtype))
-    inside = np.where(too_high | too_low, 0, rounded).astype(dtype)
-    inside[too_high] = high
-    inside[too_low] = low
-    return inside
-
-
-def _modulo(rounded: Array) -> Array:
-    """Return whole floats modulo 2**64 as int64."""
-    small = np.abs(rounded) < 2.0**63
-    wide = np.where(small, rounded, 0).astype(np.int64)
-    if not small.all():
-        # Floats beyond 2**63 are multiples of 2**11, so these steps are exact.
-        rest = np.fmod(rounded[~small].astype(np.float64), 2.0**64)
-        wide[~small] = np.where(rest < 0, rest + 2.0**64, rest).astype(np.uint64).view(np.int64)
-    return wide
-
-
-def _integer_to_integer(result: Array, dtype: np.dtype[Any], overflow: Overflow) -> Array:
-    low, high = _limits(dtype)
-    if overflow == "wrap":
-        return (result & 1).astype(dtype) if dtype.kind == "b" else result.astype(dtype)
-    if result.size == 0:
+    if isinstance(result, StandIn) and result.dtype.kind != "c":
         return result.astype(dtype)
-    smallest, largest = int(result.min()), int(result.max())
-    if smallest >= low and largest <= high:
-        return result.astype(dtype)
-    if overflow == "refuse":
-        raise UnprovenRange(_does_not_fit(dtype))
-    own_low, own_high = _limits(result.dtype)
-    return np.clip(result, max(low, own_low), min(high, own_high)).astype(dtype)
-
-
-def _does_not_fit(dtype: np.dtype[Any]) -> str:
-    return (
-        f"the exact result does not fit {dtype}; pass dtype=numpy.int64 for exact integers, a float dtype for rounded "
-        "ones, or a narrower dtype to saturate"
-    )
+    return casting.cast(result, dtype, overflow)
 
 
 def overflow_word(overflow: Any) -> Overflow:

@@ -278,10 +278,21 @@ class _Slide:
         sizes = dict(zip(self.axes, self.output_size, strict=True))
         return tuple(sizes.get(axis, n) for axis, n in enumerate(image))
 
-    def __call__(self, pixels: Array, taps: Array, fill: Any, work: np.dtype[Any]) -> Array:
-        """Return the sums of products; complex ones as their real and imaginary parts, formed from real sums."""
+    def __call__(
+        self,
+        pixels: Array,
+        taps: Array,
+        fill: Any,
+        work: np.dtype[Any],
+        final: np.dtype[Any] | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        """Return the sums of products; complex ones as their real and imaginary parts, formed from real sums.
+
+        Real ones come in the type `final`, that of the sums unless given, and in `out` where there is one.
+        """
         if pixels.dtype.kind != "c" and taps.dtype.kind != "c":
-            return self._real(pixels, taps, fill, work)
+            return self._real(pixels, taps, fill, work, final, out)
         if pixels.dtype.kind != "c":
             parts = self._real(pixels, taps.real, fill, work), self._real(pixels, taps.imag, fill, work)
         elif taps.dtype.kind != "c":
@@ -301,10 +312,18 @@ class _Slide:
         result.real, result.imag = parts
         return result
 
-    def _real(self, pixels: Array, taps: Array, fill: Any, work: np.dtype[Any]) -> Array:
-        shape = self.output_shape(pixels.shape)
+    def _real(
+        self,
+        pixels: Array,
+        taps: Array,
+        fill: Any,
+        work: np.dtype[Any],
+        final: np.dtype[Any] | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        shape, kind = self.output_shape(pixels.shape), work if final is None else final
         if 0 in shape:
-            return np.zeros(shape, work)
+            return np.zeros(shape, kind) if out is None else out
         rank = len(self.axes)
         last = range(-rank, 0)
         planes = np.moveaxis(pixels, self.axes, last)
@@ -317,12 +336,15 @@ class _Slide:
             boundary=self.boundary,
             zero_taps="skip",
             dtype=work.name,
+            stored=(pixels.dtype.name, kind.name),
+            overflow=self.words.overflow,
         )
         plan = plan_for(problem, self.words.precision, self.words.algorithm)
         operands = (problem, planes, taps, fill)
-        where = {"shape": (*planes.shape[:-rank], *self.output_size), "dtypes": (work,)}
-        result: Array = perform(plan, "stencil", "stencil", *operands, **where)
-        return np.moveaxis(result, last, self.axes)
+        where = {"shape": (*planes.shape[:-rank], *self.output_size), "dtypes": (kind,)}
+        target = None if out is None else np.moveaxis(out, self.axes, last)
+        result: Array = perform(plan, "stencil", "stencil", *operands, **where, out=target)
+        return np.moveaxis(result, last, self.axes) if result is not target or out is None else out
 
 
 def _slide(
@@ -377,6 +399,8 @@ def _filter(
     check_out(out, slide.output_shape(pixels.shape), types.final, inputs)
     ready = in_work_type(np.flip(taps) if flipped else taps, types.work)
     missing = missing_pixels(pixels, valid, nan_is_missing=words.normalize)
+    if missing is None and outside is not None and types.final.kind != "c":
+        return slide(pixels, ready, outside, types.work, types.final, out)
     result = normalized(slide, pixels, missing, ready, outside, types.work, _nowhere(types, outside))
     return finish(result, types.final, words.overflow, out)
 

@@ -6,6 +6,7 @@ plain integers and words, so it can be compared, hashed, printed and kept.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal
@@ -60,7 +61,8 @@ class Convolution:
 
     `zero_taps` is "count" (layers) or "skip" (images: a tap of exactly zero contributes nothing, not even to NaN).
     `dtype` names the arithmetic; for integers `bound` is a proved limit of every |sum|. `stored` names the types of x
-    and weight where both are narrower: of 8 bits, or bfloat16.
+    and weight where both are narrower: of 8 bits, or bfloat16; of images those of x and of the result, in which
+    `overflow` says what becomes of sums that an integer cannot hold. `form` tells what is known of an image's kernel.
     """
 
     batch: int
@@ -77,6 +79,8 @@ class Convolution:
     dtype: Arithmetic = "float32"
     bound: int | None = None
     stored: tuple[str, ...] = ()
+    overflow: Literal["saturate", "wrap", "refuse"] = "saturate"
+    form: Hashable = None
 
     @classmethod
     def from_shapes(
@@ -93,6 +97,8 @@ class Convolution:
         dtype: Arithmetic = "float32",
         bound: int | None = None,
         stored: tuple[str, ...] = (),
+        overflow: Literal["saturate", "wrap", "refuse"] = "saturate",
+        form: Hashable = None,
     ) -> Convolution:
         """Check everything and return the problem of x (batch, channels, *size) and weight (out, in / groups, *kernel).
 
@@ -123,7 +129,7 @@ class Convolution:
         _check_fits(size, kernel, gaps, pads)
         _check_boundary(size, pads, words)
         problem = cls(x[0], x[1], weight[0], size, kernel, steps, gaps, pads, number, words, zero_taps, dtype, bound)
-        problem = replace(problem, stored=stored) if stored else problem
+        problem = replace(problem, stored=stored, overflow=overflow, form=form) if stored else problem
         check_count((x[0], x[1], *problem.padded_size), "the padded input")
         check_count(problem.output_shape, "the output")
         return problem

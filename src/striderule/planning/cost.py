@@ -146,7 +146,8 @@ def _convolution_work(kind: str, problem: Convolution, kernels: int) -> Work:
     inputs = problem.batch * problem.in_channels * prod(problem.size)
     weights = problem.out_channels * problem.terms * kernels
     outputs = prod(problem.output_shape)
-    multiplied = "int8" if dots.BYTES.keys() >= set(problem.stored or "-") else ""
+    counted = problem.zero_taps == "count"
+    multiplied = "int8" if counted and dots.BYTES.keys() >= set(problem.stored or "-") else ""
     return Work(kind, problem.multiply_adds, problem.terms, inputs, weights, outputs, problem.dtype, multiplied)
 
 

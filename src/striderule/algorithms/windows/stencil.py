@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms.casting import finished
 from striderule.geometry.padding import source_index
 from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import CHAIN
@@ -90,13 +91,18 @@ def _sources(positions: range, size: int, word: str) -> npt.NDArray[np.intp] | N
     return np.array([source_index(position, size, word) for position in positions], np.intp)
 
 
-def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0) -> Array:
+def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0, out: Array | None = None) -> Array:
     """out[.., j] = sum over taps t that are not zero of kernel[t] * x[.., j * stride + t * dilation - before].
 
-    `x` is (*planes, *size) with any number of plane axes; the result is (*planes, *output size) in ``problem.dtype``
-    and has the memory order of `x`. The padding is that of a mode of `geometry.imaging`: not negative, and every window
-    touches the image.
+    `x` is (*planes, *size) with any number of plane axes; the result is (*planes, *output size) in the result's type of
+    the problem, written to `out` where there is one, and else in the memory order of `x`. The padding is that of a mode
+    of `geometry.imaging`: not negative, and every window touches the image.
     """
+    return finished(problem, _sums(problem, x, kernel, fill), out)
+
+
+def _sums(problem: Convolution, x: Array, kernel: Array, fill: Any) -> Array:
+    """Return the sums, in the type of the arithmetic and the memory order of `x`."""
     problem, x = _closed_up(problem, x, fill)
     planes = x.ndim - problem.rank
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
