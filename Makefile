@@ -55,6 +55,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(NETWORKS) --compiled --precision high --json bench/high.json --chart bench/high.png
 	$(BIN)/python -m benchmarks accuracy
 	$(BIN)/python -m benchmarks model --json bench/model.json
+	$(BIN)/python -m benchmarks pictures --json bench/pictures.json
+	$(BIN)/python -m benchmarks pictures --megapixels 24 --json bench/pictures-24.json
+	$(BIN)/python -m benchmarks pictures --more
 	$(BIN)/python -m benchmarks start --json bench/start.json
 	$(BIN)/python -m benchmarks calls --json bench/calls.json
 
