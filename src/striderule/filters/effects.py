@@ -10,7 +10,7 @@ import numpy as np
 from striderule import kernels
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, apply, working
+from striderule.filters.passes import Operator, answer, apply, working
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
 from striderule.functional.images import correlate
@@ -43,7 +43,8 @@ def sharpen(image: Any, amount: float = 1.0, **keywords: Unpack[Keywords]) -> Ar
     request = Request.of("sharpen", image, keywords)
     kernel = kernels.sharpen(amount, request.rank)
     request = request.settle(request.image.dtype)
-    return request.finish(apply(Operator.direct(request, kernel)))
+    operator = Operator.direct(request, kernel)
+    return answer(request, apply(operator), operator)
 
 
 @public
@@ -90,10 +91,11 @@ def unsharp_mask(
     strength = real(amount, "amount")
     profiles = gaussian_profiles(radius, None, request.rank, truncate=truncate)
     request = request.settle(request.image.dtype)
-    blurred = apply(Operator.separable(request, profiles))
+    operator = Operator.separable(request, profiles)
+    blurred = apply(operator)
     # A missing pixel has no value of its own to sharpen: the blur stands for it.
     x = working(request) if request.missing is None else np.where(request.missing, blurred, working(request))
-    return request.finish(x + x.real.dtype.type(strength) * (x - blurred))
+    return answer(request, x + x.real.dtype.type(strength) * (x - blurred), operator)
 
 
 @public
@@ -121,7 +123,8 @@ def emboss(image: Any, **keywords: Unpack[Keywords]) -> Array:
     """
     request = Request.of("emboss", image, keywords, rank=2)
     request = request.settle(request.image.dtype)
-    return request.finish(apply(Operator.direct(request, kernels.emboss())))
+    operator = Operator.direct(request, kernels.emboss())
+    return answer(request, apply(operator), operator)
 
 
 @public
@@ -184,7 +187,8 @@ def gabor(
     request = Request.of("gabor", image, keywords, rank=2)
     kernel = kernels.gabor(**shape)
     request = request.settle(np.result_type(request.signed_type, np.complex64))
-    return request.finish(apply(Operator.direct(request, kernel)))
+    operator = Operator.direct(request, kernel)
+    return answer(request, apply(operator), operator)
 
 
 @door.accepts_input

@@ -13,7 +13,7 @@ import numpy as np
 from striderule import kernels
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, apply, gaussian_derivatives
+from striderule.filters.passes import Operator, answer, apply, gaussian_derivatives
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
 from striderule.kernels.derivatives import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, gradient_profiles
@@ -75,8 +75,9 @@ def _edge_filter(
     signed = axis is not None and len(positions) == 1
     request = request.settle(request.signed_type if signed else request.length_type)
     profiles = [gradient_profiles(smooth_weights, p, request.rank, normalize=normalize) for p in positions]
-    parts = [apply(Operator.separable(request, each)) for each in profiles]
-    return request.finish(parts[0] if signed else root_of_squares(parts))
+    operators = [Operator.separable(request, each) for each in profiles]
+    parts = [apply(operator) for operator in operators]
+    return answer(request, parts[0] if signed else root_of_squares(parts), *operators)
 
 
 @public
@@ -231,8 +232,9 @@ def roberts(image: Any, axis: Axis = None, *, like: str | None = None, **keyword
     request = Request.of("roberts", image, keywords, rank=2)
     request = request.settle(request.length_type if axis is None else request.signed_type)
     diagonals = [kernels.roberts(diagonal) for diagonal in (0, 1) if axis in (None, diagonal)]
-    parts = [apply(Operator.direct(request, kernel)) for kernel in diagonals]
-    return request.finish(root_of_squares(parts) if axis is None else parts[0])
+    operators = [Operator.direct(request, kernel) for kernel in diagonals]
+    parts = [apply(operator) for operator in operators]
+    return answer(request, root_of_squares(parts) if axis is None else parts[0], *operators)
 
 
 @public
@@ -276,4 +278,5 @@ def gradient_magnitude(
         return likeness.answer("gradient_magnitude", like, image, {"sigma": sigma, "truncate": truncate}, keywords)
     request = Request.of("gradient_magnitude", image, keywords)
     request = request.settle(request.length_type)
-    return request.finish(root_of_squares([apply(part) for part in gaussian_derivatives(request, sigma, 1, truncate)]))
+    operators = gaussian_derivatives(request, sigma, 1, truncate)
+    return answer(request, root_of_squares([apply(operator) for operator in operators]), *operators)

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from striderule import kernels
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, apply, gaussian_derivatives
+from striderule.filters.passes import Operator, answer, apply, gaussian_derivatives
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.kernels.derivatives import dog_sigmas
 from striderule.kernels.smoothing import gaussian_profiles
@@ -50,7 +50,8 @@ def laplace(image: Any, *, connectivity: int = 1, like: str | None = None, **key
     request = Request.of("laplace", image, keywords)
     kernel = kernels.laplace(request.rank, connectivity=connectivity)
     request = request.settle(request.signed_type)
-    return request.finish(apply(Operator.direct(request, kernel)))
+    operator = Operator.direct(request, kernel)
+    return answer(request, apply(operator), operator)
 
 
 @public
@@ -97,10 +98,11 @@ def log(
     request = request.settle(request.signed_type)
     if request.missing is not None or request.fill is None:
         # Gaps are weighed by the magnitudes of the whole kernel, which is not separable.
-        kernel = kernels.log(sigma, truncate=truncate, ndim=request.rank)
-        return request.finish(apply(Operator.direct(request, kernel)))
-    parts = [apply(operator) for operator in gaussian_derivatives(request, sigma, 2, truncate)]
-    return request.finish(sum(parts[1:], start=parts[0]))
+        whole = Operator.direct(request, kernels.log(sigma, truncate=truncate, ndim=request.rank))
+        return answer(request, apply(whole), whole)
+    operators = gaussian_derivatives(request, sigma, 2, truncate)
+    parts = [apply(operator) for operator in operators]
+    return answer(request, sum(parts[1:], start=parts[0]), *operators)
 
 
 @public
@@ -151,5 +153,6 @@ def dog(
         gaussian_profiles(s, None, request.rank, truncate=truncate) for s in dog_sigmas(sigma1, sigma2, request.rank)
     ]
     request = request.settle(request.signed_type)
-    narrow, wide = (apply(Operator.separable(request, profiles)) for profiles in both)
-    return request.finish(narrow - wide)
+    operators = [Operator.separable(request, profiles) for profiles in both]
+    narrow, wide = (apply(operator) for operator in operators)
+    return answer(request, narrow - wide, *operators)

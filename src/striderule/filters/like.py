@@ -71,6 +71,10 @@ def _skimage(function: str, boundary: str = "symmetric", **rest: Any) -> Rule:
     return Rule(f"skimage.filters.{function}", boundary, types=SKIMAGE_TYPES, **rest)
 
 
+def _feature(function: str, boundary: str, **rest: Any) -> Rule:
+    return Rule(f"skimage.{function}", boundary, types=SKIMAGE_TYPES, **rest)
+
+
 def _opencv(function: str, **rest: Any) -> Rule:
     return Rule(f"cv2.{function}", "mirror", types=OPENCV_TYPES, rank=2, channel_axis=-1, **rest)
 
@@ -125,6 +129,41 @@ TABLE: dict[str, dict[str, Rule]] = {
     "unsharp_mask": {
         "skimage": _skimage("unsharp_mask", defaults={"radius": 1.0, "amount": 1.0}),
     },
+    "structure_tensor": {
+        "skimage": _feature("feature.structure_tensor", "constant", defaults={"sigma": 1.0}),
+    },
+    "corner_harris": {
+        "skimage": _feature(
+            "feature.corner_harris",
+            "constant",
+            defaults={"method": "k", "k": 0.05, "eps": 1e-6, "sigma": 1.0},
+            rank=2,
+        ),
+    },
+    "canny": {
+        "skimage": _feature(
+            "feature.canny",
+            "constant",
+            defaults={"sigma": 1.0, "use_quantiles": False, "low_threshold": None, "high_threshold": None},
+            rank=2,
+            takes_mask=True,
+        ),
+    },
+    "match_template": {
+        "skimage": _feature("feature.match_template", "constant", defaults={"pad_input": False}, knows=("template",)),
+    },
+    "pyramid_reduce": {
+        "skimage": _feature("transform.pyramid_reduce", "symmetric", defaults={"downscale": 2, "sigma": None}),
+        "opencv": _opencv("pyrDown", defaults={"downscale": 2}),
+    },
+    "pyramid_expand": {
+        "skimage": _feature("transform.pyramid_expand", "symmetric", defaults={"upscale": 2, "sigma": None}),
+        "opencv": _opencv("pyrUp", defaults={"upscale": 2}),
+    },
+    "pyramid_gaussian": {
+        "skimage": _feature("transform.pyramid_gaussian", "symmetric"),
+        "opencv": _opencv("buildPyramid"),
+    },
     "gabor": {
         "skimage": _skimage(
             "gabor",
@@ -170,17 +209,24 @@ def answer(filter_name: str, like: Any, image: Any, arguments: Mapping[str, Any]
     Keywords that the caller gives win over the library's defaults.
     """
     request, result = _computed(filter_name, like, image, arguments, keywords)
-    return request.settle(result.dtype).finish(result)
+    return request.settle(result.dtype, result.shape).finish(result)
 
 
 def answer_pair(
     filter_name: str, like: Any, image: Any, arguments: Mapping[str, Any], keywords: Keywords
 ) -> tuple[Array, Array]:
     """Do as `answer` for functions that give two arrays."""
-    if keywords.get("out") is not None:
-        raise InvalidArgument("out must not be given here: two arrays are returned; leave it away")
-    first, second = _computed(filter_name, like, image, arguments, keywords)[1]
+    first, second = answer_several(filter_name, like, image, arguments, keywords)
     return first, second
+
+
+def answer_several(
+    filter_name: str, like: Any, image: Any, arguments: Mapping[str, Any], keywords: Keywords
+) -> tuple[Array, ...]:
+    """Do as `answer` for functions that give several arrays."""
+    if keywords.get("out") is not None:
+        raise InvalidArgument("out must not be given here: several arrays are returned; leave it away")
+    return tuple(_computed(filter_name, like, image, arguments, keywords)[1])
 
 
 def _computed(
@@ -212,6 +258,8 @@ def _check_keywords(rule: Rule, library: str, keywords: Keywords) -> None:
         raise InvalidArgument(f"nan must be 'propagate' together with like={library!r}: {name} leaves no NaN out")
     if keywords.get("mask") is not None and not rule.takes_mask:
         raise InvalidArgument(f"mask must not be given together with like={library!r}: {rule.function} has no mask")
+    if keywords.get("confidence", False):
+        raise InvalidArgument(f"confidence must not be asked for together with like={library!r}: {name} has none")
     if keywords.get("algorithm") is not None:
         raise InvalidArgument(
             f"algorithm must not be given together with like={library!r}: the order of sums is that of {rule.function}"

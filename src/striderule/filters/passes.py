@@ -5,9 +5,10 @@ Everything between the image and the answer stays in `Request.working_type`; the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
@@ -114,6 +115,36 @@ def apply(operator: Operator) -> Array:
     answer[corrected] += present_sum[corrected] / present_weight[corrected] * signed_weight[corrected]
     answer[touched & ~corrected] = nowhere(request)
     return answer
+
+
+def confidence(operators: Sequence[Operator]) -> Array:
+    """Return the share of the operators' magnitude that met valid pixels, for every element.
+
+    That is sum of |w| over valid pixels / sum of |w|, both over all taps of all operators. What the boundary copies
+    from the image is as valid as its source, and `fill` is valid; outside is missing with ``fill=nan``.
+    """
+    request = operators[0].request
+    dtype = request.length_type
+    if dtype == np.float16:
+        dtype = np.dtype(np.float32)
+    if request.missing is None and request.fill is not None:
+        return np.ones(request.image.shape, dtype)
+    present = np.ones(request.image.shape, dtype) if request.missing is None else (~request.missing).astype(dtype)
+    outside = 0.0 if request.fill is None else 1.0
+    met, total = np.zeros(request.image.shape, dtype), 0.0
+    for operator in operators:
+        magnitudes = replace(operator.magnitudes(), request=replace(request, image=present))
+        met += magnitudes(present, outside)
+        total += math.prod(float(kernel.sum()) for _, kernel in magnitudes.stages)
+    return np.asarray(np.clip(met / dtype.type(total or 1.0), 0, 1))
+
+
+def answer(request: Request, result: Array, *operators: Operator) -> Array:
+    """Return the finished result of a filter made of `operators`; where it was asked for, with its confidence."""
+    final = request.finish(result)
+    if not request.confidence:
+        return final
+    return cast(Array, (final, confidence(operators)))
 
 
 def nowhere(request: Request) -> complex:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, ParamSpec, TypedDict, TypeVar
 
@@ -41,6 +41,7 @@ class Keywords(TypedDict, total=False):
     overflow: Literal["saturate", "wrap"]
     mask: npt.ArrayLike | None
     nan: Literal["propagate", "normalize"]
+    confidence: bool
     precision: str | None
     algorithm: str | None
     out: Array | None
@@ -55,6 +56,7 @@ DEFAULTS: dict[str, Any] = {
     "overflow": "saturate",
     "mask": None,
     "nan": "propagate",
+    "confidence": False,
     "precision": None,
     "algorithm": None,
     "out": None,
@@ -81,6 +83,9 @@ mask : ndarray of bool, optional
     it counts as the weighted mean of the valid ones under the same window, as in `striderule.correlate`.
 nan : {"propagate", "normalize"}, default "propagate"
     With ``"normalize"`` NaN pixels are missing, and with ``fill=nan`` the outside is too.
+confidence : bool, default False
+    Return the pair (result, confidence): for every element the share of the kernel's magnitude that met valid pixels,
+    sum of |w| over valid pixels / sum of |w|, from 0 to 1.
 precision : {"highest", "high", "medium"}, optional
     The promise on the error, "highest" by default.
 algorithm : {"windows", "reference"}, optional
@@ -153,6 +158,7 @@ class Request:
     overflow: Overflow
     mask: Array | None
     missing: Array | None
+    confidence: bool
     precision: str
     algorithm: str | None
     out: Array | None
@@ -193,6 +199,7 @@ class Request:
             overflow=door.overflow_word(keywords.get("overflow", "saturate")),
             mask=valid,
             missing=missing_pixels(x, valid, nan_is_missing=nan == "normalize"),
+            confidence=_truth(keywords.get("confidence", False), "confidence"),
             precision=effective(keywords.get("precision")),
             algorithm=algorithm_word(keywords.get("algorithm")),
             out=keywords.get("out"),
@@ -250,15 +257,34 @@ class Request:
         """The natural type of the length of a gradient: that of its components, but real."""
         return np.dtype(self.signed_type.char.lower()) if self.signed_type.kind == "c" else self.signed_type
 
-    def settle(self, natural: np.dtype[Any]) -> Request:
-        """Return the request with its result's type decided, `natural` unless one was asked for; `out` is checked."""
+    def settle(self, natural: np.dtype[Any], shape: tuple[int, ...] | None = None) -> Request:
+        """Return the request with its result's type decided, `natural` unless one was asked for; `out` is checked.
+
+        `shape` is that of the result, by default the image's.
+        """
         final = natural if self.dtype is None else self.dtype
         if natural.kind == "c" and final.kind != "c":
             raise InvalidType(
                 f"dtype={final} would lose the imaginary part of a {natural} result; take .real or abs() of the result"
             )
-        door.check_out(self.out, self.image.shape, final, (self.image,))
+        door.check_out(self.out, self.image.shape if shape is None else shape, final, (self.image,))
         return replace(self, dtype=final)
+
+    def shape_with(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Return the image's shape with other sizes on the filtered axes."""
+        changed = dict(zip(self.axes, sizes, strict=True))
+        return tuple(changed.get(axis, n) for axis, n in enumerate(self.image.shape))
+
+    def refuse(self, name: str, *keywords: str) -> None:
+        """Refuse shared keywords that a filter has no use for, where they were given."""
+        for keyword in keywords:
+            if self.gives(keyword) and getattr(self, keyword) is not False:
+                raise InvalidArgument(f"{name} has no use for {keyword}; leave {keyword}= away")
+
+    def refuse_complex(self, name: str) -> None:
+        """Refuse complex images, which have no order and no direction."""
+        if self.image.dtype.kind == "c":
+            raise InvalidType(f"{name} takes real images, got {self.image.dtype}; pass image.real, or abs(image)")
 
     def finish(self, result: Array) -> Array:
         """Return `result` in the settled type, written into `out` when there is one."""
@@ -274,6 +300,12 @@ def _check_rank(name: str, shape: tuple[int, ...], axes: tuple[int, ...], rank: 
             f"{name} filters {rank} axes, but {len(axes)} of the image of shape {shape} are chosen; name them with "
             "axes=, for example axes=(0, 1), or set channel_axis=-1 for an image with channels last"
         )
+
+
+def _truth(value: Any, argument: str) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidType(f"{argument} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def _nan(word: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from striderule import kernels
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, apply
+from striderule.filters.passes import Operator, answer, apply
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
 from striderule.kernels.arguments import sizes_per_axis
@@ -79,7 +79,8 @@ def gaussian(
         truncate=truncate,
     )
     request = request.settle(request.signed_type if np.any(order) else request.image.dtype)
-    return request.finish(apply(Operator.separable(request, profiles)))
+    operator = Operator.separable(request, profiles)
+    return answer(request, apply(operator), operator)
 
 
 @public
@@ -120,8 +121,9 @@ def box(
     sizes = sizes_per_axis(likeness.needed(size, "box", "size"), request.rank)
     request = request.settle(request.image.dtype)
     # Sums first and one division last, so that means of integers are exact until they are rounded.
-    sums = apply(Operator.separable(request, [np.ones(length) for length in sizes]))
-    return request.finish(np.asanyarray(sums / sums.real.dtype.type(math.prod(sizes))))
+    operator = Operator.separable(request, [np.ones(length) for length in sizes])
+    sums = apply(operator)
+    return answer(request, np.asanyarray(sums / sums.real.dtype.type(math.prod(sizes))), operator)
 
 
 @door.accepts_input
@@ -175,4 +177,5 @@ def motion(image: Any, length: float, angle: float = 0.0, **keywords: Unpack[Key
     request = Request.of("motion", image, keywords, rank=2)
     kernel = kernels.motion(length, angle)
     request = request.settle(request.image.dtype)
-    return request.finish(apply(Operator.direct(request, kernel)))
+    operator = Operator.direct(request, kernel)
+    return answer(request, apply(operator), operator)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from striderule import kernels
 from striderule.algorithms.windows.extend import extend
 from striderule.errors import InvalidArgument
+from striderule.filters.peers.opencv_pyramids import pyramid_expand, pyramid_gaussian, pyramid_reduce
 from striderule.filters.peers.scipy import request_fill
 from striderule.filters.request import Request
 from striderule.functional import door
@@ -23,6 +24,10 @@ from striderule.kernels.derivatives import SCHARR_SMOOTH, SOBEL_SMOOTH, gradient
 from striderule.kernels.smoothing import gaussian_profile
 
 Array = npt.NDArray[Any]
+
+__all__ = [
+    "box", "gaussian", "laplace", "pyramid_expand", "pyramid_gaussian", "pyramid_reduce", "scharr", "sobel",
+]  # fmt: skip
 
 # Fraction bits of the fixed-point weights of a Gaussian.
 FRACTION_BITS = {"uint8": 8, "uint16": 16}

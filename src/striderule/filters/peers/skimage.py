@@ -9,32 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule import kernels
+from striderule.filters.peers.floats import as_float, on_floats
 from striderule.filters.peers.lines import correlate_all
 from striderule.filters.peers.scipy import gaussian_passes, request_fill, run, stored
+from striderule.filters.peers.skimage_features import (
+    canny,
+    corner_harris,
+    match_template,
+    pyramid_expand,
+    pyramid_gaussian,
+    pyramid_reduce,
+    structure_tensor,
+)
 from striderule.filters.request import Request
 from striderule.kernels.arguments import outer
 from striderule.kernels.derivatives import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, dog_sigmas, gradient_profiles
 
 Array = npt.NDArray[Any]
 
-
-def as_float(image: Array) -> Array:
-    """Return the image as ``skimage.util.img_as_float`` and the filters behind it make it.
-
-    Integers become float64 and are divided by their type's largest value (the smallest one is cut to -1), booleans
-    become 0 and 1, float16 becomes float32, float32 and float64 stay as they are.
-    """
-    if image.dtype.kind == "f":
-        return image.astype(np.float32) if image.dtype == np.float16 else image
-    if image.dtype.kind == "b":
-        return image.astype(np.float64)
-    scaled = np.multiply(image, 1.0 / np.iinfo(image.dtype).max, dtype=np.float64)
-    return np.maximum(scaled, -1.0) if image.dtype.kind == "i" else scaled
-
-
-def _on_floats(request: Request) -> Request:
-    """Return the request with its image as floats; a type that was asked for is made of the result, not before."""
-    return replace(request, image=as_float(request.image), dtype=None)
+__all__ = [
+    "canny", "corner_harris", "dog", "gabor", "gaussian", "laplace", "match_template", "prewitt", "pyramid_expand",
+    "pyramid_gaussian", "pyramid_reduce", "roberts", "scharr", "sobel", "structure_tensor", "unsharp_mask",
+]  # fmt: skip
 
 
 def _correlate(request: Request, kernel: Array) -> Array:
@@ -57,7 +53,7 @@ def _masked(request: Request, result: Array) -> Array:
 
 def gaussian(request: Request, *, sigma: Any, truncate: float) -> Array:
     """Follow ``gaussian``."""
-    floats = _on_floats(request)
+    floats = on_floats(request)
     return run(floats, gaussian_passes(floats, sigma, 0, truncate))
 
 
@@ -69,7 +65,7 @@ def dog(request: Request, *, sigma1: Any, sigma2: Any, truncate: float) -> Array
 
 def unsharp_mask(request: Request, *, radius: Any, amount: float) -> Array:
     """Follow ``unsharp_mask``: the result is clipped to 0 to 1, or -1 to 1 where the image has negative values."""
-    floats = _on_floats(request)
+    floats = on_floats(request)
     x = floats.image
     blurred = run(floats, gaussian_passes(floats, radius))
     low = -1.0 if bool((x < 0).any()) else 0.0
@@ -78,7 +74,7 @@ def unsharp_mask(request: Request, *, radius: Any, amount: float) -> Array:
 
 def _edge(request: Request, smooth: tuple[int, ...], axis: Any) -> Array:
     """Return the mean slope across two elements, or the root of the mean square over all axes."""
-    floats = _on_floats(request)
+    floats = on_floats(request)
     positions = request.positions(axis)
     total = np.zeros(floats.image.shape, floats.image.dtype)
     for position in positions:
@@ -111,7 +107,7 @@ def roberts(request: Request, *, axis: Any) -> Array:
 
     They convolve, which centres the 2x2 window on its upper left element.
     """
-    floats = _on_floats(request)
+    floats = on_floats(request)
     parts = []
     for diagonal in (0, 1) if axis is None else (axis,):
         # An empty row and column in front move the centre (index k // 2) of the 2x2 kernel to its first element.
@@ -126,7 +122,7 @@ def roberts(request: Request, *, axis: Any) -> Array:
 def laplace(request: Request) -> Array:
     """Follow ``laplace``: the sign is the opposite of ours and of SciPy's."""
     kernel = -kernels.laplace(request.rank).astype(np.float64)
-    return _masked(request, _correlate(_on_floats(request), kernel))
+    return _masked(request, _correlate(on_floats(request), kernel))
 
 
 def gabor(request: Request, **shape: Any) -> tuple[Array, Array]:

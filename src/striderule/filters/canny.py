@@ -1,0 +1,175 @@
+"""Canny's edges: smoothed, differentiated, thinned, linked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Unpack
+
+import numpy as np
+
+from striderule.algorithms.edges.linking import linked
+from striderule.algorithms.edges.thinning import thinned
+from striderule.errors import InvalidArgument
+from striderule.filters import like as likeness
+from striderule.filters.peers.floats import as_float
+from striderule.filters.peers.lines import correlate_lines
+from striderule.filters.peers.scipy import gaussian_passes, run
+from striderule.filters.request import Array, Keywords, Request, public
+from striderule.kernels.arguments import real, reals_per_axis
+
+# Thresholds where none are given, as parts of the range of the image's type (of 1 for floats).
+LOW, HIGH = 0.1, 0.2
+
+
+@public
+def canny(
+    image: Any,
+    sigma: float | Sequence[float] = 1.0,
+    low_threshold: float | None = None,
+    high_threshold: float | None = None,
+    *,
+    use_quantiles: bool = False,
+    like: str | None = None,
+    **keywords: Unpack[Keywords],
+) -> Array:
+    """Return Canny's edges, as lines one element wide: True on them.
+
+    The image is smoothed with a Gaussian and differentiated with the Sobel kernel. The gradient's length is kept where
+    it is no less than its interpolated neighbours up and down the gradient, and at least `low_threshold`. Of these
+    elements the ones stay that reach `high_threshold`, and those that such an element can be reached from through
+    others, across sides and corners (J. Canny, A computational approach to edge detection, 1986).
+
+    This is ``skimage.feature.canny`` to the last pixel: ties between neighbours are decided by the last bits, so all
+    that it does is done in the same order and precision.
+
+    Parameters
+    ----------
+    image : ndarray with two axes to filter
+    sigma : float or one float for each filtered axis, default 1
+        Standard deviation of the Gaussian in elements; its window ends at 4 sigma.
+    low_threshold, high_threshold : float, optional
+        In the image's unit, against the length of the plain Sobel gradient (4 for a step of height 1). By default 0.1
+        and 0.2 times the largest value of an integer type, 0.1 and 0.2 for floats.
+    use_quantiles : bool, default False
+        The thresholds are quantiles of the gradient's length over the whole image instead, from 0 to 1.
+    like : {"skimage"}, optional
+        The same.
+    **keywords
+        See `striderule.filters`. The border is ``"constant"`` by default, and the Gaussian then is a mean of what lies
+        inside. Elements beside missing ones, and those on the border, are no edges. `fill` is in units of the type's
+        range. `confidence`, `precision` and `algorithm` have no use here.
+
+    Returns
+    -------
+    ndarray of bool, of the image's shape
+
+    Raises
+    ------
+    InvalidArgument
+        If the lower threshold is above the higher one, or a quantile is not from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> square = np.zeros((9, 9))
+    >>> square[3:6, 3:6] = 1
+    >>> canny(square, 0.5).astype(int)[2:7, 2:7]
+    array([[0, 0, 1, 0, 0],
+           [0, 1, 0, 1, 0],
+           [1, 0, 0, 0, 1],
+           [0, 1, 0, 1, 0],
+           [0, 0, 1, 0, 0]])
+    """
+    arguments: dict[str, Any] = {
+        "sigma": sigma,
+        "low_threshold": low_threshold,
+        "high_threshold": high_threshold,
+        "use_quantiles": use_quantiles,
+    }
+    if like is not None:
+        return likeness.answer("canny", like, image, arguments, keywords)
+    request = Request.of("canny", image, keywords, rank=2, boundary="constant")
+    request.refuse("canny", "confidence", "precision", "algorithm")
+    request = request.settle(np.dtype(bool))
+    return request.finish(edges(request, **arguments))
+
+
+def edges(request: Request, *, sigma: Any, low_threshold: Any, high_threshold: Any, use_quantiles: bool) -> Array:
+    """Return the edges of every plane of the image."""
+    request.refuse_complex("canny")
+    low, high = thresholds(request.image.dtype, low_threshold, high_threshold, quantiles=use_quantiles)
+    reals_per_axis(sigma, 2, "sigma")
+    planes = np.moveaxis(request.image, request.axes, (-2, -1))
+    gaps = None if request.missing is None else np.moveaxis(request.missing, request.axes, (-2, -1))
+    result = np.zeros(planes.shape, bool)
+    if not planes.size:
+        return np.moveaxis(result, (-2, -1), request.axes)
+    for plane in np.ndindex(planes.shape[:-2]):
+        missing = None if gaps is None else gaps[plane]
+        one = replace(request, image=planes[plane], axes=(0, 1), mask=None, missing=missing, dtype=None)
+        result[plane] = _plane(one, sigma, low, high, quantiles=use_quantiles)
+    return np.moveaxis(result, (-2, -1), request.axes)
+
+
+def thresholds(dtype: np.dtype[Any], low: Any, high: Any, *, quantiles: bool) -> tuple[float, float]:
+    """Return both thresholds as parts of the type's range, or as quantiles."""
+    largest = float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+    found = []
+    for value, default, name in ((low, LOW, "low_threshold"), (high, HIGH, "high_threshold")):
+        if value is None:
+            found.append(default)
+            continue
+        number = real(value, name)
+        if quantiles and not 0.0 <= number <= 1.0:
+            raise InvalidArgument(f"{name} must be a quantile from 0 to 1, got {value!r}")
+        found.append(number if quantiles else number / largest)
+    if found[1] < found[0]:
+        raise InvalidArgument(f"low_threshold must be at most high_threshold, got {low!r} and {high!r}")
+    return found[0], found[1]
+
+
+def _plane(request: Request, sigma: Any, low: Any, high: Any, *, quantiles: bool) -> Array:
+    """Return the edges of one plane, both of whose axes are filtered."""
+    smoothed = _smoothed(request, sigma)
+    symmetric = ("symmetric", "symmetric")
+    down, right = smoothed, smoothed
+    # The difference first, then (1, 2, 1) on the other axis, each stored in the image's precision.
+    for axis in (0, 1):
+        weights = np.array([-1.0, 0.0, 1.0]), np.array([1.0, 2.0, 1.0])
+        down = correlate_lines(down, weights[axis], axis, symmetric, 0).astype(smoothed.dtype, copy=False)
+        right = correlate_lines(right, weights[axis], 1 - axis, symmetric, 0).astype(smoothed.dtype, copy=False)
+    magnitude = down * down
+    magnitude += right * right
+    np.sqrt(magnitude, out=magnitude)
+    if quantiles:
+        low, high = np.percentile(magnitude, [100.0 * low, 100.0 * high])
+    ridges = thinned(down, right, magnitude, _kept(request), low)
+    weak = ridges > 0
+    return linked(weak, weak & (ridges >= high))
+
+
+def _smoothed(request: Request, sigma: Any) -> Array:
+    """Return the Gaussian mean of what is there, in floats of range 0 to 1."""
+    floats = as_float(request.image)
+    inside = np.ones(floats.shape, floats.dtype)
+    if request.missing is not None:
+        floats = np.where(request.missing, floats.dtype.type(0), floats)
+        inside[request.missing] = 0
+    settled = replace(request, image=floats, missing=None, fill=0 if request.fill is None else request.fill)
+    smoothed = run(settled, gaussian_passes(settled, sigma))
+    if request.missing is not None or any("constant" in words for words in request.boundary):
+        share = replace(settled, image=inside)
+        smoothed = smoothed / (run(share, gaussian_passes(share, sigma)) + np.finfo(floats.dtype).eps)
+    return smoothed
+
+
+def _kept(request: Request) -> Array:
+    """Return where no element of the 3x3 window is missing, or outside."""
+    keep = np.zeros(request.image.shape, bool)
+    keep[1:-1, 1:-1] = True
+    if request.missing is not None:
+        wide = np.pad(~request.missing, 1)
+        rows = wide[:-2] & wide[1:-1] & wide[2:]
+        keep &= rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
+    return keep

@@ -1,0 +1,82 @@
+"""The gradient as a length and a direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Unpack, cast
+
+import numpy as np
+
+from striderule.errors import InvalidArgument
+from striderule.filters.gradients import root_of_squares
+from striderule.filters.passes import Operator, apply, confidence, gaussian_derivatives
+from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional import door
+from striderule.kernels.derivatives import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, gradient_profiles
+
+SMOOTH = {"sobel": SOBEL_SMOOTH, "scharr": SCHARR_SMOOTH, "prewitt": PREWITT_SMOOTH}
+
+
+@public
+def gradient(
+    image: Any,
+    sigma: float | Sequence[float] | None = None,
+    *,
+    kernel: str = "sobel",
+    normalize: bool = False,
+    truncate: float = 4.0,
+    **keywords: Unpack[Keywords],
+) -> tuple[Array, Array]:
+    """Return the length and the direction of the gradient, together.
+
+    With a the derivative along the first filtered axis (down) and b that along the second (to the right): sqrt(a^2 +
+    b^2) and atan2(a, b).
+
+    Parameters
+    ----------
+    image : ndarray with two axes to filter
+    sigma : float or one float for each filtered axis, optional
+        Take Gaussian derivatives of this standard deviation in elements, as `gradient_magnitude` does, instead of
+        `kernel`.
+    kernel : {"sobel", "scharr", "prewitt"}, default "sobel"
+        What to differentiate with.
+    normalize : bool, default False
+        Divide so that a slope of 1 an element has length 1. Gaussian derivatives always have that scale.
+    truncate : float, default 4.0
+        Where the Gaussian ends, in standard deviations.
+    **keywords
+        See `striderule.filters`. `out` has no use here: two arrays are returned.
+
+    Returns
+    -------
+    length, direction : ndarray of the image's shape
+        The direction in which the image grows brighter, in radians from -pi to pi: 0 to the right, pi/2 downwards.
+        float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type. `dtype` is that of
+        the length; the direction has its float type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> down = np.tile(np.arange(5.0)[:, np.newaxis], 5)
+    >>> length, direction = gradient(down, normalize=True)
+    >>> float(length[2, 2]), round(float(direction[2, 2]), 4)
+    (1.0, 1.5708)
+    """
+    request = Request.of("gradient", image, keywords, rank=2)
+    request.refuse("gradient", "out")
+    request.refuse_complex("gradient")
+    request = request.settle(request.length_type)
+    if kernel not in SMOOTH:
+        raise InvalidArgument(f"kernel must be one of {', '.join(map(repr, SMOOTH))}, got {kernel!r}")
+    if sigma is None:
+        profiles = [gradient_profiles(SMOOTH[kernel], position, 2, normalize=normalize) for position in range(2)]
+        operators = [Operator.separable(request, each) for each in profiles]
+    else:
+        operators = gaussian_derivatives(request, sigma, 1, truncate)
+    down, right = (apply(operator) for operator in operators)
+    assert request.dtype is not None  # settled above
+    angle = door.cast(np.arctan2(down, right), door.float_of(request.dtype))
+    length = request.finish(root_of_squares((down, right)))
+    if request.confidence:
+        return cast(tuple[Array, Array], (length, angle, confidence(operators)))
+    return length, angle
