@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
+from matplotlib.figure import Figure
 
+import striderule as sr
 from striderule import figures
 
 HEART = """
@@ -18,14 +21,33 @@ xxxxxxx
 """
 EDGES = [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]
 
+BOUNDARIES = ("constant", "edge", "symmetric", "mirror", "wrap")
+PHOTOGRAPH = Path(sr.__file__).parent / "tour" / "data" / "coffee.jpg"
+
 
 def main() -> None:
-    """Write the sliding window as an animation and as a still picture."""
+    """Write the sliding window as an animation and as a still picture, and every boundary."""
     heart = np.array([[cell == "x" for cell in row] for row in HEART.split()], dtype=np.uint8)
     folder = Path(__file__).parent / "images"
     folder.mkdir(exist_ok=True)
     for path in figures.animate(heart, EDGES, folder / "sliding-window.gif", fps=2, dpi=90):
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+    for path in (boundaries(folder / "boundaries.png"),):
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
+
+
+def boundaries(path: Path) -> Path:
+    """Draw every boundary around four numbers in a line, and around a photograph."""
+    numbers, photograph = np.arange(1, 5)[None], imageio.imread(PHOTOGRAPH)[::6, ::6]
+    sheet = Figure(figsize=(10.5, 2.15), facecolor="#fdfdfc")
+    axes = sheet.subplots(2, len(BOUNDARIES), height_ratios=(1, 6))
+    sheet.subplots_adjust(left=0.01, right=0.99, top=0.87, bottom=0.0, wspace=0.06, hspace=0.0)
+    rows, columns = (size // 3 for size in photograph.shape[:2])
+    for word, (line, picture) in zip(BOUNDARIES, axes.T, strict=True):
+        figures.surroundings(numbers, ((0, 0), (3, 3)), boundary=word, ax=line, title=word)
+        figures.surroundings(photograph, (rows, columns), boundary=word, ax=picture)
+    sheet.savefig(path, dpi=110)
+    return path
 
 
 if __name__ == "__main__":

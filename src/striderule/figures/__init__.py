@@ -22,6 +22,7 @@ from striderule.figures.receptive import receptive_field
 from striderule.figures.roofline import roofline
 from striderule.figures.shapes import geometry
 from striderule.figures.steps import window
+from striderule.figures.surroundings import surroundings
 
 __all__ = [
     "activation",
@@ -32,5 +33,6 @@ __all__ = [
     "kernel",
     "receptive_field",
     "roofline",
+    "surroundings",
     "window",
 ]
