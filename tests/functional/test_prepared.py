@@ -9,7 +9,7 @@ import striderule as sr
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.windows import convolution as windows
 from striderule.errors import InvalidArgument
-from striderule.functional import recipes
+from striderule.functional import prepared, recipes
 from striderule.functional.layers import Axes
 from striderule.functional.prepared import maker
 from striderule.planning.schedule import sums_type
@@ -218,3 +218,20 @@ def test_layers_are_bound():
     assert f._ready
     for _ in range(2):
         np.testing.assert_array_equal(f(X), expected)
+
+
+@pytest.mark.parametrize("dtype", [None, "int32", "int8"])
+def test_compiled_integers_are_proved_once(monkeypatch, dtype):
+    """Of weights and a bias of 32 bits that do not change, whatever bytes come."""
+    weight, bias = RANDOM.integers(-128, 128, (5, 7, 3, 3)).astype("int8"), RANDOM.integers(-(10**6), 10**6, 5)
+    x, words = np.full((2, 7, 9, 20), -128, "int8"), {"padding": 1, "dtype": dtype}
+    expected = sr.conv2d(x.astype("int64"), weight, bias, padding=1)
+    f = sr.compile(sr.conv2d, sr.Array(x.shape, "int8"), weight, bias.astype("int32"), **words)
+    monkeypatch.setattr(prepared, "integer_bound", None)
+    limits = np.iinfo(dtype or "int64")
+    for image in (x, np.asfortranarray(x)):
+        np.testing.assert_array_equal(f(image), expected.clip(limits.min, limits.max))
+    monkeypatch.undo()
+    # Where 32 bits may not do, each call is proved.
+    large = sr.compile(sr.conv2d, sr.Array(x.shape, "int8"), weight, np.full(5, 2**31 - 1, "int32"), padding=1)
+    assert (large(x) == expected - bias[:, None, None] + (2**31 - 1)).all()

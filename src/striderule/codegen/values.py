@@ -143,6 +143,11 @@ class Pointer:
         """The address as a number."""
         return Size(self.routine, self.routine.build.ptrtoint(self.value, I64))
 
+    def of(self, element: Element | None) -> Pointer:
+        """Return the same address as one of an element of another kind."""
+        kind = I64 if element is None else element.type
+        return Pointer(self.routine, element, self.routine.build.bitcast(self.value, kind.as_pointer()))
+
     def skip(self, distance: Size | int) -> Pointer:
         """Return the pointer moved by `distance` bytes."""
         step = distance.value if isinstance(distance, Size) else ir.Constant(I64, distance)

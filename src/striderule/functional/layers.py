@@ -117,18 +117,33 @@ def integer_bound(x: Array, weight: Array, fan_in: tuple[int, ...], fill: tuple[
     UnprovenRange
         If the limit does not fit 64 bits, so that no arithmetic here is exact.
     """
-    data = max(door.largest_magnitude(x), *(abs(value) for value in (*fill, 0)))
-    taps = 0
-    if weight.size:
-        exact = weight.astype(object) if door.largest_magnitude(weight) > 2**31 else weight.astype(np.int64)
-        taps = int(np.abs(exact).sum(axis=fan_in).max())
-    bound: int = data * taps + sum(door.largest_magnitude(addend) for addend in addends)
+    bound = _bound(door.largest_magnitude(x), weight, fan_in, fill, addends)
     if bound >= 2**63:
         raise UnprovenRange(
             f"sums of these integers may reach {bound}, which does not fit 64 bits, so they would not be exact; "
             "scale the operands down or pass them as float64"
         )
     return bound
+
+
+def _bound(data: int, weight: Array, fan_in: tuple[int, ...], fill: tuple[Any, ...], addends: list[Array]) -> int:
+    """Return the limit for inputs of at most `data`."""
+    taps = 0
+    if weight.size:
+        exact = weight.astype(object) if door.largest_magnitude(weight) > 2**31 else weight.astype(np.int64)
+        taps = int(np.abs(exact).sum(axis=fan_in).max())
+    bound: int = max(data, *map(abs, fill), 0) * taps + sum(door.largest_magnitude(addend) for addend in addends)
+    return bound
+
+
+def bound_of_any(
+    dtype: np.dtype[Any], weight: Array, fan_in: tuple[int, ...], fill: tuple[Any, ...], addends: list[Array]
+) -> int | None:
+    """Return a limit of every |sum| for whatever inputs of a type meet this weight; None if it may not fit 32 bits."""
+    if dtype.itemsize > 2:
+        return None
+    bound = _bound(door.type_magnitude(dtype), weight, fan_in, fill, addends)
+    return bound if bound < 2**31 else None
 
 
 def type_bound(operands: list[Array], terms: int, fill: tuple[Any, ...], addends: list[Array]) -> int | None:

@@ -20,8 +20,18 @@ from striderule.algorithms.binding import ArrayInfo, Bound
 from striderule.errors import InvalidArgument
 from striderule.functional import bfloat16, door, recipes
 from striderule.functional.door import Array
-from striderule.functional.layers import Axes, Epilogue, Types, bias_of, integer_bound, integer_fill, type_bound
+from striderule.functional.layers import (
+    Axes,
+    Epilogue,
+    Types,
+    bias_of,
+    bound_of_any,
+    integer_bound,
+    integer_fill,
+    type_bound,
+)
 from striderule.functional.planned import noted, perform, plan_for
+from striderule.functional.precision import standing
 from striderule.functional.standin import stand_in
 from striderule.geometry.problem import Convolution
 from striderule.planning import Plan, dots
@@ -313,6 +323,8 @@ def prepare(
     measured = door.is_integer(types.arithmetic)
     if measured:
         limit = type_bound([x, weight], prod(weight.shape[axis] for axis in kind.fan_in), outside, addends)
+        if limit is None and standing().packed:  # nothing but x will change
+            limit = bound_of_any(x.dtype, weight, kind.fan_in, outside, addends)
         measured = limit is None
         problem = problem if limit is None else problem.bounded(limit)
     plan = plan_for(problem, precision, algorithm)

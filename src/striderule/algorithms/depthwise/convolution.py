@@ -19,6 +19,7 @@ from striderule.algorithms.depthwise.structure import POINTERS, Structure
 from striderule.algorithms.depthwise.transposed import Phases, part_of
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.activation import ACTIVATIONS, PARAMETERS
+from striderule.algorithms.direct.operands import STORED
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.algorithms.windows.extend import extend
@@ -70,9 +71,9 @@ def bind(
     """
     dtype = np.dtype(problem.dtype)
     infos = [info for info in (x, weight, residual, out) if info is not None]
-    if problem.terms == 0 or prod(problem.output_shape) == 0 or any(info.dtype != dtype for info in infos):
+    if problem.terms == 0 or prod(problem.output_shape) == 0 or not _are_served(dtype, infos):
         return None
-    if any(step % dtype.itemsize for info in infos for step in info.strides):
+    if residual is not None and residual.dtype != out.dtype:
         return None
     words = tuple(word for word in activation or () if isinstance(word, str))
     numbers = [float(number) for number in activation or () if not isinstance(number, str)]
@@ -93,8 +94,16 @@ def bind(
         told,
         told.tasks,
         along == "channels",
+        dtype,
     )
     return planes if layout is x else Copied(planes, inner, problem, fill)
+
+
+def _are_served(dtype: np.dtype[Any], infos: list[ArrayInfo]) -> bool:
+    """Tell whether arrays hold the type of the sums, or floats of 16 bits where these are float32, in whole steps."""
+    names = (dtype.name, *STORED) if dtype == np.float32 else (dtype.name,)
+    whole = all(step % info.dtype.itemsize == 0 for info in infos for step in info.strides)
+    return whole and all(info.dtype.name in names for info in infos)
 
 
 def transposed_convolution(problem: TransposedConvolution, x: Array, weight: Array) -> Array:
@@ -199,9 +208,9 @@ def _agrees(structure: Structure, plan: Layout) -> bool:
         return out
 
     def expected(x: Array, weight: Array, bias: Array, residual: Array) -> Array:
-        sums = windows.convolution(problem, x, weight)
+        sums = windows.convolution(problem, x.astype(problem.dtype), weight)
         sums = sums + bias.reshape(-1, *(1,) * problem.rank) if structure.bias else sums
-        sums = sums + residual if structure.residual else sums
+        sums = sums + residual.astype(problem.dtype) if structure.residual else sums
         return sums if activation is None else elementwise.apply(activation[0], sums, sums.dtype, activation[1:])
 
     weight = np.empty((problem.out_channels, problem.in_channels // problem.groups, *problem.kernel), problem.dtype)
@@ -222,7 +231,8 @@ class Planes:
     """The routine bound to sizes, strides and types.
 
     `address` is that of the routine; `template` holds its words, but for the addresses of the operands, and `words` the
-    tables that these point to. `tasks` are those of one image. `kept` are packed weights, which stand at `kept_at`.
+    tables that these point to. `tasks` are those of one image, `dtype` is the type of the sums. `kept` are packed
+    weights, which stand at `kept_at`.
     """
 
     address: int
@@ -230,6 +240,7 @@ class Planes:
     words: Words
     tasks: int
     by_channels: bool
+    dtype: np.dtype[Any]
     kept: Array | None = None
     kept_at: int = 0
 
@@ -256,6 +267,7 @@ class Planes:
 
     def pack(self, weight: Array) -> Array:
         """Return the weights in their order, or those of all channels side by side, tap after tap."""
+        weight = weight.astype(self.dtype, copy=False)
         if self.by_channels:
             weight = weight.reshape(len(weight), -1).T
         return weight if weight.flags.c_contiguous else np.ascontiguousarray(weight)

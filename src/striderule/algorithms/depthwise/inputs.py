@@ -1,7 +1,8 @@
 """Inputs of a block: vectors of one row of inputs, for every tap of a row of the kernel that is unrolled.
 
 What is read is given tap by tap, with the vector's number and the lanes that exist (None: all). A reader may put its
-taps under a condition, so what is done with a vector must be written before the next one is asked for.
+taps under a condition, so what is done with a vector must be written before the next one is asked for. Whatever stands
+in memory, vectors are of the type of the sums.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Side:
 
     def load(self, row: Pointer, number: int) -> Vector:
         """Return a vector as it stands in memory."""
-        return self.r.load(row + self.starts[number])
+        return self.r.convert(self.r.load(row + self.starts[number]), self.r.element)
 
     def picked(self, loaded: Sequence[Vector], first: int) -> Vector:
         """Return every `step`-th element from `first` on."""
@@ -89,7 +90,7 @@ class Border(Side):
 
     def load(self, row: Pointer, number: int) -> Vector:
         """Return a vector as it stands in memory, and zeros for what does not exist."""
-        return self.r.load(row + self.starts[number], self.masks[number])
+        return self.r.convert(self.r.load(row + self.starts[number], self.masks[number]), self.r.element)
 
 
 class Near:
@@ -114,7 +115,7 @@ class Near:
             for v in range(self.vectors):
                 first = v * self.r.lanes + t
                 lanes = self.masks.get(first)
-                yield t, v, self.r.load(row + first, lanes), lanes
+                yield t, v, self.r.convert(self.r.load(row + first, lanes), self.r.element), lanes
 
 
 class Pair:
@@ -153,4 +154,5 @@ class Apart:
             with nullcontext() if inside is None else self.r.when(inside):
                 row = x.skip(offset)
                 for v, distance in enumerate(self.apart):
-                    yield t, v, self.r.load(row.skip(distance), self.mask, lanes=self.width), None
+                    loaded = self.r.load(row.skip(distance), self.mask, lanes=self.width)
+                    yield t, v, self.r.convert(loaded, self.r.element), None

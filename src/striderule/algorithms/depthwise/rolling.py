@@ -46,7 +46,7 @@ class Rolling:
                     values = [self.part(one.value, half, block) for one in sums[0]]
                     self.sums.store_row(there, start + i, within, values)
                 turn.move_up()
-        if self.sums.is_long:
+        if self.sums.waits:
             with r.loop(rows.count) as i:
                 for _, there, within in self.halves(place, block):
                     self.sums.activate_row(there, first + i, within)

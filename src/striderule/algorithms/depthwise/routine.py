@@ -70,9 +70,9 @@ class _Planes(ABC):
         r, size = self.r, self.size
         # Offsets on the outer axes: for every position its taps, then for y, then for the residual.
         table, taps = r.table("outer"), size("outers") * size("outer_taps")
-        x = r.pointer("x").skip(image * size("x_image") + source * size("x_channel"))
-        y = r.pointer("y").skip(image * size("y_image") + channel * size("y_channel") + r.entry(table, taps + outer))
-        residual = r.pointer("residual")
+        x = r.pointer("x", ELEMENTS[self.s.read]).skip(image * size("x_image") + source * size("x_channel"))
+        y, residual = (r.pointer(word, ELEMENTS[self.s.written]) for word in ("y", "residual"))
+        y = y.skip(image * size("y_image") + channel * size("y_channel") + r.entry(table, taps + outer))
         if self.s.residual:
             shift = r.entry(table, taps + size("outers") + outer)
             residual = residual.skip(image * size("r_image") + channel * size("r_channel") + shift)

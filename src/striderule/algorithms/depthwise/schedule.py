@@ -13,6 +13,7 @@ from striderule.algorithms.depthwise.structure import NOWHERE, SIZES, Structure,
 from striderule.codegen.target import Target
 from striderule.geometry.padding import source_index
 from striderule.geometry.problem import Convolution
+from striderule.planning.machine import itemsize
 from striderule.planning.planes import CHAIN, COLUMN_STEP, MASKS, PlaneTile, plane_tile, rolling_tile, rolls
 
 Table = npt.NDArray[np.int64]
@@ -131,12 +132,12 @@ class Layout:
     @property
     def lanes(self) -> int:
         """Numbers in a vector."""
-        return self.target.lanes(self.x.dtype.itemsize) // (2 if self.narrow else 1)
+        return self.target.lanes(itemsize(self.problem.dtype)) // (2 if self.narrow else 1)
 
     @property
     def narrow(self) -> bool:
         """Whether half a vector holds all there is along it: where vectors are wide, two halves take as long as one."""
-        most = self.target.lanes(self.x.dtype.itemsize) // 2
+        most = self.target.lanes(itemsize(self.problem.dtype)) // 2
         along = self.problem.out_channels if self.along == "channels" else self.axes[-1].outputs
         return self.target.vector_bytes >= WIDE and along <= most
 
@@ -197,7 +198,9 @@ class Layout:
             info is None or info.strides[lane_axis] == info.dtype.itemsize for info in (self.y, self.residual)
         )
         return Structure(
-            dtype=str(self.x.dtype),
+            dtype=self.problem.dtype,
+            read=self.x.dtype.name,
+            written=self.y.dtype.name,
             along="channels" if channels else "columns",
             down=Unrolled(tile.taps, tile.taps < self.axes[-2].kernel, tile.rest),
             over=Unrolled(tile.over, tile.over < self.axes[-1].kernel, tile.over_rest),

@@ -53,10 +53,13 @@ class Structure:
     of vectors, so that vectors serve the columns at the border too; `singles` that some columns are served one by one;
     `reached` that positions outside an axis show elements inside. `chained` says that sums have more terms than a
     chain, `compact` that outputs and residual lie side by side along the lanes. `narrow` asks for vectors of half the
-    target's width. `activation` is a word and further words that it takes.
+    target's width. `activation` is a word and further words that it takes. Sums are formed in `dtype`; inputs are
+    `read`, and results and the residual `written`, in the types that stand in memory.
     """
 
     dtype: str
+    read: str
+    written: str
     along: Literal["columns", "channels"]
     down: Unrolled
     over: Unrolled

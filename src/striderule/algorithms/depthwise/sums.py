@@ -24,8 +24,9 @@ class Sums:
 
     def __init__(self, r: Routine, structure: Structure, parameters: list[Vector]) -> None:
         self.r, self.s, self.size, self.parameters = r, structure, r.size, parameters
-        self.itemsize = r.element.itemsize
         self.is_long = bool(structure.activation) and structure.activation[0] not in SHORT
+        # Rolled sums wait in the result for a long activation, unless they would lose digits there.
+        self.waits = self.is_long and structure.rolled and structure.written == structure.dtype
         count = structure.rows * structure.vectors * r.lanes
         self.room = r.scratch(count) if self.is_long and not structure.rolled else None
         self.totals = r.scratch(count) if structure.chained else None
@@ -197,7 +198,7 @@ class Sums:
             self.store_row(place, row, block, sums)
 
     def store_row(self, place: Place, row: Size, block: Block, sums: list[Vector]) -> None:
-        """Store one row of a block that exists; of rolled ones, long activations are left to `activate_row`."""
+        """Store one row of a block that exists; where it `waits`, the activation is left to `activate_row`."""
         r, s, size = self.r, self.s, self.size
         for v, total in enumerate(sums):
             column = block.column + (v if block.kind == "across" else v * block.lanes)
@@ -208,7 +209,7 @@ class Sums:
                 where = place.residual.skip(row * size("r_row") + column * size("r_column"))
                 value = value + self.read(where, place, column, block, v)
             where = place.y.skip(row * size("y_row") + column * size("y_column"))
-            value = value if s.rolled and self.is_long else self.activated(value, block)
+            value = value if self.waits else self.activated(value, block)
             self.write(value, where, place, column, block, v)
 
     def activate_row(self, place: Place, row: Size, block: Block) -> None:
@@ -238,11 +239,15 @@ class Sums:
     def read(self, where: Pointer, place: Place, column: Size, block: Block, v: int) -> Vector:
         """Return the residual of a vector of outputs."""
         if self.s.compact or block.lanes == 1:
-            return self.r.load(where, block.mask(v), lanes=block.lanes)
-        return self.r.gather(where, self.size("r_step"), self.existing(place, column, block), lanes=block.lanes)
+            found = self.r.load(where, block.mask(v), lanes=block.lanes)
+        else:
+            existing = self.existing(place, column, block)
+            found = self.r.gather(where, self.size("r_step"), existing, lanes=block.lanes)
+        return self.r.convert(found, self.r.element)
 
     def write(self, value: Vector, where: Pointer, place: Place, column: Size, block: Block, v: int) -> None:
         """Write a vector of outputs."""
+        value = self.r.convert(value, where.element or self.r.element)
         if self.s.compact or block.lanes == 1:
             self.r.store(value, where, block.mask(v))
         else:

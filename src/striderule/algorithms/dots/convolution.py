@@ -16,7 +16,7 @@ from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct.call import Call, call_for
 from striderule.algorithms.direct.operands import readable
 from striderule.algorithms.dots.call import Packing, packing
-from striderule.algorithms.dots.ways import Sizes, Way, are_tame, way_of
+from striderule.algorithms.dots.ways import Limits, Way, way_of
 from striderule.algorithms.dots.words import Panels
 from striderule.codegen.target import current
 from striderule.geometry.problem import Convolution
@@ -73,12 +73,12 @@ def bind(
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Weights: themselves, in words, and what is added to every sum of a channel; the sizes of floats."""
+    """Weights: themselves, in words, and what is added to every sum of a channel; the limits of floats they meet."""
 
     weight: Array
     words: Array
     added: Array | None
-    sizes: Sizes | None
+    limits: Limits | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Dots:
             words = memory.room("words of dots", 4 * prod(pack.shape)).bytes
             found = pack.run(x[part], words)
             other = None if residual is None else residual[part]
-            wild = self._wild(kept, found)
+            wild = [] if kept.limits is None else kept.limits.wild(found)
             before = None if other is None or not wild else other[wild]
             call.run(words, kept.words, added, other, out[part])
             for i, image in enumerate(wild):
@@ -157,20 +157,13 @@ class Dots:
         if self.way.inputs.multiple > 1:  # in the order of tiles
             room = self.calls[0][2].ordered(_seen(room, self.weights.shape))
         if self.way.is_float:
-            return Kept(weight, room, None, Sizes.of(found).of_all())
+            limits = Limits.beside(found, self.plain.problem.terms, self.way.inputs.different)
+            return Kept(weight, room, None, limits)
         if not self.way.added:
             return Kept(weight, room, None, None)
         # Modulo 2**32, as everything is.
         sums = found[:, :, 0].view(np.int32).sum(axis=1, dtype=np.int32)
         return Kept(weight, room, sums * np.int32(self.way.added), None)
-
-    def _wild(self, kept: Kept, found: npt.NDArray[np.uint32]) -> list[int]:
-        """Return the images whose numbers are too large or too small for words."""
-        if kept.sizes is None:
-            return []
-        parts = self.way.inputs.different
-        tame = are_tame(Sizes.of(found), kept.sizes, self.plain.problem.terms, parts)
-        return [] if tame.all() else np.flatnonzero(~tame).tolist()
 
 
 def _bound(

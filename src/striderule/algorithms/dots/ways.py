@@ -12,7 +12,7 @@ and |x2| <= 2**-17 |x|, and three are all of it (24 bits). Of the products those
 the sum loses anyway: one part makes x0 w0, two make x0 w0 + x0 w1 + x1 w0, three make the six of the largest.
 
 That holds for numbers that are neither huge nor tiny. The instruction takes what is below 2**-126 for zero, and what
-rounds up may round to infinity; so the sizes of all numbers are looked at when they are packed (`Sizes`).
+rounds up may round to infinity; so the sizes of all numbers are looked at when they are packed (`Limits`).
 """
 
 from __future__ import annotations
@@ -86,33 +86,34 @@ def way_of(x: str, weight: str, units: tuple[str, ...], variant: str | None) -> 
     return Way(Words("dot8", x, flip=same), Words("dot8", weight), turned=weight == "int8", added=added)
 
 
-class Sizes(NamedTuple):
-    """The exponents of the largest and of the smallest number but zero, of each image or of all weights."""
+class Limits(NamedTuple):
+    """Between what the numbers of an image keep away from infinity and from zero, so that the stated error holds.
 
-    most: npt.NDArray[np.int64]
-    least: npt.NDArray[np.int64]
+    As packing finds them: the bits of the largest magnitude at most, and those of the smallest but zero, less one, at
+    least.
+    """
+
+    most: int
+    least: int
 
     @classmethod
-    def of(cls, found: npt.NDArray[np.uint32]) -> Sizes:
-        """Return the sizes of each image, of what packing found: (images, tasks, 2)."""
-        most, least = found[:, :, 0].max(axis=1), found[:, :, 1].min(axis=1)
-        # Where all are zero the smallest is as large as can be: adding one in 32 bits would make it zero.
-        smallest = np.minimum(least, np.uint32(0x7F000000)) + np.uint32(1)
-        return cls(*((bits >> np.uint32(23)).astype(np.int64) - 127 for bits in (most, smallest)))
+    def beside(cls, weight: npt.NDArray[np.uint32], terms: int, parts: int) -> Limits:
+        """Return the limits for images that meet weights of which packing found this: (..., 2).
 
-    def of_all(self) -> Sizes:
-        """Return the sizes of all images together."""
-        return Sizes(self.most.max(), self.least.min())
+        An exponent e says 2**e <= |x| < 2**(e + 1); infinity and NaN have 128, denormal numbers -127.
+        """
+        largest, smallest = int(weight[..., 0].max()), int(weight[..., 1].min())
+        # Where all are zero the smallest is as large as can be.
+        most, least = (largest >> 23) - 127, (min(smallest, 0x7F000000) + 1 >> 23) - 127
+        if most > 126 or least < _LEAST[parts]:
+            return cls(-1, 0)
+        highest = min(126, _MOST - 3 - terms.bit_length() - most)
+        lowest = max(_LEAST[parts], _LEAST[parts] - least)
+        return cls((highest + 128 << 23) - 1, (lowest + 127 << 23) - 1)
 
-
-def are_tame(x: Sizes, weight: Sizes, terms: int, parts: int) -> npt.NDArray[np.bool_]:
-    """Tell for each image whether the numbers keep away from infinity and from zero, so that the stated error holds.
-
-    An exponent e says 2**e <= |x| < 2**(e + 1); infinity and NaN have 128, denormal numbers -127.
-    """
-    limit = _LEAST[parts]
-    most = x.most + weight.most + 2 + terms.bit_length() < _MOST
-    finite = (x.most < 127) & (weight.most < 127)
-    # Zeros alone are tame, whatever they meet.
-    small = (x.least + weight.least >= limit) & (x.least >= limit) & (weight.least >= limit)
-    return np.asarray(most & finite & small)
+    def wild(self, found: npt.NDArray[np.uint32]) -> list[int]:
+        """Return the images beyond, of what packing found: (images, tasks, 2). Nearly always there is none."""
+        if found[:, :, 0].max() <= self.most and found[:, :, 1].min() >= self.least:
+            return []
+        beyond = (found[:, :, 0] > self.most) | (found[:, :, 1] < self.least)
+        return np.flatnonzero(beyond.any(axis=1)).tolist()

@@ -38,6 +38,8 @@ class Request:
     problem: Convolution
     variant: str
     x: ArrayInfo
+    # The type of the weights.
+    weight: np.dtype[Any]
     residual: ArrayInfo | None
     activation: tuple[Any, ...] | None
     out: ArrayInfo
@@ -61,6 +63,7 @@ class Request:
             plan.tile, plan.kernel, layout_of(self.x), layout_of(self.out), plan.rows, plan.vectors, plan.pitch,
             borders, word, tuple(one if isinstance(one, str) else None for one in parameters),
             self.residual is None or layout_of(self.residual) == layout_of(self.out),
+            self.x.dtype.name, self.out.dtype.name,
         )  # fmt: skip
 
 
@@ -161,7 +164,7 @@ def call_for(request: Request) -> Call:
         return _agrees(request)
 
     routine = proof.compiled(form.name, form, lambda: winograd_routine(form, target), target, trial)
-    key = (plan.tile, plan.kernel, plan.vectors)
+    key = (plan.tile, plan.kernel, plan.vectors, request.weight.name)
     name = f"{form.name}_weights"
     packs = proof.compiled(name, key, lambda: weights.weight_routine(name, target, *key), target, trial)
     tables = (*_places(request, plan), np.zeros(problem.out_channels, np.float32))
@@ -193,14 +196,14 @@ def call_for(request: Request) -> Call:
 
 def _places(request: Request, plan: Tiling) -> tuple[Array, Array]:
     """Return where each row that a tile may need begins, and which column of the input each column shows."""
-    problem, steps = request.problem, request.x.strides
+    problem, steps, itemsize = request.problem, request.x.strides, request.x.dtype.itemsize
 
     def sources(axis: int) -> list[int]:
         shown = boundary_indices(problem.size[axis], *problem.padding[axis], problem.boundary[axis])
         return [-1 if place is None else place for place in shown]
 
     rows, columns = sources(problem.rank - 2) if problem.rank > 1 else [0], sources(problem.rank - 1)
-    rows = [OUTSIDE if place < 0 else place * (steps[-2] // 4) for place in rows]
+    rows = [OUTSIDE if place < 0 else place * (steps[-2] // itemsize) for place in rows]
     rest = [n * m + k - 1 for n, m, k in zip(plan.counts, plan.tile, plan.kernel, strict=True)]
     rows += [OUTSIDE] * (rest[0] - len(rows))
     columns += [-1] * (rest[1] - len(columns))
@@ -233,7 +236,8 @@ def _values(request: Request, plan: Tiling) -> dict[str, int]:
     """Return the sizes that the routine is told, but for its room."""
     problem = request.problem
     x, y, other = (
-        [step // 4 for step in one.strides] for one in (request.x, request.out, request.residual or request.out)
+        [step // one.dtype.itemsize for step in one.strides]
+        for one in (request.x, request.out, request.residual or request.out)
     )
     rows = [one[-2] if problem.rank > 1 else 0 for one in (y, other)]
     channels = problem.out_channels // problem.groups
@@ -267,14 +271,17 @@ def _agrees(request: Request) -> bool:
         return out
 
     def expected(x: Array, weight: Array, bias: Array, residual: Array) -> Array:
-        sums = windows.convolution(problem, x, weight, 0) + bias.reshape(-1, *(1,) * problem.rank)
-        sums = sums + residual if request.residual else sums
+        kind = np.float32
+        sums = windows.convolution(problem, x.astype(kind), weight.astype(kind), 0)
+        sums += bias.reshape(-1, *(1,) * problem.rank)
+        sums = sums + residual.astype(kind) if request.residual else sums
         return sums if given is None else elementwise.apply(given[0], sums, sums.dtype, given[1:])
 
     def like(info: ArrayInfo) -> Array:  # a stand-in, which is not read
-        return np.lib.stride_tricks.as_strided(np.empty(1, np.float32), (1, *info.shape[1:]), info.strides)
+        return np.lib.stride_tricks.as_strided(np.empty(1, info.dtype), (1, *info.shape[1:]), info.strides)
 
-    weight = np.empty((problem.out_channels, problem.in_channels // problem.groups, *problem.kernel), np.float32)
+    shape = (problem.out_channels, problem.in_channels // problem.groups, *problem.kernel)
+    weight = np.empty(shape, request.weight)
     return proof.agree(
         computed, expected, like(request.x), weight, np.empty(problem.out_channels, np.float32), like(request.out)
     )

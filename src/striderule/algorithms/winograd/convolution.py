@@ -13,13 +13,16 @@ from striderule.algorithms.binding import ArrayInfo, Bound
 from striderule.algorithms.direct import convolution as direct
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct.activation import ACTIVATIONS
-from striderule.algorithms.direct.operands import is_compact
+from striderule.algorithms.direct.operands import STORED, is_compact
 from striderule.algorithms.winograd.borders import refuses
 from striderule.algorithms.winograd.call import Call, Request, call_for
 from striderule.codegen.target import current
 from striderule.geometry.problem import Convolution
 
 Array = npt.NDArray[Any]
+
+# What arrays may hold in memory; everything is computed in float32.
+TYPES = ("float32", *STORED)
 
 
 def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, *, variant: str = "F2") -> Array:
@@ -56,7 +59,7 @@ def bind(
 ) -> Bound | None:
     """Return the call that does everything at once; see `striderule.algorithms.binding`.
 
-    Other types than float32 in memory, and a constant other than zero outside, are left to `direct`.
+    Types in memory but float32 and floats of 16 bits, and a constant other than zero outside, are left to `direct`.
     """
     given: dict[str, Any] = {
         "x": x, "weight": weight, "bias": bias, "residual": residual, "activation": activation, "out": out,
@@ -64,13 +67,15 @@ def bind(
     infos = [info for info in (x, weight, residual, out) if info is not None]
     if 0 in (*x.shape, *out.shape, problem.terms):
         return None
-    usual = all(info.dtype == np.float32 and not any(step % 4 for step in info.strides) for info in infos)
+    usual = all(info.dtype.name in TYPES for info in infos) and (residual is None or residual.dtype == out.dtype)
+    usual = usual and not any(step % info.dtype.itemsize for info in infos for step in info.strides)
     if not usual or (fill != 0 and _has_constant(problem)):
         other: Any = direct.bind(problem, fill, **given)
         return other  # type: ignore[no-any-return]  # what its run returns does not matter
     if not is_compact(weight, 0) or (activation and activation[0] not in ACTIVATIONS):
         return None
-    call = giving_way.attempt(call_for, Request(problem, variant, x, residual, activation, out, current()))
+    request = Request(problem, variant, x, weight.dtype, residual, activation, out, current())
+    call = giving_way.attempt(call_for, request)
     return None if call is None else Winograd(call, problem, variant, Given(**given))
 
 
@@ -157,7 +162,7 @@ class Winograd:
             bound.run(x, weight, bias, residual, out)
             return
         # Its results stand without gaps.
-        plain = memory.empty(problem.output_shape, np.float32)
+        plain = memory.empty(problem.output_shape, out.dtype)
         other = None if residual is None else np.ascontiguousarray(residual)
         given |= {"out": ArrayInfo.of(plain), "residual": None if other is None else ArrayInfo.of(other)}
         bound = direct.bind(problem, 0, **given)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from striderule.algorithms.winograd.structure import OUTSIDE, Form, Run, applied, runs
-from striderule.codegen.tile import Condition, Mask, Pointer, Routine, Size, Vector
+from striderule.codegen.tile import ELEMENTS, Condition, Mask, Pointer, Routine, Size, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def transform_inputs(
     """Write V for `count` tiles from number `first` on, and for vectors of channels: (first, how many)."""
     with runs(r, form, first, count) as run, r.loop(vectors[1]) as i:
         channel = (vectors[0] + i) * r.lanes
-        image = r.pointer("x") + (
+        image = r.pointer("x", ELEMENTS[form.read]) + (
             run.image * r.size("x_image") + (group * r.size("inputs") + channel) * r.size("x_channel")
         )
         columns = run.tiles * form.tile[1] + (form.kernel[1] - 1)
@@ -80,8 +80,9 @@ def _down(r: Routine, form: Form, source: Source, column: Size, rows: list[Vecto
 
 def _read_channels(r: Routine, form: Form, source: Source) -> None:
     """Read where channels stand side by side, or neither these nor columns do."""
-    nothing = source.strip + form.down.inputs * _width(form) * r.lanes
-    r.store(r.constant(0), nothing)
+    zeros = source.strip + form.down.inputs * _width(form) * r.lanes
+    r.store(r.constant(0), zeros)
+    nothing = zeros.of(source.image.element)
     mask = r.first_lanes(source.channels)
     with r.loop(source.columns) as column:
         place = _place(r, source, column)
@@ -91,10 +92,10 @@ def _read_channels(r: Routine, form: Form, source: Source) -> None:
             here = source.image + (row + place * r.size("x_column"))
             outside = row.equals(OUTSIDE) | place.below(0)
             if form.source == "channels":
-                rows.append(r.load(r.nearer(outside, nothing, here), mask))
+                rows.append(r.convert(r.load(r.nearer(outside, nothing, here), mask), r.element))
             else:
                 step = r.choose(outside, 1, r.size("x_channel"))
-                rows.append(r.gather(r.nearer(outside, nothing, here), step, source.channels))
+                rows.append(r.convert(r.gather(r.nearer(outside, nothing, here), step, source.channels), r.element))
         _down(r, form, source, column, rows)
 
 
@@ -126,7 +127,7 @@ def _turn(r: Routine, source: Source, where: Pointer, goal: Pointer, inside: Mas
     places = [where + (source.channels - 1).smaller(lane) * r.size("x_channel") for lane in range(r.lanes)]
 
     def turned(rows: list[Vector]) -> None:
-        for lane, values in enumerate(r.transpose(rows)):
+        for lane, values in enumerate(r.transpose([r.convert(row, r.element) for row in rows])):
             r.store(values, goal + lane * r.lanes)
 
     if r.lanes == 16:  # masks cost nothing
@@ -149,7 +150,7 @@ def _read_borders(r: Routine, form: Form, source: Source) -> None:
             row = _row(r, source, i)
             with r.when(~row.equals(OUTSIDE)):
                 values = r.gather(source.image + (row + place), r.size("x_channel"), source.channels)
-                r.store(values, source.strip + (i * _width(form) + column) * r.lanes)
+                r.store(r.convert(values, r.element), source.strip + (i * _width(form) + column) * r.lanes)
 
 
 def _across(r: Routine, form: Form, source: Source, goal: Pointer) -> None:

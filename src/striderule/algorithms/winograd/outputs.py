@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from striderule.algorithms.direct.activation import ACTIVATIONS
 from striderule.algorithms.winograd.structure import Form, Run, applied, runs
-from striderule.codegen.tile import INT32, INT64, Pointer, Register, Routine, Size, Vector
+from striderule.codegen.tile import ELEMENTS, INT32, INT64, Pointer, Register, Routine, Size, Vector
 
 # An image whose largest sum of squares of a tile's results is below this, in every channel, is left to the definition's
 # products: there transformed weights and inputs may have lost digits to underflow.
@@ -48,7 +48,8 @@ def transform_outputs(
             channel = (vectors[0] + i) * r.lanes
             number = group * r.size("channels") + channel
             y, residual = (
-                r.pointer(word) + (run.image * r.size(f"{word}_image") + number * r.size(f"{word}_channel"))
+                r.pointer(word, ELEMENTS[form.written])
+                + (run.image * r.size(f"{word}_image") + number * r.size(f"{word}_channel"))
                 for word in ("y", "residual")
             )
             goal = Goal(run, number, (r.size("channels") - channel).smaller(r.lanes), y, residual, strip)
@@ -128,10 +129,12 @@ def _write_columns(
             with r.when(r.size("has_residual").equals(1)):
                 other = residual + (c * r.size("residual_channel") + column * r.size("residual_column"))
                 if form.aligned:
-                    total.set(total.value + r.load(other, mask))
+                    added = r.load(other, mask)
                 else:
-                    total.set(total.value + r.gather(other, r.size("residual_column"), columns - column))
-            r.store(_active(r, form, total.value), y + (c * r.size("y_channel") + column), mask)
+                    added = r.gather(other, r.size("residual_column"), columns - column)
+                total.set(total.value + r.convert(added, r.element))
+            where = y + (c * r.size("y_channel") + column)
+            r.store(_active(r, form, total.value, where), where, mask)
 
 
 def _write_channels(
@@ -145,18 +148,20 @@ def _write_channels(
         total = r.register(value)
         with r.when(r.size("has_residual").equals(1)):
             if form.aligned and form.result == "channels":
-                total.set(total.value + r.load(other, mask))
+                added = r.load(other, mask)
             else:
-                total.set(total.value + r.gather(other, r.size("residual_channel"), goal.channels))
-        active = _active(r, form, total.value)
+                added = r.gather(other, r.size("residual_channel"), goal.channels)
+            total.set(total.value + r.convert(added, r.element))
+        active = _active(r, form, total.value, where)
         if form.result == "channels":
             r.store(active, where, mask)
         else:
             r.scatter(active, where, r.size("y_channel"), goal.channels)
 
 
-def _active(r: Routine, form: Form, value: Vector) -> Vector:
-    if form.activation is None:
-        return value
-    parameters = [word or r.number(f"number_{i}") for i, word in enumerate(form.parameters)]
-    return ACTIVATIONS[form.activation](r, value, *parameters)
+def _active(r: Routine, form: Form, value: Vector, where: Pointer) -> Vector:
+    """Return the activation of sums, in the type that is written there."""
+    if form.activation is not None:
+        parameters = [word or r.number(f"number_{i}") for i, word in enumerate(form.parameters)]
+        value = ACTIVATIONS[form.activation](r, value, *parameters)
+    return r.convert(value, where.element or r.element)

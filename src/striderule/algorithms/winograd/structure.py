@@ -52,7 +52,8 @@ class Form:
     columns, channels, or neither. `rows` tiles by `vectors` of output channels stay in registers; `pitch` is the
     distance between two tiles in V. `borders` says that more than zeros stand outside. `parameters` are those
     of the activation: a word, or None for a number that is told at run time. `aligned` says that the residual, if there
-    is one, stands side by side in memory as the result does.
+    is one, stands side by side in memory as the result does. `read` and `written` are the types of inputs, and of
+    results and residual, in memory.
     """
 
     tile: tuple[int, int]
@@ -66,6 +67,8 @@ class Form:
     activation: str | None = None
     parameters: tuple[str | None, ...] = ()
     aligned: bool = True
+    read: str = "float32"
+    written: str = "float32"
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from math import prod
 
 from striderule.algorithms.winograd.structure import applied
 from striderule.codegen.target import Target
-from striderule.codegen.tile import FLOAT32, Pointer, Routine, Size
+from striderule.codegen.tile import ELEMENTS, FLOAT32, Pointer, Routine, Size
 from striderule.planning.cooktoom import cook_toom
 
 POINTERS = ("w", "panels", "sums")
@@ -23,8 +23,13 @@ SIZES = ("inputs", "channels", "blocks", "panel_blocks")
 SCALE = 2.0**32
 
 
-def weight_routine(name: str, target: Target, tile: tuple[int, int], kernel: tuple[int, int], vectors: int) -> str:
-    """Return the routine as LLVM IR: each task transforms the weights of a vector of input channels of a group."""
+def weight_routine(
+    name: str, target: Target, tile: tuple[int, int], kernel: tuple[int, int], vectors: int, stored: str
+) -> str:
+    """Return the routine as LLVM IR: each task transforms the weights of a vector of input channels of a group.
+
+    They are of the type `stored` in memory.
+    """
     r = Routine(name, target, FLOAT32, pointers=POINTERS, sizes=SIZES)
     taps = prod(kernel)
     each = taps + 1
@@ -35,7 +40,7 @@ def weight_routine(name: str, target: Target, tile: tuple[int, int], kernel: tup
             r.store(r.constant(0), squares + i * r.lanes)
         count = (r.size("inputs") - first).smaller(r.lanes)
         with r.loop(r.size("channels"), step=r.lanes) as output:
-            _turn(r, taps, group, first, output, turned)
+            _turn(r, r.pointer("w", ELEMENTS[stored]), taps, (group, first, output), turned)
             _transform(r, tile, kernel, vectors, (group, first, output), count, turned, squares)
         with r.loop(count * each) as i:
             total = r.sum(r.load(squares + i * r.lanes))
@@ -43,17 +48,17 @@ def weight_routine(name: str, target: Target, tile: tuple[int, int], kernel: tup
     return r.finish()
 
 
-def _turn(r: Routine, taps: int, group: Size, first: Size, output: Size, turned: Pointer) -> None:
+def _turn(r: Routine, weights: Pointer, taps: int, place: tuple[Size, Size, Size], turned: Pointer) -> None:
     """Read the weights of a vector of output channels by a vector of input channels: turned[channel, tap, output]."""
-    terms = r.size("inputs") * taps
-    start = r.pointer("w") + (group * r.size("channels") * terms + first * taps)
+    (group, first, output), terms = place, r.size("inputs") * taps
+    start = weights + (group * r.size("channels") * terms + first * taps)
     with r.loop(taps) as i:
         mask = r.first_lanes(terms - first * taps - i * r.lanes)
         rows = []
         for lane in range(r.lanes):
             # Output channels that are not there repeat the last one.
             channel = (output + lane).smaller(r.size("channels") - 1)
-            rows.append(r.load(start + (channel * terms + i * r.lanes), mask))
+            rows.append(r.convert(r.load(start + (channel * terms + i * r.lanes), mask), r.element))
         for lane, values in enumerate(r.transpose(rows)):
             r.store(values, turned + (i * r.lanes + lane) * r.lanes)
 
