@@ -33,14 +33,14 @@ tour: $(VENV)/.installed-cli
 	$(BIN)/python -m striderule tour --out tour
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n auto -m "not conformance"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not conformance"
 
 coverage: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n auto -m "not conformance" --cov=striderule.geometry --cov=striderule.functional --cov-branch \
-		--cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not conformance" --cov=striderule.geometry \
+		--cov=striderule.functional --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 conformance: $(VENV)/.installed-conformance
-	$(BIN)/python -m pytest -n auto --dist loadfile -m conformance
+	$(BIN)/python -m pytest -n auto --dist worksteal -m conformance
 
 check: $(VENV)/.installed-check
 	$(BIN)/python -m ruff check

@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import gc
 import os
 
 import pytest
@@ -10,6 +11,8 @@ from striderule.codegen import target
 # A busy machine is no failure. CI draws the same examples each time, so that a change fails for what it changes.
 settings.register_profile("striderule", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("striderule")
+# Writing routines makes many objects and no cycles: to look for cycles every few hundred objects takes a tenth longer.
+gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
