@@ -120,7 +120,7 @@ def check_average(problem, x, twin, dtype):
 @pytest.mark.parametrize("seed", range(4))
 def test_the_largest_equals_the_loops(machine, rank, seed):
     rng = np.random.default_rng([seed, rank, TARGETS.index(machine)])
-    for dtype in rng.choice(TYPES, 3, replace=False):
+    for dtype in rng.choice(TYPES, 2, replace=False):
         problem = drawn(rng, "max", rank, (40, 16, 8)[rank - 1])
         x = laid_out(values(rng, shape_of(problem), dtype), rng.choice(LAYOUTS))
         check_max(problem, x, reference)
@@ -131,7 +131,7 @@ def test_the_largest_equals_the_loops(machine, rank, seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_averages_and_norms_equal_the_loops(machine, kind, rank, seed):
     rng = np.random.default_rng([seed, rank, len(kind), TARGETS.index(machine)])
-    for dtype in rng.choice(TYPES, 3, replace=False):
+    for dtype in rng.choice(TYPES, 2, replace=False):
         problem = drawn(rng, kind, rank, (40, 16, 8)[rank - 1])
         x = laid_out(values(rng, shape_of(problem), dtype), rng.choice(LAYOUTS))
         check_average(problem, x, reference, str(rng.choice(FLOATS)))
@@ -204,7 +204,7 @@ def fenced(array, *, low):
 def test_nothing_outside_the_operands_is_touched(machine, last):
     rng = np.random.default_rng(5)
     # How the ends of rows are touched goes by the target and the size of an element: of the four, each target meets two
-    # in every case.
+    # in every case, one in each memory order.
     dtypes = ("float32", "float64", "uint8", "float16")
     for number, (size, kernel, stride, padding, dilation) in enumerate(
         (
@@ -217,27 +217,27 @@ def test_nothing_outside_the_operands_is_touched(machine, last):
             ((7, 7), 7, 1, 0, 1),
         )
     ):
-        for dtype in (dtypes[(number + turn) % 4] for turn in (TARGETS.index(machine), 2 + TARGETS.index(machine))):
-            problem = Pooling.from_shape("max", (2, 3, *size), kernel, stride, padding, dilation)
-            x = values(rng, (2, 3, *size), dtype)
-            expected, where = windows.max_pool(problem, x, indices=True)
-            for low in (False, True):
-                inside, keep = fenced(np.moveaxis(x, 1, -1) if last else x, low=low)
-                out, keep_out = fenced(
-                    np.zeros(np.moveaxis(expected, 1, -1).shape if last else expected.shape, dtype), low=low
-                )
-                places, keep_places = fenced(np.zeros(out.shape, np.int64), low=low)
-                near = [np.moveaxis(array, -1, 1) if last else array for array in (inside, out, places)]
-                direct.max_pool(problem, near[0], indices=True, out=near[1], places=near[2])
-                np.testing.assert_array_equal(near[1], expected)
-                np.testing.assert_array_equal(near[2], where)
-                near[1][...] = 0
-                direct.max_pool(problem, near[0], indices=False, out=near[1])
-                np.testing.assert_array_equal(near[1], expected)
-                average = Pooling.from_shape("average", (2, 3, *size), kernel, stride, padding, dilation)
-                wide, keep_wide = fenced(np.zeros(out.shape), low=low)
-                direct.average_pool(average, near[0], np.dtype(float), np.moveaxis(wide, -1, 1) if last else wide)
-                assert None not in (keep, keep_out, keep_places, keep_wide)
+        dtype = dtypes[(number + TARGETS.index(machine) + 2 * last) % 4]
+        problem = Pooling.from_shape("max", (2, 3, *size), kernel, stride, padding, dilation)
+        x = values(rng, (2, 3, *size), dtype)
+        expected, where = windows.max_pool(problem, x, indices=True)
+        for low in (False, True):
+            inside, keep = fenced(np.moveaxis(x, 1, -1) if last else x, low=low)
+            out, keep_out = fenced(
+                np.zeros(np.moveaxis(expected, 1, -1).shape if last else expected.shape, dtype), low=low
+            )
+            places, keep_places = fenced(np.zeros(out.shape, np.int64), low=low)
+            near = [np.moveaxis(array, -1, 1) if last else array for array in (inside, out, places)]
+            direct.max_pool(problem, near[0], indices=True, out=near[1], places=near[2])
+            np.testing.assert_array_equal(near[1], expected)
+            np.testing.assert_array_equal(near[2], where)
+            near[1][...] = 0
+            direct.max_pool(problem, near[0], indices=False, out=near[1])
+            np.testing.assert_array_equal(near[1], expected)
+            average = Pooling.from_shape("average", (2, 3, *size), kernel, stride, padding, dilation)
+            wide, keep_wide = fenced(np.zeros(out.shape), low=low)
+            direct.average_pool(average, near[0], np.dtype(float), np.moveaxis(wide, -1, 1) if last else wide)
+            assert None not in (keep, keep_out, keep_places, keep_wide)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS[:6])
