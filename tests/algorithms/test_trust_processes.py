@@ -24,7 +24,7 @@ from oracles import anew
 from oracles.trust import ENTRIES, FEW, answers, unlike
 from striderule.codegen import jit
 sr.set_num_threads(3)
-numbers = FEW if {new} else range(len(ENTRIES))
+numbers = FEW[::2] if {new} else range(len(ENTRIES))
 expected = answers(numbers=numbers)
 for _ in range(3):
     child = os.fork()
@@ -128,7 +128,7 @@ print(len(caught))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_does_not_grow_over_ten_thousand_calls():
+def test_memory_does_not_grow_over_thousands_of_calls():
     """Shapes that never come back: after the first thousands, which fill what is kept of plans and memory, no more."""
     code = """
 import os, random
@@ -153,12 +153,12 @@ calls = [
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-for turn in range(10_000):
+for turn in range(7_200):
     size = [draw.randint(4, 40 if turn % 50 else 160) for _ in range(2)]
     calls[turn % len(calls)](whole[:, :, :size[0], :size[1]])
-    if turn == 6_000:  # each function keeps 512 kinds of calls, and the planner 1,024 schedules: they are full now
+    if turn == 4_800:  # each function keeps 512 kinds of calls, and the planner 1,024 schedules: they are full now
         before = resident()
 print((resident() - before) >> 20)
 """
     (grown,) = said(process(code, STRIDERULE_NUM_THREADS="2"))
-    assert int(grown) < 8
+    assert int(grown) < 5  # MiB, of 2,400 calls: two KiB a call
