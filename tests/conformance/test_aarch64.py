@@ -410,10 +410,13 @@ def test_generated_code_of_every_family_ran(arm, monkeypatch):
     asked, ran = set(), set()
     family = table.family
     monkeypatch.setattr(table, "family", lambda name, *words: (asked.add(name), family(name, *words))[1])
+    twins = {module.name for module in pkgutil.iter_modules(windows_family.__path__)}
+    twins &= {module.name for module in pkgutil.iter_modules(direct_family.__path__)}
     for call in CALLS:
+        if twins <= ran:
+            break
         asked.clear()
         arm.ran.clear()
         call.by("direct")
         ran |= asked if arm.ran else set()
-    twins = {module.name for module in pkgutil.iter_modules(windows_family.__path__)}
-    assert {module.name for module in pkgutil.iter_modules(direct_family.__path__)} & twins <= ran
+    assert twins <= ran
