@@ -413,8 +413,10 @@ def test_generated_code_of_every_family_ran(arm, monkeypatch):
     twins = {module.name for module in pkgutil.iter_modules(windows_family.__path__)}
     twins &= {module.name for module in pkgutil.iter_modules(direct_family.__path__)}
     for call in CALLS:
-        if twins <= ran:
-            break
+        asked.clear()
+        call.by("windows")
+        if asked & twins <= ran:
+            continue
         asked.clear()
         arm.ran.clear()
         call.by("direct")
