@@ -147,7 +147,7 @@ def scikit(job: Job, image: Array) -> dict[str, Call]:
     name = "scikit-image"
     if job.work == "canny":
         return {name: lambda: feature.canny(image, job.number, mode=job.boundary)}
-    if job.work == "harris":
+    if job.work == "corner_harris":
         return {name: lambda: feature.corner_harris(image, sigma=job.number)}
     if job.work == "match_template":
         piece = template(job, image)

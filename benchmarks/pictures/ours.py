@@ -16,7 +16,7 @@ Call = Callable[[], Array]
 def way(job: Job, image: Array) -> Call:
     """Return the call."""
     out = np.zeros(_shape(job), job.result)
-    words = {"out": out} if job.work in ("canny", "harris", "match_template") else {"boundary": job.side, "out": out}
+    words = {"out": out} if job.work in ("canny", "corner_harris", "match_template") else {"boundary": job.side, "out": out}
     return _CALLS[job.work](job, image, words)
 
 
@@ -58,7 +58,7 @@ def _canny(job: Job, image: Array, words: dict[str, Any]) -> Call:
 
 
 def _harris(job: Job, image: Array, words: dict[str, Any]) -> Call:
-    return lambda: sr.filters.harris(image, sigma=job.number, **words)
+    return lambda: sr.filters.corner_harris(image, sigma=job.number, **words)
 
 
 _CALLS: dict[str, Callable[[Job, Array, dict[str, Any]], Call]] = {
@@ -73,6 +73,6 @@ _CALLS: dict[str, Callable[[Job, Array, dict[str, Any]], Call]] = {
     "dog": _named("dog", sigma1=lambda job: job.number, sigma2=lambda job: 1.6 * job.number),
     "unsharp_mask": _named("unsharp_mask", radius=lambda job: job.number),
     "canny": _canny,
-    "harris": _harris,
+    "corner_harris": _harris,
     "match_template": _match,
 }

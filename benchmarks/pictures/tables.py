@@ -111,7 +111,7 @@ def difference(job: Job, name: str, mine: Array, theirs: Array) -> float:
 
 def _inner(job: Job, array: Array) -> Array:
     """Cut a border off where the peer's boundary cannot be told."""
-    return array[64:-64, 64:-64] if job.work in ("canny", "harris") else array
+    return array[64:-64, 64:-64] if job.work in ("canny", "corner_harris") else array
 
 
 def table(rows: list[Row], heading: str) -> Any:
