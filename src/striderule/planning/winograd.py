@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 
 from striderule.geometry.problem import Convolution
@@ -159,7 +159,7 @@ def tiling(problem: Convolution, variant: str, lanes: int, registers: int) -> Ti
     return min(found, key=lambda one: one.operations * (1 + 1 / one.tasks))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which kept properties need: each is asked for a hundred times
 class Ways:
     """The ways to cut a problem, and what they cost in vector operations."""
 
@@ -167,38 +167,49 @@ class Ways:
     variant: str
     lanes: int
 
-    @property
+    @cached_property
     def tiles(self) -> int:
         """Tiles of all images."""
         return max(1, self.problem.batch) * prod(self.counts)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Outputs of a tile, and taps of the kernel."""
         return tile_of(self.problem, self.variant), in_two(self.problem.kernel)
 
-    @property
+    @cached_property
     def counts(self) -> tuple[int, int]:
         """Rows and columns of tiles of an image."""
         axes = zip(in_two(self.problem.output_size), tile_of(self.problem, self.variant), strict=True)
         down, across = (-(-size // m) for size, m in axes)
         return down, across
 
-    @property
+    @cached_property
     def channels(self) -> tuple[int, int]:
         """Input and output channels of a group."""
         return self.problem.in_channels // self.problem.groups, self.problem.out_channels // self.problem.groups
 
-    @property
+    @cached_property
     def wide(self) -> tuple[int, int]:
         """Vectors of these."""
         inputs, outputs = self.channels
         return -(-inputs // self.lanes), -(-outputs // self.lanes)
 
-    @property
+    @cached_property
     def points(self) -> int:
         """Products of a tile."""
         return prod(one.inputs for one in transforms_of(self.problem, self.variant))
+
+    @cached_property
+    def transformed(self) -> tuple[int, int]:
+        """Vector operations that transform a tile: of a vector of inputs, and of outputs."""
+        down, across = transforms_of(self.problem, self.variant)
+        turned = down.inputs * across.outputs * 6
+        into = turned + across.outputs * (down.input_program.operations + 2 * down.inputs)
+        into += down.inputs * (across.input_program.operations + 3 * across.inputs)
+        back = self.points + down.inputs * across.output_program.operations + down.outputs * across.outputs * 8
+        back += across.outputs * down.output_program.operations
+        return into, back
 
     def shared(self, rows: int, vectors: int) -> Iterator[Tiling]:
         """Return ways in which V is shared."""
@@ -251,12 +262,7 @@ class Ways:
         weights = 4 * self.points * inputs * wide_outputs * self.lanes
         streamed = blocks * weights / (STREAM if weights <= LARGE else MEMORY) if weights > NEAR else 0.0
         products = max(products, streamed) + 0.25 * min(products, streamed)
-        down, across = transforms_of(self.problem, self.variant)
-        turned = down.inputs * across.outputs * 6
-        into = turned + across.outputs * (down.input_program.operations + 2 * down.inputs)
-        into += down.inputs * (across.input_program.operations + 3 * across.inputs)
-        back = self.points + down.inputs * across.output_program.operations + down.outputs * across.outputs * 8
-        back += across.outputs * down.output_program.operations
+        into, back = self.transformed
         total = products + self.tiles * (wide_inputs * into + wide_outputs * back) + moved
         tasks = blocks * plan.output_tasks * self.problem.groups
         total = total * self.problem.groups + tasks * TASK
