@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.errors import InvalidArgument, InvalidType
-from striderule.functional import door
+from striderule.filters import large
+from striderule.functional import bands, door
 from striderule.functional.door import Overflow
 from striderule.functional.normalized import missing_pixels
 from striderule.functional.pixels import fill_number, mask_array
@@ -91,7 +92,8 @@ precision : {"highest", "high", "medium"}, optional
 algorithm : {"windows", "reference"}, optional
     How it is computed; chosen by default.
 out : ndarray, optional
-    Array of the result's shape and type to write to; it must not overlap the image."""
+    Array of the result's shape and type to write to: one of its own memory, or the image itself where the result has
+    its shape and type."""
 
 # Arguments of other libraries' filters, and what to write here.
 FOREIGN_ARGUMENTS = {
@@ -137,6 +139,10 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             raise InvalidType(f"{function.__name__} has no argument {name!r}; it has {', '.join(names)}")
         # Infinities and NaN say it themselves: nothing done with them warns.
         with np.errstate(all="ignore"):
+            image: Any = args[0] if args else kwargs.get(names[0], kwargs.get("input"))
+            if bands.wanted(image, kwargs.get("out")):
+                rest = {name: value for name, value in kwargs.items() if name not in (names[0], "input")}
+                return large.in_blocks(function, image, args[1:], rest)  # type: ignore[no-any-return]
             return with_input(*args, **kwargs)
 
     with_input = door.accepts_input(function)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from striderule.errors import InvalidArgument
 from striderule.functional.door import accepts_input, array, check_out, dtype_word, finish, overflow_word
+from striderule.functional.large import in_blocks
 from striderule.functional.names import IMAGE_NAMES, answers
 from striderule.functional.normalized import missing_pixels, normalized
 from striderule.functional.pixels import (
@@ -44,6 +45,7 @@ Nan = Literal["propagate", "normalize"]
 
 
 @answers(IMAGE_NAMES)
+@in_blocks(flipped=False)
 @accepts_input
 def correlate(
     image: npt.ArrayLike,
@@ -118,7 +120,8 @@ def correlate(
     algorithm
         ``"windows"`` or ``"reference"``; default: chosen.
     out
-        Array of the result's shape and type to write to; it must not overlap an input.
+        Array of the result's shape and type to write to: one of its own memory, or the image itself where the result
+        has its shape and type, which is then filtered in place with a copy of a few rows.
 
     Returns
     -------
@@ -162,6 +165,7 @@ def correlate(
 
 
 @answers(IMAGE_NAMES)
+@in_blocks(flipped=True)
 @accepts_input
 def convolve(
     image: npt.ArrayLike,

@@ -1,0 +1,50 @@
+"""Filters of large images in blocks, and of images that are written over; see `striderule.functional.bands`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.errors import InvalidArgument
+from striderule.functional import bands
+from striderule.functional.halos import halo
+from striderule.functional.large import wraps
+from striderule.geometry.bands import Reach
+from striderule.geometry.imaging import filtered_axes
+from striderule.geometry.padding import parse_boundary
+
+Array = npt.NDArray[Any]
+
+
+def in_blocks(function: Callable[..., Any], image: Array, arguments: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    """Return ``function(image, *arguments, **keywords)``, in blocks where its results read a few neighbours each.
+
+    Other libraries' filters (``like=``) are followed to the last bit, which may depend on the whole image or on where a
+    running sum began: they are computed whole, as is what has no halo.
+    """
+
+    def filtered(part: Array, **rest: Any) -> Any:
+        return function(part, *arguments, **rest)
+
+    reaches = None if keywords.get("like") is not None else _reaches(filtered, image, keywords)
+    if reaches is None:
+        copied = keywords.get("out") is not None and bands.in_place(image, keywords["out"])
+        return filtered(image.copy() if copied else image, **keywords)
+    return bands.run(filtered, image, keywords, reaches)
+
+
+def _reaches(filtered: Callable[..., Any], image: Array, keywords: dict[str, Any]) -> list[Reach] | None:
+    """Return what the filter reads along every axis, or None if it has no halo or its arguments do not fit."""
+    try:
+        axes = filtered_axes(image.ndim, keywords.get("axes"), keywords.get("channel_axis"))
+        turns = wraps(parse_boundary(keywords.get("boundary", "symmetric"), len(axes)))
+        depths = halo(filtered, image, **keywords)
+    except InvalidArgument:
+        return None
+    reaches = [Reach(n, n, *depths[axis]) for axis, n in enumerate(image.shape)]
+    for axis, turn in zip(axes, turns, strict=True):
+        reaches[axis] = Reach(image.shape[axis], image.shape[axis], *depths[axis], wraps=turn)
+    return reaches

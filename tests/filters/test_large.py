@@ -1,0 +1,98 @@
+"""Filters of large images in blocks, and in place: the same values, to the last bit, as computed whole."""
+
+import numpy as np
+import pytest
+
+from striderule import filters
+from striderule.functional import bands
+
+CALLS = [
+    ("gaussian", {"sigma": 1.2}),
+    ("gaussian", {"sigma": (1, 2), "order": (1, 0), "dtype": np.float32}),
+    ("box", {"size": 5}),
+    ("motion", {"length": 5, "angle": 30}),
+    ("sharpen", {}),
+    ("unsharp_mask", {"radius": 1}),
+    ("emboss", {}),
+    ("sobel", {}),
+    ("scharr", {"axis": 0}),
+    ("roberts", {}),
+    ("laplace", {}),
+    ("log", {"sigma": 1}),
+    ("dog", {"sigma1": 1}),
+    ("gradient_magnitude", {"sigma": 1}),
+    ("gabor", {"frequency": 0.2, "sigma_x": 1, "sigma_y": 1}),
+]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Cut everything that has more than a few elements."""
+
+    def set_room(room):
+        monkeypatch.setattr(bands, "ROOM", room)
+        monkeypatch.setattr(bands, "LARGE", 8)
+
+    return set_room
+
+
+@pytest.mark.parametrize(("name", "keywords"), CALLS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_blocks_equal_the_whole(name, keywords, dtype, small):
+    op = getattr(filters, name)
+    image = (np.random.default_rng(2).random((90, 47)) * 255).astype(dtype)
+    for boundary in ("symmetric", "wrap", ("mirror", "constant")):
+        words = keywords | {"boundary": boundary}
+        small(1 << 20)
+        expected = op(image, **words)
+        small(1800)
+        result = op(image, **words)
+        assert result.dtype == expected.dtype
+        np.testing.assert_array_equal(result, expected)
+        out = np.empty_like(expected)
+        assert op(image, **words, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        if expected.dtype == dtype:
+            source = image.copy()
+            assert op(source, **words, out=source) is source
+            np.testing.assert_array_equal(source, expected)
+
+
+def test_colours_and_masks(small):
+    rng = np.random.default_rng(3)
+    image = rng.random((80, 30, 3), np.float32)
+    mask = rng.random((80, 30)) < 0.8
+    words = {"channel_axis": -1, "mask": mask}
+    small(1 << 20)
+    expected = filters.gaussian(image, 1, **words)
+    small(6000)
+    np.testing.assert_array_equal(filters.gaussian(image, 1, **words), expected)
+
+
+def test_what_follows_a_library_is_computed_whole_and_may_be_in_place(small):
+    image = np.random.default_rng(4).random((60, 40))
+    small(1 << 20)
+    expected = filters.gaussian(image, 2, like="scipy")
+    small(500)
+    np.testing.assert_array_equal(filters.gaussian(image, 2, like="scipy"), expected)
+    source = image.copy()
+    assert filters.gaussian(source, 2, like="scipy", out=source) is source
+    np.testing.assert_array_equal(source, expected)
+
+
+def test_the_image_may_be_given_by_its_name(small):
+    image = np.random.default_rng(5).random((60, 40))
+    small(1 << 20)
+    expected = filters.box(image, 3)
+    small(500)
+    np.testing.assert_array_equal(filters.box(image=image, size=3), expected)
+    np.testing.assert_array_equal(filters.box(input=image, size=3), expected)
+
+
+def test_wrong_arguments_are_answered_as_ever(small):
+    small(50)
+    image = np.ones((20, 20))
+    with pytest.raises(ValueError, match="sigma"):
+        filters.gaussian(image, -1)
+    with pytest.raises(TypeError, match="cval"):
+        filters.gaussian(image, 1, cval=3)
