@@ -219,7 +219,7 @@ def test_out_is_written_and_checked():
     with pytest.raises(InvalidArgument, match="out must have the type of the result float32, got uint8"):
         filters.sobel(image, out=np.empty((4, 5), np.uint8))
     with pytest.raises(InvalidArgument, match="out overlaps an input"):
-        filters.gaussian(image, 1, out=image)
+        filters.gaussian(image[1:], 1, out=image[:-1])
     with pytest.raises(InvalidArgument, match="out must have the shape of the result"):
         filters.gaussian(image, 1, out=np.empty((5, 4), np.uint8))
 

@@ -15,8 +15,8 @@ ACTIVATIONS = (
 )  # fmt: skip
 # Public functions that take no arrays, or hand on what they are given to a function of the list.
 WITHOUT_ARRAYS = {
-    "show_config", "filters.mean", "filters.magnitude", "explain", "compile", "set_num_threads", "get_num_threads",
-    "precision", "set_default_precision", "get_default_precision",
+    "show_config", "filters.mean", "filters.magnitude", "explain", "halo", "compile", "set_num_threads",
+    "get_num_threads", "precision", "set_default_precision", "get_default_precision",
 }  # fmt: skip
 
 

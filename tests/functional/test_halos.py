@@ -14,9 +14,7 @@ def test_a_kernel_is_read_as_it_lies_on_the_image():
     for shape in [(1, 1), (3, 3), (4, 7), (1, 30)]:
         kernel = rng.random(shape) + 1
         for dilation in (1, 3):
-            expected = {
-                axis: (k // 2 * dilation, (k - 1 - k // 2) * dilation) for axis, k in enumerate(shape)
-            }
+            expected = {axis: (k // 2 * dilation, (k - 1 - k // 2) * dilation) for axis, k in enumerate(shape)}
             assert sr.halo(sr.correlate, FLAT, kernel, dilation=dilation) == expected
             turned = {axis: (after, before) for axis, (before, after) in expected.items()}
             assert sr.halo(sr.convolve, FLAT, kernel, dilation=dilation) == turned
@@ -69,7 +67,7 @@ def test_what_has_no_halo_is_refused():
         sr.halo(sr.correlate, FLAT, np.ones((3, 3)), stride=2)
     with pytest.raises(InvalidArgument, match="must give floats of the image's shape"):
         sr.halo(lambda x: x > 0, FLAT)
-    with pytest.raises(InvalidArgument, match="depends on more than|depend on more than"):
+    with pytest.raises(InvalidArgument, match="depend on more than"):
         sr.halo(lambda x: x - x.mean(), sr.Array((30,)))
     with pytest.raises(InvalidType, match="op must be a function"):
         sr.halo("gaussian", FLAT)
@@ -90,13 +88,15 @@ def test_blocks_with_their_halo_give_what_the_whole_gives(boundary, call):
     image = np.random.default_rng(1).random((60, 47))
     depth = sr.halo(op, image, *arguments, boundary=boundary)
     expected, found = op(image, *arguments, boundary=boundary), np.empty_like(image)
-    for rows in (range(0, 17), range(17, 40), range(40, 60)):
-        for columns in (range(0, 20), range(20, 47)):
+    for rows in (range(17), range(17, 40), range(40, 60)):
+        for columns in (range(20), range(20, 47)):
             block = [
                 slice(max(0, part[0] - depth[axis][0]), part[-1] + 1 + depth[axis][1])
                 for axis, part in enumerate((rows, columns))
             ]
-            wanted = [slice(part[0] - s.start, part[-1] + 1 - s.start) for part, s in zip((rows, columns), block, strict=True)]
+            wanted = [
+                slice(part[0] - s.start, part[-1] + 1 - s.start) for part, s in zip((rows, columns), block, strict=True)
+            ]
             result = op(image[tuple(block)], *arguments, boundary=boundary)
             found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = result[tuple(wanted)]
     np.testing.assert_array_equal(found, expected)

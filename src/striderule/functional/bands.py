@@ -1,8 +1,8 @@
 """Large images block by block, so that what is held besides image and result stays small; and results in place.
 
 An operation whose outputs read a few neighbours each is applied to one block after the other, each with the neighbours
-that it reads (`geometry.bands`). So the temporaries of a filter are those of one block, and an image that is mapped from
-a file is never loaded whole; what has been read and written of it is given back (`functional.mapped`).
+that it reads (`geometry.bands`). So the temporaries of a filter are those of one block, and an image that is mapped
+from a file is never loaded whole; what has been read and written of it is given back (`functional.mapped`).
 
 Where `out` is the image itself, a block is computed from a copy, and the rows before it that it reads are kept from
 before they were overwritten: that is all that filtering in place holds.
@@ -146,7 +146,6 @@ class _Work:
 
     def into(self, out: Any) -> Any:
         """Compute all blocks, into `out` where it is given."""
-        order = self.source.order
         targets: list[Array] = []
         several = False
         for spans in blocks(self.reaches, self.counts):
@@ -160,12 +159,16 @@ class _Work:
                 results: list[Array] = list(given) if several else [given]
                 targets = targets or self._targets(out, results, several)
                 for target, result in zip(targets, results, strict=True):
-                    for axis, span in zip(order, spans, strict=True):
-                        target = along(target, axis, span.start, span.stop)
-                        result = along(result, axis, span.skipped, span.skipped + span.stop - span.start)
-                    np.copyto(target, result)
+                    self._copy(result, target, spans)
             self._give_back(spans, targets)
         return tuple(targets) if several else targets[0]
+
+    def _copy(self, result: Array, target: Array, spans: Spans) -> None:
+        """Copy a block's own outputs to where they stand."""
+        for axis, span in zip(self.source.order, spans, strict=True):
+            target = along(target, axis, span.start, span.stop)
+            result = along(result, axis, span.skipped, span.skipped + span.stop - span.start)
+        np.copyto(target, result)
 
     def _targets(self, out: Any, results: Sequence[Array], several: bool) -> list[Array]:
         """Return the arrays to write to; new ones have the image's memory order."""

@@ -1,8 +1,9 @@
 """How far an operation reads around each of its outputs, found by trying: NaN goes exactly as far as the taps do.
 
-One slice of a small random image is made NaN. The results that are NaN then are those that read it, so the first and the
-last of them tell how far the operation reads forwards and backwards. That needs no table of filters, holds for every
-function of an image whose outputs read a few neighbours each, filters in a chain too, and leaves out taps that are zero.
+One slice of a small random image is made NaN. The results that are NaN then are those that read it, so the first and
+the last of them tell how far the operation reads forwards and backwards. That needs no table of filters, holds for
+every function of an image whose outputs read a few neighbours each, filters in a chain too, and leaves out taps that
+are zero.
 """
 
 from __future__ import annotations

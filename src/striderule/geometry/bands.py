@@ -8,8 +8,8 @@ of the image. A block of outputs is what the same operation gives on the part of
 the outputs at the part's own ends are taken away: there the operation has met the ends of the part instead of the
 image's neighbours. Where the part ends because the image does, its end is the right one, and nothing is taken away.
 
-Cutting an axis into blocks of L positions reads (L + before + after) / L times as much, so axes are cut where that costs
-least, the outermost in memory first, since blocks of whole rows are read and written in one run.
+Cutting an axis into blocks of L positions reads (L + before + after) / L times as much, so axes are cut where that
+costs least, the outermost in memory first, since blocks of whole rows are read and written in one run.
 """
 
 from __future__ import annotations
