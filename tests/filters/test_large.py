@@ -96,3 +96,32 @@ def test_wrong_arguments_are_answered_as_ever(small):
         filters.gaussian(image, -1)
     with pytest.raises(TypeError, match="cval"):
         filters.gaussian(image, 1, cval=3)
+
+
+def test_several_results(small):
+    rng = np.random.default_rng(6)
+    image, mask = rng.random((70, 30)), rng.random((70, 30)) < 0.6
+    words = {"mask": mask, "confidence": True}
+    small(1 << 20)
+    plain, sure = filters.gaussian(image, 1, **words)
+    tensor = filters.structure_tensor(image, 1)
+    small(2000)
+    found = filters.gaussian(image, 1, **words)
+    np.testing.assert_array_equal(found[0], plain)
+    np.testing.assert_array_equal(found[1], sure)
+    for part, expected in zip(filters.structure_tensor(image, 1), tensor, strict=True):
+        np.testing.assert_array_equal(part, expected)
+    out = image.copy()
+    found = filters.gaussian(out, 1, out=out, **words)
+    assert found[0] is out
+    np.testing.assert_array_equal(out, plain)
+    np.testing.assert_array_equal(found[1], sure)
+
+
+def test_what_has_no_halo_is_computed_whole(small):
+    image = np.random.default_rng(7).random((60, 40))
+    small(1 << 20)
+    edges, found = filters.canny(image, 1), filters.match_template(image, image[10:17, 5:11])
+    small(500)
+    np.testing.assert_array_equal(filters.canny(image, 1), edges)
+    np.testing.assert_array_equal(filters.match_template(image, image[10:17, 5:11]), found)

@@ -77,7 +77,9 @@ def run(op: Operation, image: Array, keywords: dict[str, Any], reaches: Sequence
         channel = None if channels is None else axis_number(channels, image.ndim, "channel_axis")
         beside = _Source(mask_array(mask, image, channel), order)
     source = _InPlace(image, order, deepest, ordered[deepest]) if same else _Source(image, order)
-    return _Work(op, rest, source, beside, ordered, counts).into(out)
+    result = _Work(op, rest, source, beside, ordered, counts).into(out)
+    # With several results it is the operation's own affair what `out` means.
+    return op(image.copy() if same else image, **keywords) if result is None else result
 
 
 @dataclass
@@ -145,7 +147,7 @@ class _Work:
     counts: tuple[int, ...]
 
     def into(self, out: Any) -> Any:
-        """Compute all blocks, into `out` where it is given."""
+        """Compute all blocks, into `out` where it is given; None if there is an `out` and there are several results."""
         targets: list[Array] = []
         several = False
         for spans in blocks(self.reaches, self.counts):
@@ -156,6 +158,8 @@ class _Work:
             else:
                 given = self.op(part, **keywords)
                 several = not isinstance(given, np.ndarray)
+                if several and out is not None:
+                    return None
                 results: list[Array] = list(given) if several else [given]
                 targets = targets or self._targets(out, results, several)
                 for target, result in zip(targets, results, strict=True):

@@ -21,7 +21,9 @@ Array = npt.NDArray[Any]
 # The first size of the tried image, its growth, and the largest; and elements that it may have.
 FIRST, GROWTH, LAST, ROOM = 64, 4, 1 << 20, 1 << 22
 # What does not change how far an operation reads, or would hide it.
-LEFT_AWAY = ("out", "mask", "nan", "fill", "dtype", "overflow", "boundary", "precision", "algorithm")
+LEFT_AWAY = frozenset(
+    ("out", "mask", "nan", "confidence", "fill", "dtype", "overflow", "boundary", "precision", "algorithm")
+)
 
 
 def halo(op: Callable[..., Any], image: Any, *args: Any, **kwargs: Any) -> dict[int, tuple[int, int]]:
