@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from oracles.memories import guarded
+from oracles.memories import channels_last, guarded
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.depthwise import convolution as depthwise
 from striderule.algorithms.depthwise import schedule
@@ -68,11 +68,6 @@ def operands(problem, rng):
     x = rng.normal(size=(problem.batch, problem.in_channels, *problem.size)).astype(problem.dtype)
     per_group = problem.in_channels // problem.groups
     return x, rng.normal(size=(problem.out_channels, per_group, *problem.kernel)).astype(problem.dtype)
-
-
-def channels_last(values):
-    """Return equal values whose channels lie side by side."""
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(values, 1, -1)), -1, 1)
 
 
 def check(problem, x, weight, got, fill=0.5):

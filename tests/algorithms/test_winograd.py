@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
-from oracles.memories import guarded
+from oracles.memories import channels_last, guarded
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.reference import convolution as reference
 from striderule.algorithms.windows import convolution as windows
@@ -44,11 +44,6 @@ def operands(problem, rng):
     x = rng.normal(size=(problem.batch, problem.in_channels, *problem.size)).astype("f")
     per_group = problem.in_channels // problem.groups
     return x, rng.normal(size=(problem.out_channels, per_group, *problem.kernel)).astype("f")
-
-
-def channels_last(values):
-    """Return equal values whose channels lie side by side."""
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(values, 1, -1)), -1, 1)
 
 
 def exact(problem, x, weight, fill=0):

@@ -15,6 +15,7 @@ pytest.importorskip("llvmlite")
 from algorithms import test_transposed as transposing
 from functional.operations import CALLS
 from oracles import emulation
+from oracles.memories import channels_last
 from striderule import algorithms
 from striderule.algorithms import direct as direct_family
 from striderule.algorithms import table
@@ -180,10 +181,6 @@ def drawn(rng, few):
             return Convolution.from_shapes(x, weight, groups=groups, **words)
         except InvalidArgument:
             continue
-
-
-def channels_last(x):
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
 
 
 def test_every_generated_convolution_is_listed():

@@ -29,6 +29,11 @@ def other_memory(x, kind, channel=1):
 KINDS = 6
 
 
+def channels_last(x):
+    """Return equal values whose channels, axis 1, lie side by side."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+
+
 def guarded(values, *, before=False):
     """Return a copy that ends where, or with `before` begins where, a page begins or ends that cannot be touched."""
     size = max(values.nbytes, 1)
