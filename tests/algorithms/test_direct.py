@@ -22,7 +22,8 @@ from striderule.errors import CompilerMissing, InvalidArgument
 from striderule.geometry.problem import Convolution
 from striderule.planning import Machine, cost
 from striderule.planning import schedule as schedules
-from striderule.planning.schedule import CHAIN, CHUNK, register_tiles
+from striderule.planning.register_tiles import register_tiles
+from striderule.planning.schedule import CHAIN, CHUNK
 
 TARGETS = target.available()
 BOUNDARIES = ["constant", "constant", "edge", "mirror", "symmetric", "wrap"]

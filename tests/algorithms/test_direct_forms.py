@@ -93,6 +93,10 @@ def parted(call):
     return call.form.skips and call.form.merged
 
 
+def shares(call):
+    return call.form.shared and call.schedule.channel_blocks > 1
+
+
 def chunks(call):
     return -(-call.problem.terms // (call.schedule.chunk * len(call.schedule.taps)))
 
@@ -307,6 +311,44 @@ CASES = {
     ),
     "taps left out of volumes": Case(
         (1, 3, 4, 12, 18), (5, 3, 3, 3, 3), parted, {"padding": (1, 9, 9), "dilation": (1, 9, 9)}, fill=0, cut=(6, 9, 1)
+    ),
+    "shared planes": Case(
+        (3, 140, 9, 21),
+        (26, 70, 3, 3),
+        lambda call: shares(call) and chunks(call) > 1 and len(call.waves) == 5,
+        {"padding": 1, "stride": 2, "groups": 2},
+        activation=("relu",),
+        cut=(2, 11, 1, 1, 4),
+    ),
+    "shared planes, row by row, channels last": Case(
+        (2, 20, 9, 45),
+        (18, 20, 3, 3),
+        lambda call: shares(call) and call.form.last,
+        {"stride": 2},
+        last,
+        cut=(2, 7, 0, 1, 3),
+    ),
+    "shared planes, last positions": Case(
+        (2, 130, 5, 21),
+        (18, 130, 3, 3),
+        lambda call: shares(call) and narrow(call),
+        {"padding": 1, "stride": 2},
+        cut=(3, 11, 1, 1, 1),
+    ),
+    "shared planes, taps left out": Case(
+        (2, 5, 20, 43),
+        (18, 5, 4, 3),
+        lambda call: shares(call) and skips(call),
+        {"padding": 9, "dilation": (7, 9), "stride": 2},
+        fill=0,
+        cut=(3, 8, 0, 1, 2),
+    ),
+    "shared planes of volumes, borders": Case(
+        (1, 3, 4, 5, 18),
+        (18, 3, 3, 2, 3),
+        lambda call: shares(call) and call.form.borders,
+        {"padding": 2, "stride": (2, 1, 1), "boundary": "mirror"},
+        cut=(3, 20, 1, 1, 5),
     ),
     "taps that meet what is beyond": Case((2, 5, 20, 23), (9, 5, 3, 3), lambda call: not call.form.skips, FAR),
     "images together": Case((7, 5, 4, 4), (6, 5, 3, 3), lambda call: call.form.merged, {"padding": 1}, cut=(4, 4, 4)),

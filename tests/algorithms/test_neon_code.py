@@ -12,7 +12,7 @@ from striderule.algorithms import memory
 from striderule.algorithms.direct.laying import Form
 from striderule.algorithms.direct.product import product_routine
 from striderule.codegen import jit, target
-from striderule.planning.schedule import register_tiles
+from striderule.planning.register_tiles import register_tiles
 
 NEON = target.named("neon")
 

@@ -24,7 +24,7 @@ from striderule.codegen import jit, target, workers
 from striderule.errors import CompilerMissing, InvalidArgument
 from striderule.geometry.problem import TransposedConvolution
 from striderule.planning import spreading as plans
-from striderule.planning.schedule import register_tiles
+from striderule.planning.register_tiles import register_tiles
 from striderule.planning.spreading import additions, chunk_of
 
 TARGETS = target.available()

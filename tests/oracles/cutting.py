@@ -1,5 +1,7 @@
 """Direct convolution cut as a test wants it, on the target that it wants."""
 
+from dataclasses import replace
+
 from striderule.algorithms.direct import call
 from striderule.planning import schedule
 
@@ -18,8 +20,15 @@ def on_target(monkeypatch, machine):
 def cut_so(monkeypatch, cut):
     """Let blocks be of so many rows and columns, and so many images together (0: rows one by one).
 
-    And so many images one after the other, if a fourth number says so.
+    And so many images one after the other, if a fourth number says so. With a fifth, so many blocks are laid out before
+    others for two blocks of channels each, if there are as many tiles.
     """
-    blocks_of, stack = schedule.Blocks.of, dict(zip(("stack",), cut[3:], strict=False))
-    monkeypatch.setattr(schedule.Blocks, "of", lambda *words, **more: blocks_of(*words[:4], *cut[:3], **more | stack))
+    blocks_of, more = schedule.Blocks.of, dict(zip(("stack", "wave"), cut[3:], strict=False))
+
+    def of(*words, **others):
+        found = blocks_of(*words[:4], *cut[:3], **others | more)
+        return replace(found, parts=min(2, found.tiles)) if found.wave else found
+
+    monkeypatch.setattr(schedule.Blocks, "of", of)
+    monkeypatch.setattr(schedule.Blocks, "wave_of", lambda *_: more.get("wave", 0))
     forget()

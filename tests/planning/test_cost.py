@@ -1,6 +1,7 @@
 """What is predicted: operations by the definition, and figures that follow from the shapes."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -10,8 +11,9 @@ from striderule.geometry.pooling import AdaptivePooling, Pooling
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
 from striderule.planning import Machine, cost
 from striderule.planning.machine import DEFAULTS, itemsize
+from striderule.planning.register_tiles import register_tiles
 from striderule.planning.rules import PROMISES, keeps_promise
-from striderule.planning.schedule import CHAIN, register_tiles, schedule
+from striderule.planning.schedule import CHAIN, SHARED, schedule
 
 LAYER = Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
 PROBLEMS = (
@@ -107,6 +109,21 @@ def test_direct_counts_what_its_tiles_compute_beyond_the_edges(name, size):
             # Last positions may be summed one by one; the others are vectors.
             computed += 2 * len(met) * (-(-(length - cut.narrow) // lanes) * lanes + cut.narrow)
     assert found.operations == 2 * tiles * cut.tile[0] * computed
+
+
+def test_planes_are_shared_where_blocks_of_channels_would_repeat_them():
+    layer = Convolution.from_shapes((1, 256, 28, 28), (256, 256, 3, 3), stride=2, padding=1)
+    cut = schedule(layer, 16, 32, 4)
+    assert (cut.wave, cut.planes) == (1, 0)
+    assert cut.channel_blocks > 1
+    assert replace(cut, wave=2).waves(5) == ((0, 2), (2, 2), (4, 1))
+    # So many blocks at a time that what is shared stays bounded, whatever the batch.
+    many = schedule(replace(layer, batch=4), 16, 32, 4)
+    for one in (cut, many):
+        assert one.wave * one.plane * layer.in_channels * 4 <= SHARED
+    # One block of channels repeats nothing, and single taps of stride 1 are read where they are.
+    assert schedule(replace(layer, out_channels=8), 16, 32, 4).wave == 0
+    assert schedule(Convolution.from_shapes((1, 256, 28, 28), (256, 256, 1, 1)), 16, 32, 4).wave == 0
 
 
 def test_more_work_takes_longer():

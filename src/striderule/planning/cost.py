@@ -265,8 +265,10 @@ def _product(problem: Convolution, work: Work, machine: Machine) -> Cost:
     seconds = factor * images * plan.operations / (DIRECT_LOOP * rate)
     seconds = DIRECT_CALL + max(seconds, work.least_bytes / machine.bandwidth)
     unfinished = plan.channels * plan.positions if problem.terms > plan.chunk * len(plan.taps) else 0
-    workspace = min(tasks, machine.cores) * (plan.planes + unfinished) * size
-    moved = work.least_bytes + 2 * tasks * plan.planes * size
+    shared = plan.plane * problem.terms // len(plan.taps)
+    workspace = (min(tasks, machine.cores) * (plan.planes + unfinished) + plan.wave * shared) * size
+    laid = tasks // plan.channel_blocks * shared if plan.wave else tasks * plan.planes
+    moved = work.least_bytes + 2 * laid * size
     words = f"{plan.tile[0]} output channels x {plan.tile[1]} vectors of {lanes} positions"
     # Chains are added in their order within a chunk, and chunks in theirs.
     chunk = plan.chunk * len(plan.taps)

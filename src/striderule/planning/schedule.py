@@ -19,6 +19,9 @@ several images one after the other, which then share the weights that it has cop
 Inputs are read *in place* where they lie so already: single taps. Where rows follow one another and are as long as
 those of the output, all rows of a run are copied *flat*, as one, under masks that leave out what is beyond the borders.
 
+Where several blocks of channels would lay the same inputs out again, planes may be *shared*: for as many blocks of
+positions as stay in the second-level caches, tasks of a first phase lay out what those of a second one read.
+
 The few last positions of a small image that would fill a vector badly are summed with the vector along the terms.
 
 The terms of a sum are added in chains: `chunk` channels at a time in chains of at most `CHAIN` terms. That order, which
@@ -33,21 +36,24 @@ from itertools import product
 from math import prod
 
 from striderule.geometry.problem import Convolution, TransposedConvolution
+from striderule.planning.register_tiles import register_tile, sweep
 from striderule.planning.runs import is_flat, is_single, part_met, pitch_of, runs_of, share_met, slots_of
 
 # Sums are formed in chains of at most so many terms, and of at most so many in a chunk of channels.
 CHAIN, CHUNK = 128, 512
 # Bytes of planes, and of unfinished sums, that a task keeps in the second-level cache.
 PLANES, SUMS = 1 << 18, 3 << 17
-# Bytes of weights that stay in the first-level cache while inputs stream by.
-NEAR = 20 << 10
+# Bytes of a cache line.
+LINE = 64
 # Positions of a task, at most, unless a single row has more.
 POSITIONS = 1024
 # Vector operations that are worth more than one task, and numbers of threads that should find about equal shares.
 WORTH, THREADS = 50_000, (2, 4, 8)
 # Vector operations to copy a vector into a plane, one of weights, to read one of inputs in place, to add one of sums
-# up, and to write one when images part; those to begin a run, a task, a tile, a turn of the inner loop.
-COPY, WEIGHT, READ, SUM, PART, RUN, TASK, TILE, TURN = 3, 6, 1, 4, 6, 14, 1000, 40, 1
+# up, and to write one when images part; those to begin a run, a task, a tile.
+COPY, WEIGHT, READ, SUM, PART, RUN, TASK, TILE = 3, 6, 1, 4, 6, 14, 1000, 40
+# Bytes of planes that tasks share, at most; vector operations to fetch a cache line of these, and to begin two phases.
+SHARED, FETCH, PHASES = 3 << 19, 8, 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,8 @@ class Schedule:
     narrow: int
     # The part of the terms that are left, where tasks leave out taps that meet only zeros; 1 where none does.
     met: float
+    # Blocks of positions whose inputs are laid out before their tasks, which share these planes; 0 where none does.
+    wave: int
 
     @property
     def positions(self) -> int:
@@ -99,12 +107,17 @@ class Schedule:
     @property
     def planes(self) -> int:
         """Elements of the planes that a task lays out at a time."""
-        return 0 if self.in_place else (1 if self.merged else self.images) * self.chunk * self.plane
+        return 0 if self.in_place or self.wave else (1 if self.merged else self.images) * self.chunk * self.plane
 
     @property
     def tasks(self) -> int:
         """Tasks of one position of the outer axes, of as many images as a task has."""
         return self.row_blocks * self.column_blocks * self.channel_blocks
+
+    def waves(self, blocks: int) -> tuple[tuple[int, int], ...]:
+        """Return the (first, number) of blocks of positions that share planes at a time, in order, of so many."""
+        firsts = range(0, blocks, self.wave) if self.wave else ()
+        return tuple((first, min(self.wave, blocks - first)) for first in firsts)
 
 
 def sums_type(problem: Convolution | TransposedConvolution) -> str:
@@ -178,6 +191,12 @@ def schedule(
         shape = (best.rows, best.columns, best.images)
         more = [Blocks.of(problem, lanes, registers, itemsize, *shape, **words, stack=count) for count in stacks]
         best = min([best, *more], key=lambda one: one.score)
+    for one in fitting or [best]:
+        wave = one.wave_of(problem, itemsize) if one.parts > 1 else 0
+        if wave:
+            shape = (one.rows, one.columns, one.images)
+            more = [Blocks.of(problem, lanes, registers, itemsize, *shape, **words, wave=wave)]
+            best = min([best, *more], key=lambda one: one.score)
     return best.schedule(chunk, chain, narrow)
 
 
@@ -222,39 +241,6 @@ def _blocks(size: int, each: int) -> tuple[tuple[int, int], ...]:
     return (each, size // each), (size % each, int(size % each > 0))
 
 
-def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
-    """Return the (rows, vectors) of sums that leave registers for a row of inputs and a weight."""
-    if registers >= 32:
-        return (8, 3), (12, 2), (4, 5), (2, 8), (1, 8)
-    return (4, 3), (6, 2), (2, 4), (1, 6)
-
-
-def register_tile(rows: int, vectors: int, registers: int, weights: int, most: int) -> tuple[int, int]:
-    """Return the tile with the least predicted time for `rows` channels by `vectors` of positions; of equals the first.
-
-    `weights` counts the bytes of one channel's weights that are read again and again. A tile has at most `most` vectors
-    if there is one.
-
-    >>> register_tile(64, 28, 32, 2048, 28), register_tile(1, 196, 32, 100, 196)
-    ((8, 3), (1, 8))
-    """
-    tiles = register_tiles(registers)
-    narrow = [tile for tile in tiles if tile[1] <= most]
-    return min(narrow or tiles, key=lambda tile: _sweep(rows, vectors, tile, weights))
-
-
-def _sweep(rows: int, vectors: int, tile: tuple[int, int], weights: int) -> float:
-    """Return the cycles of one term for `rows` channels by `vectors` of positions."""
-    height, width = tile
-    slow = 1.25 if height * weights > NEAR else 1
-
-    def time(wide: int) -> float:
-        # Each cycle takes one multiply-add of vectors, and beside it one vector of inputs or two weights.
-        return max(height * wide, wide + height / 2 + 1, 4) * slow + TURN if wide else 0
-
-    return -(-rows // height) * (vectors // width * time(width) + time(vectors % width))
-
-
 def _divisions(height: int, most: int) -> list[int]:
     """Return numbers of rows that cut `height` into about equal blocks of at most `most` rows."""
     least = -(-height // max(1, most))
@@ -285,6 +271,7 @@ class Blocks:
     flat: bool
     met: float
     parts: int
+    wave: int
     operations: int
     score: float
 
@@ -302,6 +289,7 @@ class Blocks:
         copied: bool = False,
         every: bool = False,
         stack: int = 1,
+        wave: int = 0,
     ) -> Blocks:
         """Return the blocks with the number of blocks of channels that suits them."""
         height = problem.output_size[-2] if problem.rank > 1 else 1
@@ -325,16 +313,21 @@ class Blocks:
         in_place = alone and tile[1] * lanes <= length
         tiles = -(-channels // tile[0])
         # Of one image of a block: all sums, and what every block of channels does again.
-        sweep = lines * _sweep(channels, vectors, tile, terms * itemsize) * problem.terms * met
-        sweep += lines * tiles * -(-vectors // tile[1]) * -(-problem.terms // terms) * (TILE + SUM * prod(tile))
-        sweep += tiles * narrow * (problem.terms * tile[0] / lanes + TILE)
-        sweep += PART * channels * images * -(-columns * rows // lanes) if apart else 0
+        swept = lines * sweep(channels, vectors, tile, terms * itemsize) * problem.terms * met
+        swept += lines * tiles * -(-vectors // tile[1]) * -(-problem.terms // terms) * (TILE + SUM * prod(tile))
+        swept += tiles * narrow * (problem.terms * tile[0] / lanes + TILE)
+        swept += PART * channels * images * -(-columns * rows // lanes) if apart else 0
         # Every second column is picked from two vectors, every fourth from four; others are copied one by one.
         copy = COPY * {1: 1, 2: 2, 4: 4}.get(problem.stride[-1], lanes / 2)
         runs = len(shifts) * (len(slots) * (RUN + copy * -(-run // lanes)))
         runs = len(shifts) * (RUN + COPY * -(-len(slots) * run // lanes)) if flat else runs
         again = runs * (problem.terms // len(taps)) * met
         again = READ * lines * -(-length // lanes) * (problem.terms // len(taps)) if in_place else again
+        once = 0.0
+        if wave:
+            planes = met * len(shifts) * len(slots) * run * problem.terms / len(taps)
+            once = blocks * (again + PHASES / wave)
+            again = FETCH * planes * itemsize / LINE
         again += 2 * narrow * problem.terms
         weights = WEIGHT * channels * problem.terms / lanes
         shares = max(1, images) * stack
@@ -345,15 +338,17 @@ class Blocks:
         whole = problem.batch / shares * problem.groups * prod(problem.output_size) / (rows * columns)
 
         def operations(parts: int) -> float:
-            return blocks * (stack * (sweep + parts * again) + parts * TASK + weights) / shares
+            return once + blocks * (stack * (swept + parts * again) + parts * TASK + weights) / shares
 
         def score(parts: int) -> float:
             # A problem that is small is not shared.
             total = operations(parts)
             if images_together * shares * total < WORTH:
                 return total
-            tasks, each = images_together * blocks * parts, -(-tiles // parts)
-            return total * sum(max(1.0, -(-tasks // n) * n * each / (whole * tiles)) for n in THREADS) / len(THREADS)
+            each, turns = -(-tiles // parts), -(-images_together * blocks // (wave or images_together * blocks))
+            tasks = -(-images_together * blocks // turns) * parts
+            longest = (max(1.0, turns * -(-tasks // n) * n * each / (whole * tiles)) for n in THREADS)
+            return total * sum(longest) / len(THREADS)
 
         wanted = {min(tiles, max(least, parts)) for parts in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)}
         # Blocks of whole tiles, all of about the same size.
@@ -362,7 +357,7 @@ class Blocks:
         plane = pitch_of(len(shifts) * len(slots) * run + lanes)
         return cls(
             rows, columns, images, stack, counts, slots, shifts, run, taps, plane, tile, tiles, in_place, flat, met,
-            parts, int(operations(parts)), score(parts),
+            parts, wave, int(operations(parts)), score(parts),
         )  # fmt: skip
 
     @property
@@ -379,8 +374,15 @@ class Blocks:
             self.tile, self.rows, self.columns, *self.counts, each, self.parts, self.images > 0, chunk, chain,
             self.slots, self.shifts, self.run, self.taps, self.plane, self.operations, max(1, self.images) * self.stack,
             self.images > 1 or (self.images == 1 and self.counts[1] > 1), self.slot_images, self.in_place, self.flat,
-            narrow, self.met,
+            narrow, self.met, self.wave,
         )  # fmt: skip
+
+    def wave_of(self, problem: Convolution, itemsize: int) -> int:
+        """Return how many such blocks may share their planes, which are those of single images, copied by rows."""
+        if self.in_place or self.flat or self.images > 1 or (self.images == 1 and self.counts[1] > 1):
+            return 0
+        blocks = prod(self.counts) * prod(problem.output_size[:-2]) * problem.groups * problem.batch
+        return min(blocks, SHARED // (self.plane * (problem.terms // len(self.taps)) * itemsize))
 
     @property
     def slot_images(self) -> tuple[int, ...]:

@@ -21,7 +21,8 @@ from functools import lru_cache
 from math import gcd, prod
 
 from striderule.geometry.problem import Convolution, TransposedConvolution
-from striderule.planning.schedule import CHAIN, register_tiles
+from striderule.planning.register_tiles import register_tiles
+from striderule.planning.schedule import CHAIN
 
 # Bytes of inputs and of products that a task keeps in the second-level cache.
 PLANES, PRODUCTS = 1 << 18, 3 << 17

@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 # Elements between two rows of a panel of weights: a chunk, and what keeps rows out of the same sets of the cache.
 PANEL = CHUNK + 16
 _AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
-_PACKED, _THREADS = _AT["packed"], _AT["threads"]
+_PACKED, _THREADS, _LAID, _FIRST, _LAYS = (_AT[word] for word in ("packed", "threads", "laid", "first_block", "lays"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,9 @@ class Call:
 
     `address` is that of the routine; `template` holds the words that are the same for every call, `status` counts the
     bytes before the one that the routine writes; `tables` keeps alive what they point to. `room` counts the bytes that
-    each thread needs; `panels` are the weights, if they are packed, and `panels_at` is where they stand.
+    each thread needs, and `common` those of planes that blocks of channels share; `waves` are the first blocks of
+    positions, the tasks that lay out the planes of these and of all up to the next ones, and the tasks that read them.
+    `panels` are the weights, if they are packed, and `panels_at` is where they stand.
     """
 
     address: int
@@ -49,6 +51,8 @@ class Call:
     tables: tuple[Array, ...]
     tasks: int
     room: int
+    common: int
+    waves: tuple[tuple[int, int, int], ...]
     form: Form
     problem: Convolution
     schedule: Schedule
@@ -70,12 +74,18 @@ class Call:
         if self.tasks > 1:
             threads = words[_THREADS] = min(workers.get_num_threads(), self.tasks)
             words.extend([0] * (threads - 1))
-        room = memory.room("direct", threads * self.room)
+        room = memory.room("direct", threads * self.room + self.common)
         words[5] = room.address
         start = words.buffer_info()[0]
         words[7] = status = start + self.status
         words[6] = status + 8
-        workers.run(self.address, start, self.tasks)
+        if not self.waves:
+            workers.run(self.address, start, self.tasks)
+        for first, laying, reading in self.waves:
+            words[_LAID], words[_FIRST], words[_LAYS] = room.address + threads * self.room, first, 1
+            workers.run(self.address, start, laying, threads)
+            words[_LAYS] = 0
+            workers.run(self.address, start, reading)
         return words[self.status >> 3] != 0
 
     def ordered(self, words: Array) -> Array:
@@ -179,6 +189,7 @@ class Request:
             borders=any(side > 0 and it != "constant" for side, it in sides),
             activation=word, parameters=tuple(one if isinstance(one, str) else None for one in parameters),
             merged=plan.merged, last=beside and not plan.in_place, narrow=plan.narrow, skips=plan.met < 1,
+            shared=plan.wave > 0,
             unit=self.unit, turned=self.turned, tiles=self.tiles,
         )  # fmt: skip
 
@@ -228,16 +239,22 @@ def _call_for(request: Request) -> Call | None:
     tables = (*tables_of(problem, plan, steps, lanes), np.zeros(problem.out_channels, element))
     room = _rooms(plan, form, lanes, problem.terms)
     values = _values(request, plan, steps, lanes) | room
-    values |= {name: memory.address(table) for name, table in zip((*POINTERS[8:], "bias"), tables, strict=True)}
+    values |= {name: memory.address(table) for name, table in zip((*POINTERS[9:], "bias"), tables, strict=True)}
     words = array("q", [values.get(name, 0) for name in (*POINTERS, *SIZES)])
     numbers = (request.fill, *(request.activation or ())[1:])
     words.extend(_word(number, element) for number in numbers if not isinstance(number, str))
     status = words.itemsize * len(words)
     words.extend((0, 0))
     tasks = -(-problem.batch // plan.images) * problem.groups * prod(problem.output_size[:-2]) * plan.tasks
-    return Call(
-        routine.address, words.tobytes(), status, tables, tasks, room["room"] * element.itemsize, form, problem, plan
+    chunks = room["chunks"]
+    waves = (
+        (first, chunks * room["pieces"] * blocks, plan.channel_blocks * blocks)
+        for first, blocks in plan.waves(tasks // plan.channel_blocks)
     )
+    return Call(
+        routine.address, words.tobytes(), status, tables, tasks, room["room"] * element.itemsize,
+        plan.wave * chunks * room["chunk_step"] * element.itemsize, tuple(waves), form, problem, plan,
+    )  # fmt: skip
 
 
 def _values(request: Request, plan: Schedule, steps: list[int], lanes: int) -> dict[str, int]:
@@ -269,7 +286,9 @@ def _values(request: Request, plan: Schedule, steps: list[int], lanes: int) -> d
 def _rooms(plan: Schedule, form: Form, lanes: int, terms: int) -> dict[str, int]:
     """Return the elements that a thread needs, and where in them the weights and the unfinished sums begin."""
     chunks = -(-terms // (plan.chunk * len(plan.taps)))
-    panel_at = 0 if form.in_place else _up(plan.planes + (plan.tile[1] + 1) * lanes)
+    # What is read and written behind the last plane must have room.
+    beyond = (plan.tile[1] + 1) * lanes
+    panel_at = 0 if form.in_place or form.shared else _up(plan.planes + beyond)
     tail_at = panel_at + _up(plan.tile[0] * form.panel)
     sums_at = tail_at + _up(plan.images * plan.narrow * form.panel)
     pitch = _up(plan.positions + lanes) + 16
@@ -281,6 +300,8 @@ def _rooms(plan: Schedule, form: Form, lanes: int, terms: int) -> dict[str, int]
         "sums_at": sums_at,
         "pitch": pitch,
         "room": room,
+        "pieces": -(-plan.chunk // lanes),
+        "chunk_step": _up(plan.chunk * plan.plane + beyond),
     }
 
 

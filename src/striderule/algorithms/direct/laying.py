@@ -6,7 +6,8 @@ order of memory, from any type, with what stands beyond the borders. Nothing els
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,9 +33,10 @@ class Form:
     rows of weights. `parameters` are those of the activation: a word, or None for a number that is told at run time.
     `last` says that channels stand next to each other, and columns do not; `narrow` counts the last positions that are
     summed along their terms. `skips` says that tasks leave out taps (`tables.kept_of`). `flat` copies rows that follow
-    one another as one, under masks. With a `unit` of `codegen.dots` all operands are words, whose numbers it
-    multiplies, `turned` where those of the inputs are its first ones (without a sign); `tiles` names what writes the
-    tiles that these make, in `codegen.tiles`.
+    one another as one, under masks. `shared` says that tasks of a first phase lay out what several blocks of channels
+    read. With a `unit` of `codegen.dots` all operands are words, whose numbers it multiplies, `turned` where those of
+    the inputs are its first ones (without a sign); `tiles` names what writes the tiles that these make, in
+    `codegen.tiles`.
     """
 
     element: str
@@ -54,6 +56,7 @@ class Form:
     narrow: int = 0
     skips: bool = False
     flat: bool = False
+    shared: bool = False
     unit: str = ""
     turned: bool = False
     tiles: str = ""
@@ -83,6 +86,35 @@ class Window:
         """Return the list of what this block keeps; see `tables.kept_of`."""
         table = r.table("kept")
         return table + r.entry(table, self.block * len(KEPT) + KEPT.index(word))
+
+
+@contextmanager
+def tasks_that_sweep(r: Routine, form: Form, number: Size) -> Iterator[None]:
+    """Run the body for a task that sweeps; where planes are shared, those of a first phase lay them out instead."""
+    if not form.shared:
+        yield
+        return
+    with r.either(r.size("lays").equals(1)) as (first, second):
+        with first:
+            _lay_out_piece(r, form, number)
+        with second:
+            yield
+
+
+def _lay_out_piece(r: Routine, form: Form, number: Size) -> None:
+    """Lay out a piece of a chunk, a vector of planes, for all blocks of channels: pieces vary first, then chunks."""
+    (piece, chunk), block = r.digits(number, ("pieces", "chunks"))
+    digits = ("column_blocks", "row_blocks", "outer", "groups")
+    (column, row, outer, group), image = r.digits(block + r.size("first_block"), digits)
+    before = piece * r.lanes
+    first = chunk * r.size("chunk") + before
+    count = (r.size("planes") - first).smaller(r.size("chunk") - before).smaller(r.lanes)
+    window = Window(
+        image, r.whole(1), group, outer, row * r.size("rows"), column * r.size("columns"),
+        row * r.size("column_blocks") + column,
+    )  # fmt: skip
+    goal = r.pointer("laid") + (block * r.size("chunks") + chunk) * r.size("chunk_step")
+    lay_out(r, form, window, first, count, goal + before * r.size("plane"))
 
 
 def lay_out(r: Routine, form: Form, window: Window, first: Size, count: Size, room: Pointer) -> None:

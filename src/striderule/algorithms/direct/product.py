@@ -4,7 +4,7 @@
 
 k runs over channels and taps, q over output positions. Algorithm: every product of the definition. Schedule: tiles of
 registers, and the blocks of `planning.schedule.Schedule`: a task lays out the inputs that it needs, a chunk of channels
-at a time (`laying`), and sweeps them with every tile of its output channels.
+at a time (`laying`), or finds them laid out, and sweeps them with every tile of its output channels.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 
 from striderule.algorithms.direct import tiled
 from striderule.algorithms.direct.activation import ACTIVATIONS
-from striderule.algorithms.direct.laying import Form, Window, lay_out
+from striderule.algorithms.direct.laying import Form, Window, lay_out, tasks_that_sweep
 from striderule.codegen.dots import dot
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, INT64, Mask, Pointer, Register, Routine, Size, Vector
 from striderule.codegen.tiles import Amx, Plain
 
 POINTERS = (
-    "x", "w", "bias", "residual", "y", "work", "flags", "status",
+    "x", "w", "bias", "residual", "y", "work", "flags", "status", "laid",
     "row_places", "column_places", "outer_places", "slots", "slot_images", "shifts", "distances", "masks", "kept",
 )  # fmt: skip
 SIZES = (
@@ -43,8 +43,10 @@ SIZES = (
     # Threads, and the room that each has, in elements; where in it the weights, the inputs of the last positions and
     # the unfinished sums begin; the distance between two rows of these.
     "threads", "room", "panel_at", "tail_at", "sums_at", "pitch",
-    # Whether the rows of a task are swept as one line, whether the weights come in panels, and whether there is a
-    # residual: 0 or 1.
+    # Of planes that tasks share: pieces of a chunk, elements from chunk to chunk, the first block of positions, and
+    # whether this is the phase that lays them out: 0 or 1.
+    "pieces", "chunk_step", "first_block", "lays",
+    # Whether rows are swept as one line, weights come in panels, and there is a residual: 0 or 1.
     "together", "packed", "has_residual",
 )  # fmt: skip
 # Activations of few instructions, which are repeated for every vector.
@@ -70,6 +72,7 @@ class Task:
     y: Pointer
     residual: Pointer
     room: Pointer
+    laid: Pointer
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def product_routine(form: Form, target: Target) -> str:
     slot = r.claim(flags, r.size("threads"))
     room = r.pointer("work") + slot * r.size("room")
     tiles = tiled.tiles_of(r, form)
-    with tiled.configured(tiles), r.tasks() as number:
+    with tiled.configured(tiles), r.tasks() as number, tasks_that_sweep(r, form, number):
         task = _task(r, form, number, room)
         with r.loop(r.size("chunks")) as chunk:
             sweep = replace(_sweep(r, form, task, chunk, bad), tiles=tiles)
@@ -123,6 +126,8 @@ def product_routine(form: Form, target: Target) -> str:
 
 def _task(r: Routine, form: Form, number: Size, room: Pointer) -> Task:
     """Find out what task `number` is: blocks of channels vary first, then columns, rows, outer axes, groups, images."""
+    planes = number // r.size("channel_blocks") * r.size("chunks") * r.size("chunk_step")
+    number = number + r.size("first_block") * r.size("channel_blocks")
     digits, number = r.digits(number, ("channel_blocks", "column_blocks", "row_blocks", "outer", "groups"))
     block, column_block, row_block, outer, group = digits
     row, column = row_block * r.size("rows"), column_block * r.size("columns")
@@ -152,11 +157,12 @@ def _task(r: Routine, form: Form, number: Size, room: Pointer) -> Task:
         y,
         residual,
         room,
+        r.pointer("laid") + planes if form.shared else room,
     )
 
 
 def _sweep(r: Routine, form: Form, task: Task, chunk: Size, bad: Register) -> Sweep:
-    """Lay out the inputs of a chunk, unless they are read where they are."""
+    """Lay out the inputs of a chunk, unless they are read where they are, or were laid out before."""
     first = chunk * r.size("chunk")
     count = (r.size("planes") - first).smaller(r.size("chunk"))
     if form.in_place:
@@ -164,7 +170,8 @@ def _sweep(r: Routine, form: Form, task: Task, chunk: Size, bad: Register) -> Sw
         inputs = r.pointer("x") + (task.window.image * r.size("x_image") + channel * r.size("x_channel"))
         inputs = inputs + task.window.column
     else:
-        inputs = task.room
+        inputs = task.laid + chunk * r.size("chunk_step") if form.shared else task.room
+    if not form.in_place and not form.shared:
         with r.loop(task.stack) as i:
             window = replace(task.window, image=task.window.image + i)
             lay_out(r, form, window, first, count, inputs + i * r.size("image_step"))
@@ -295,7 +302,7 @@ def _copy_tail(r: Routine, form: Form, sweep: Sweep) -> None:
     zero = r.constant(0, lanes=1)
     with r.loop(task.stack) as image:
         inputs = sweep.inputs + image * r.size("image_step") + whole
-        goal = _tail_room(r, form, task, image)
+        goal = task.room + (r.size("tail_at") + image * (form.narrow * form.panel))
         with r.loop(sweep.terms) as k:
             under = inputs + r.entry(r.table("distances"), k)
             for position in range(form.narrow):
@@ -305,13 +312,9 @@ def _copy_tail(r: Routine, form: Form, sweep: Sweep) -> None:
                 r.store(zero, goal + (position * form.panel + sweep.terms + k))
 
 
-def _tail_room(r: Routine, form: Form, task: Task, image: Size) -> Pointer:
-    return task.room + (r.size("tail_at") + image * (form.narrow * form.panel))
-
-
 def _tail(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, totals: Pointer) -> None:
     """Form the sums of the last positions, the vector along the terms, and deliver them."""
-    tail = _tail_room(r, form, sweep.task, place.image)
+    tail = sweep.task.room + (r.size("tail_at") + place.image * (form.narrow * form.panel))
     sums = r.tile(form.rows, form.narrow)
     with r.loop(sweep.terms, step=r.lanes) as k:
         values = [r.load(tail + (position * form.panel + k)) for position in range(form.narrow)]
