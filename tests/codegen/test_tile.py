@@ -112,3 +112,19 @@ def test_fused_targets_round_once():
         y = np.zeros(r.lanes, np.float32)
         run(r.finish(), "fused", machine, (a, y), (), (0, 1))
         assert (y == (np.float32(2**-24) if machine.fma else 0)).all()
+
+
+def test_a_body_runs_during_a_count_and_reads_integers_of_all_kinds(machine):
+    """y[i] = the number of halvings until x[i] is 0: the count of turns is known only while it runs."""
+    for name, values in (("uint8", [0, 1, 200]), ("int16", [5, -3, 1024])):
+        r = Routine("halvings", machine, ELEMENTS[name], pointers=("x", "y"), sizes=("length",))
+        with r.tasks(), r.loop(r.size("length")) as i:
+            left, turns = r.count(r.integer(r.pointer("x") + i)), r.count(0)
+            with r.during(left):
+                left.set(left.value // 2)
+                turns.set(turns.value + 1)
+            r.store(r.spread(turns.value, ELEMENTS[name], 1), r.pointer("y") + i)
+        x = np.array(values, name)
+        y = np.zeros_like(x)
+        run(r.finish(), "halvings", machine, (x, y), (3,), (0, 1))
+        assert y.tolist() == [max(0, value).bit_length() for value in values]

@@ -130,6 +130,14 @@ class Access(Arithmetic):
         """Write the first lane alone."""
         self.build.store(self.build.extract_element(vector.value, ir.Constant(I32, 0)), where.value)
 
+    def integer(self, where: Pointer) -> Size:
+        """Return the one integer that stands at `where`, as a size."""
+        kind = where.element or INT64
+        number = self.build.load(where.value)
+        if kind.itemsize < 8:
+            number = (self.build.sext if kind.kind == "i" else self.build.zext)(number, I64)
+        return Size(self, number)
+
     def entry(self, table: Pointer, index: Size | int) -> Size:
         """Return an entry of a table of integers."""
         return Size(self, self.build.load((table + index).value))

@@ -60,6 +60,18 @@ class Writer:
         self.build.position_at_end(after)
 
     @contextmanager
+    def during(self, count: Count) -> Iterator[None]:
+        """Run the body again and again, as long as the count is above zero."""
+        look, turn, after = (self._function.append_basic_block(word) for word in ("look", "turn", "after"))
+        self.build.branch(look)
+        self.build.position_at_end(look)
+        self.build.cbranch(count.value.above(0).value, turn, after)
+        self.build.position_at_end(turn)
+        yield
+        self.build.branch(look)
+        self.build.position_at_end(after)
+
+    @contextmanager
     def when(self, condition: Condition) -> Iterator[None]:
         """Run the body where the condition holds."""
         with self.build.if_then(condition.value):

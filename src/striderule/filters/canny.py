@@ -8,15 +8,16 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from striderule.algorithms.edges import detection
 from striderule.algorithms.edges.linking import linked
-from striderule.algorithms.edges.thinning import thinned
+from striderule.algorithms.edges.thinning import gradients, thinned, threshold
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
 from striderule.filters.peers.floats import as_float
-from striderule.filters.peers.lines import correlate_lines
-from striderule.filters.peers.scipy import gaussian_passes, run
+from striderule.filters.peers.scipy import TINY_SIGMA, gaussian_passes, run
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.kernels.arguments import real, reals_per_axis
+from striderule.kernels.smoothing import gaussian_profile
 
 # Thresholds where none are given, as parts of the range of the image's type (of 1 for floats).
 LOW, HIGH = 0.1, 0.2
@@ -131,22 +132,53 @@ def thresholds(dtype: np.dtype[Any], low: Any, high: Any, *, quantiles: bool) ->
 
 def _plane(request: Request, sigma: Any, low: Any, high: Any, *, quantiles: bool) -> Array:
     """Return the edges of one plane, both of whose axes are filtered."""
-    smoothed = _smoothed(request, sigma)
-    symmetric = ("symmetric", "symmetric")
-    down, right = smoothed, smoothed
-    # The difference first, then (1, 2, 1) on the other axis, each stored in the image's precision.
-    for axis in (0, 1):
-        weights = np.array([-1.0, 0.0, 1.0]), np.array([1.0, 2.0, 1.0])
-        down = correlate_lines(down, weights[axis], axis, symmetric, 0).astype(smoothed.dtype, copy=False)
-        right = correlate_lines(right, weights[axis], 1 - axis, symmetric, 0).astype(smoothed.dtype, copy=False)
-    magnitude = down * down
-    magnitude += right * right
-    np.sqrt(magnitude, out=magnitude)
+    picture = _picture(request, sigma)
     if quantiles:
-        low, high = np.percentile(magnitude, [100.0 * low, 100.0 * high])
+        lengths = detection.length(picture)
+        if lengths is None:
+            lengths = gradients(_smoothed(request, sigma))[2]
+        low, high = np.percentile(lengths, [100.0 * low, 100.0 * high])
+    elif picture.stored == "float32":
+        high = float(np.float32(high))  # both thresholds are compared in the image's precision
+    marks = detection.marks(picture, threshold(low), float(high))
+    if marks is not None:
+        if request.missing is not None:
+            marks[~_kept(request)] = 0
+        found = detection.linked(marks)
+        if found is not None:
+            return found
+    down, right, magnitude = gradients(_smoothed(request, sigma))
     ridges = thinned(down, right, magnitude, _kept(request), low)
     weak = ridges > 0
     return linked(weak, weak & (ridges >= high))
+
+
+def _picture(request: Request, sigma: Any) -> detection.Picture:
+    """Return the image with its Gaussian for generated code, already smoothed where that has not the same border."""
+    image = (
+        request.image if request.image.dtype.isnative else request.image.astype(request.image.dtype.newbyteorder("="))
+    )
+    if request.missing is not None or request.fill not in (0, None):
+        none = np.ones(1)
+        return detection.Picture(_smoothed(request, sigma), 1.0, (("edge", "edge"),) * 2, (none, none))
+    scale = 1.0 / np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1.0
+    if image.dtype == np.float16:
+        image = image.astype(np.float32)
+    weights = tuple(
+        gaussian_profile(one) if one > TINY_SIGMA else np.ones(1) for one in reals_per_axis(sigma, 2, "sigma")
+    )
+    share = None
+    if any("constant" in words for words in request.boundary):
+        rows = min(image.shape[0], len(weights[0]))
+        ones = np.ones((rows, image.shape[1]), np.float32 if image.dtype == np.float32 else np.float64)
+        share = _share(replace(request, image=ones, missing=None, fill=0), sigma)
+    first, second = request.boundary
+    return detection.Picture(image, scale, (first, second), (weights[0], weights[1]), share)
+
+
+def _share(inside: Request, sigma: Any) -> Array:
+    """Return which share of the Gaussian lies on ones, and a last bit more, so that nothing is divided by 0."""
+    return np.asarray(run(inside, gaussian_passes(inside, sigma)) + np.finfo(inside.image.dtype).eps)
 
 
 def _smoothed(request: Request, sigma: Any) -> Array:
@@ -159,8 +191,7 @@ def _smoothed(request: Request, sigma: Any) -> Array:
     settled = replace(request, image=floats, missing=None, fill=0 if request.fill is None else request.fill)
     smoothed = run(settled, gaussian_passes(settled, sigma))
     if request.missing is not None or any("constant" in words for words in request.boundary):
-        share = replace(settled, image=inside)
-        smoothed = smoothed / (run(share, gaussian_passes(share, sigma)) + np.finfo(floats.dtype).eps)
+        smoothed = smoothed / _share(replace(settled, image=inside), sigma)
     return smoothed
 
 

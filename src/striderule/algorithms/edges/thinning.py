@@ -58,3 +58,25 @@ def thinned(down: Array, right: Array, magnitude: Array, keep: Array, low: float
         ridge &= ahead <= m
     result[i[ridge], j[ridge]] = m[ridge]
     return result
+
+
+def gradients(smoothed: Array) -> tuple[Array, Array, Array]:
+    """Return Sobel's derivatives along rows' and columns' axis, and the length of both, in the precision of the image.
+
+    The difference comes first, then (1, 2, 1) along the other axis; outside the image is symmetric.
+    """
+    dtype = smoothed.dtype
+    wide = np.pad(smoothed, 1, mode="edge").astype(np.float64)  # one element beside: symmetric is edge
+
+    def stored(values: Array) -> Array:
+        return values.astype(dtype).astype(np.float64)
+
+    with np.errstate(all="ignore"):
+        across = stored(wide[1:-1] * 0.0 + (wide[:-2] - wide[2:]) * -1.0)
+        along = stored(wide[:, 1:-1] * 0.0 + (wide[:, :-2] - wide[:, 2:]) * -1.0)
+        down = (across[:, 1:-1] * 2.0 + (across[:, :-2] + across[:, 2:])).astype(dtype)
+        right = (along[1:-1] * 2.0 + (along[:-2] + along[2:])).astype(dtype)
+        magnitude = down * down
+        magnitude += right * right
+        np.sqrt(magnitude, out=magnitude)
+    return down, right, magnitude
