@@ -18,11 +18,24 @@ from striderule.tour.cells import Chapter
 from striderule.tour.checks import Comparison, compare, shape_formula
 from striderule.tour.notebooks import notebook
 from striderule.tour.photographs import photograph
+from striderule.tour.racing import race
 from striderule.tour.running import Run, run, with_photograph
 from striderule.tour.showing import show
 from striderule.tour.webpage import page
 
-__all__ = ["Chapter", "Comparison", "Run", "build", "compare", "contents", "photograph", "run", "shape_formula", "show"]
+__all__ = [
+    "Chapter",
+    "Comparison",
+    "Run",
+    "build",
+    "compare",
+    "contents",
+    "photograph",
+    "race",
+    "run",
+    "shape_formula",
+    "show",
+]
 
 Progress = Callable[[int, int, str], None]
 

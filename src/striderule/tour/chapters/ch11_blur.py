@@ -62,6 +62,25 @@ tour.show(
     wide=sr.figures.image(wide, title="σ = 4"),
 )
 
+# %% [markdown]
+# ## What it costs
+#
+# A blur with σ = 4 has 33 by 33 weights: 1089 products for every number, or 66 in two passes. `explain` shows that the
+# passes are taken without being asked for, also when only the whole kernel is given. Below it the times of this
+# machine, beside those of other libraries where they are installed.
+
+# %%
+grey = photo.mean(axis=2).astype(np.float32)
+whole = sr.kernels.gaussian(4)
+print(sr.explain(sr.correlate, grey, whole))
+print()
+times = tour.race(
+    lambda: sr.filters.gaussian(grey, 4),
+    cv2=lambda cv2: cv2.GaussianBlur(grey, (33, 33), 4),
+    scipy_ndimage=lambda ndimage: ndimage.gaussian_filter(grey, 4),
+    skimage_filters=lambda filters: filters.gaussian(grey, 4),
+)
+
 # %% check
 corner = sr.convolve(noise[:24, :24], kernel, boundary="symmetric", algorithm="reference")
 crop_loops = sr.convolve(noisy[-16:, -16:], kernel, boundary="symmetric", channel_axis=-1, algorithm="reference")
