@@ -16,7 +16,9 @@ Call = Callable[[], Array]
 def way(job: Job, image: Array) -> Call:
     """Return the call."""
     out = np.zeros(_shape(job), job.result)
-    words = {"out": out} if job.work in ("canny", "corner_harris", "match_template") else {"boundary": job.side, "out": out}
+    words = (
+        {"out": out} if job.work in ("canny", "corner_harris", "match_template") else {"boundary": job.side, "out": out}
+    )
     return _CALLS[job.work](job, image, words)
 
 
