@@ -213,7 +213,7 @@ def test_whole_tiles_of_weights_in_several_chunks(unit, channels, kernel):
     out = np.zeros(problem.output_shape, np.int32)
     infos = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
     bound = dots.bind(problem, 0, **infos, bias=False, residual=None, activation=None)
-    assert bound.panels is not None
+    assert bound.in_panels
     expected = windows.convolution(problem, x, weight, 0)
     for call in (bound, bound.packed(weight)):
         call.run(x, weight, None, None, out)

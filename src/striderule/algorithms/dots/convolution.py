@@ -105,29 +105,27 @@ class Plain:
 class Dots:
     """A convolution that is ready to run; see `striderule.algorithms.binding.Bound`.
 
-    `calls` are made for so many images at a time: as many as fit the workspace, and the last ones.
+    `calls` are made for so many images at a time: as many as fit the workspace, and the last ones. `weights` packs
+    these, with `in_panels` into the panels that the calls read, where words fall into them in packing.
     """
 
     way: Way
     plain: Plain
     weights: Packing
     calls: tuple[tuple[int, Packing, Call], ...]
-    # Where nothing is kept weights are packed into panels at once, if they fit these.
-    panels: Packing | None = None
+    in_panels: bool
     kept: Kept | None = None
 
     def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
         """Compute into out; out may be the residual."""
-        kept, calls = self.kept, self.calls
+        kept = self.kept
         if kept is None:
-            pack = self.panels or self.weights
-            kept = self._kept(pack, weight, memory.room("weights of dots", 4 * prod(pack.shape)).bytes)
-            calls = calls if self.panels is None else tuple((n, one, call.of_panels()) for n, one, call in calls)
+            kept = self._kept(weight, memory.room("weights of dots", 4 * prod(self.weights.shape)).bytes)
         added = kept.added
         if bias is not None:
             added = bias if added is None else added + bias
         first = 0
-        for images, pack, call in calls:
+        for images, pack, call in self.calls:
             part = slice(first, first + images)
             words = memory.room("words of dots", 4 * prod(pack.shape)).bytes
             found = pack.run(x[part], words)
@@ -144,16 +142,18 @@ class Dots:
         """Return the same with this weight packed; it ignores the weight that `run` is given."""
         # Floats may be needed themselves.
         kind = np.float32 if self.way.is_float else np.int32
-        room = np.empty(self.weights.shape, kind)
-        kept = self._kept(self.weights, weight.copy() if self.way.is_float else weight, room)
+        room = memory.empty(self.weights.shape, kind)
+        kept = self._kept(weight.copy() if self.way.is_float else weight, room)
         if not self.way.is_float:
             kept = replace(kept, weight=kept.words)
+        if self.in_panels:
+            return replace(self, kept=kept)
         calls = tuple((images, pack, call.packed(kept.words)) for images, pack, call in self.calls)
         return replace(self, calls=calls, kept=kept)
 
-    def _kept(self, pack: Packing, weight: Array, room: Array) -> Kept:
+    def _kept(self, weight: Array, room: Array) -> Kept:
         """Pack the weights into room."""
-        found = pack.run(weight, room)
+        found = self.weights.run(weight, room)
         if self.way.inputs.multiple > 1:  # in the order of tiles
             room = self.calls[0][2].ordered(_seen(room, self.weights.shape))
         if self.way.is_float:
@@ -224,13 +224,14 @@ def _bound_to(
         if call is None:
             return None
         calls.append((images, pack, call))
-    panels = None if tiles else _panels(calls[0][2], len(way.weights.parts))
-    weights = giving_way.attempt(packing, way.weights, 1, weight, target, way.sums)
-    near = None
+    # Of all calls the same, or none.
+    found = {None if tiles else _panels(call, len(way.weights.parts)) for _, _, call in calls}
+    panels = found.pop() if len(found) == 1 else None
     if panels is not None:
-        near = giving_way.attempt(packing, way.weights, 1, weight, target, way.sums, panels)
+        calls = [(images, pack, call.of_panels()) for images, pack, call in calls]
+    weights = giving_way.attempt(packing, way.weights, 1, weight, target, way.sums, panels)
     plain = Plain(replace(problem, batch=1, stored=()), fill, activation)
-    return None if weights is None else Dots(way, plain, weights, tuple(calls), near)
+    return None if weights is None else Dots(way, plain, weights, tuple(calls), panels is not None)
 
 
 def _panels(call: Call, parts: int) -> Panels | None:
