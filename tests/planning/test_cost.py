@@ -13,7 +13,7 @@ from striderule.planning import Machine, cost
 from striderule.planning.machine import DEFAULTS, itemsize
 from striderule.planning.register_tiles import register_tiles
 from striderule.planning.rules import PROMISES, keeps_promise
-from striderule.planning.schedule import CHAIN, SHARED, schedule
+from striderule.planning.schedule import CHAIN, MOST_PLANES, PLANES, SHARED, schedule
 
 LAYER = Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
 PROBLEMS = (
@@ -124,6 +124,15 @@ def test_planes_are_shared_where_blocks_of_channels_would_repeat_them():
     # One block of channels repeats nothing, and single taps of stride 1 are read where they are.
     assert schedule(replace(layer, out_channels=8), 16, 32, 4).wave == 0
     assert schedule(Convolution.from_shapes((1, 256, 28, 28), (256, 256, 1, 1)), 16, 32, 4).wave == 0
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_flat_planes_may_be_larger_where_the_second_level_cache_is(lanes):
+    """Rows that reach far are copied as one in blocks of many rows alone."""
+    cut = schedule(Convolution.from_shapes((1, 512, 33, 33), (64, 512, 3, 3), padding=6, dilation=6), lanes, 32, 4)
+    held = cut.met * cut.plane * cut.chunk * 4
+    assert PLANES < held <= MOST_PLANES if lanes == 16 else held <= PLANES
+    assert cut.flat == (lanes == 16)
 
 
 def test_more_work_takes_longer():

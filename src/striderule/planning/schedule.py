@@ -41,8 +41,9 @@ from striderule.planning.runs import is_flat, is_single, part_met, pitch_of, run
 
 # Sums are formed in chains of at most so many terms, and of at most so many in a chunk of channels.
 CHAIN, CHUNK = 128, 512
-# Bytes of planes, and of unfinished sums, that a task keeps in the second-level cache.
-PLANES, SUMS = 1 << 18, 3 << 17
+# Bytes of planes, and of unfinished sums, that a task keeps in the second-level cache. Flat ones may have up to
+# `MOST_PLANES` where vectors of 64 bytes tell that it holds 1 MiB, but are swept slower by the part `CROWDED` then.
+PLANES, MOST_PLANES, SUMS, CROWDED = 1 << 18, 5 << 17, 3 << 17, 0.06
 # Bytes of a cache line.
 LINE = 64
 # Positions of a task, at most, unless a single row has more.
@@ -180,23 +181,21 @@ def schedule(
     words = {"copied": copied, "every": every}
     options = [Blocks.of(problem, lanes, registers, itemsize, *shape, **words) for shape in dict.fromkeys(shapes)]
     chunk, chain = chunks_of(problem)
-    fitting = [one for one in options if chunk * one.held * itemsize <= PLANES]
+    wide = MOST_PLANES if lanes * itemsize >= LINE else PLANES
+    fitting = [one for one in options if chunk * one.held * itemsize <= (wide if one.flat else PLANES)]
     best = min(fitting or options, key=lambda one: one.score if fitting else one.held)
     if best.images < 2:
-        stacks = [
-            count
-            for count in (2, 4, 8, 16)
-            if count <= problem.batch and count * best.held * chunk * itemsize <= PLANES
-        ]
+        held = best.held * chunk * itemsize
+        stacks = [count for count in (2, 4, 8, 16) if count <= problem.batch and count * held <= PLANES]
         shape = (best.rows, best.columns, best.images)
         more = [Blocks.of(problem, lanes, registers, itemsize, *shape, **words, stack=count) for count in stacks]
-        best = min([best, *more], key=lambda one: one.score)
+        best = min((best, *more), key=lambda one: one.score)
     for one in fitting or [best]:
         wave = one.wave_of(problem, itemsize) if one.parts > 1 else 0
         if wave:
             shape = (one.rows, one.columns, one.images)
-            more = [Blocks.of(problem, lanes, registers, itemsize, *shape, **words, wave=wave)]
-            best = min([best, *more], key=lambda one: one.score)
+            shared = Blocks.of(problem, lanes, registers, itemsize, *shape, **words, wave=wave)
+            best = min((best, shared), key=lambda one: one.score)
     return best.schedule(chunk, chain, narrow)
 
 
@@ -329,6 +328,9 @@ class Blocks:
             once = blocks * (again + PHASES / wave)
             again = FETCH * planes * itemsize / LINE
         again += 2 * narrow * problem.terms
+        plane = pitch_of(len(shifts) * len(slots) * run + lanes)
+        if flat and chunks_of(problem)[0] * met * plane * itemsize > PLANES:
+            swept *= 1 + CROWDED
         weights = WEIGHT * channels * problem.terms / lanes
         shares = max(1, images) * stack
         kept = apart or problem.terms > terms
@@ -354,7 +356,6 @@ class Blocks:
         # Blocks of whole tiles, all of about the same size.
         fair = {-(-tiles // -(-tiles // parts)) for parts in wanted}
         parts = min(sorted(fair), key=score)
-        plane = pitch_of(len(shifts) * len(slots) * run + lanes)
         return cls(
             rows, columns, images, stack, counts, slots, shifts, run, taps, plane, tile, tiles, in_place, flat, met,
             parts, wave, int(operations(parts)), score(parts),

@@ -257,12 +257,13 @@ def _tile(r: Routine, form: Form, sweep: Sweep, place: Place, panel: Pointer, to
         distances, weights = r.table("distances") + start, panel + start
         count = (sweep.terms - start).smaller(r.size("chain"))
         if form.skips:
-            weights = panel
-            distances, count = _kept_terms(r, sweep, chain)
+            weights, (distances, count) = panel, _kept_terms(r, sweep, chain)
         sums = r.tile(form.rows, vectors)
         with r.loop(count) as k:
             under = inputs + r.entry(distances, 2 * k if form.skips else k)
             values = [r.load(under + v * r.lanes) for v in range(vectors)]
+            for v in range(form.vectors if form.in_place else 0):  # the next tile's, which may come from far away
+                r.prefetch(under + (form.vectors + v) * r.lanes)
             term = r.entry(distances, 2 * k + 1) if form.skips else k
             for m in range(form.rows):
                 weight = r.broadcast(weights + term + m * form.panel)
@@ -296,8 +297,7 @@ def _add_products(r: Routine, form: Form, total: Register, weights: Vector, inpu
 
 def _copy_tail(r: Routine, form: Form, sweep: Sweep) -> None:
     """Copy the inputs of the last positions, term by term, and zeros up to a whole vector."""
-    task = sweep.task
-    whole = task.length - form.narrow
+    task, whole = sweep.task, sweep.task.length - form.narrow
     rounded = (sweep.terms + (r.lanes - 1)) // r.lanes * r.lanes
     zero = r.constant(0, lanes=1)
     with r.loop(task.stack) as image:
