@@ -9,6 +9,7 @@ from oracles.memories import guarded
 from striderule.algorithms import memory
 from striderule.algorithms.edges import detection, linking, thinning
 from striderule.algorithms.edges.detection_routine import Form
+from striderule.algorithms.edges.picture import Picture
 from striderule.algorithms.windows.extend import extend
 from striderule.codegen import target, workers
 
@@ -74,7 +75,7 @@ def case(seed, dtype, shape):
         middle = np.repeat(share[len(weights[0]) // 2][np.newaxis], below, axis=0) if below else share[:0]
         half = len(weights[0]) // 2
         soft = soft / np.concatenate([share[:half], middle, share[half:]]) if below else soft / share
-    return detection.Picture(image, scale, words, weights, share), soft
+    return Picture(image, scale, words, weights, share), soft
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64, np.bool_])

@@ -39,6 +39,16 @@ def test_nothing_is_imported_from_the_libraries():
     assert done.stdout.strip() == "set()"
 
 
+def test_filters_do_without_a_compiler():
+    code = (
+        "import sys, warnings, numpy as np; from striderule import filters as f; assert 'llvmlite' not in sys.modules; "
+        "sys.modules['llvmlite'] = None; warnings.simplefilter('ignore'); x = np.eye(20); "
+        "print(f.canny(x).any(), f.match_template(x, x[:3, :3]).max().round(6))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True 1.0"
+
+
 def test_the_step_edge_has_each_librarys_scale_and_type():
     ours = filters.sobel(STEP, 1)
     assert ours.dtype == np.float32

@@ -64,6 +64,14 @@ def means(name: str, operation: str, algorithm: str | None = None) -> str:
     return next(words for word, words in MEANS.items() if where.startswith(PACKAGES[word]))
 
 
+def generated(module: str) -> ModuleType | None:
+    """Return a module of `striderule.algorithms` that needs generated code; None where none can be made.
+
+    For what is no family of operations with algorithms of its own. One warning says that NumPy computes.
+    """
+    return importlib.import_module(f"striderule.algorithms.{module}") if _compiles() else None
+
+
 def _compiles() -> bool:
     """Tell whether code can be made here, and warn where it cannot."""
     try:

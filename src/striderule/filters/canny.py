@@ -8,8 +8,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from striderule.algorithms.edges import detection
+from striderule.algorithms import table
 from striderule.algorithms.edges.linking import linked
+from striderule.algorithms.edges.picture import Picture
 from striderule.algorithms.edges.thinning import gradients, thinned, threshold
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
@@ -132,35 +133,47 @@ def thresholds(dtype: np.dtype[Any], low: Any, high: Any, *, quantiles: bool) ->
 
 def _plane(request: Request, sigma: Any, low: Any, high: Any, *, quantiles: bool) -> Array:
     """Return the edges of one plane, both of whose axes are filtered."""
-    picture = _picture(request, sigma)
-    if quantiles:
-        lengths = detection.length(picture)
-        if lengths is None:
-            lengths = gradients(_smoothed(request, sigma))[2]
-        low, high = np.percentile(lengths, [100.0 * low, 100.0 * high])
-    elif picture.stored == "float32":
-        high = float(np.float32(high))  # both thresholds are compared in the image's precision
-    marks = detection.marks(picture, threshold(low), float(high))
-    if marks is not None:
-        if request.missing is not None:
-            marks[~_kept(request)] = 0
-        found = detection.linked(marks)
-        if found is not None:
-            return found
+    found = _by_generated_code(request, sigma, low, high, quantiles=quantiles)
+    if found is not None:
+        return found
     down, right, magnitude = gradients(_smoothed(request, sigma))
+    if quantiles:
+        low, high = np.percentile(magnitude, [100.0 * low, 100.0 * high])
     ridges = thinned(down, right, magnitude, _kept(request), low)
     weak = ridges > 0
     return linked(weak, weak & (ridges >= high))
 
 
-def _picture(request: Request, sigma: Any) -> detection.Picture:
+def _by_generated_code(request: Request, sigma: Any, low: Any, high: Any, *, quantiles: bool) -> Array | None:
+    """Return the edges of one plane, or None where no code can be made."""
+    code = table.generated("edges.detection")
+    if code is None:
+        return None
+    picture = _picture(request, sigma)
+    if quantiles:
+        lengths = code.length(picture)
+        if lengths is None:
+            return None
+        low, high = np.percentile(lengths, [100.0 * low, 100.0 * high])
+    elif picture.stored == "float32":
+        high = float(np.float32(high))  # both thresholds are compared in the image's precision
+    marks = code.marks(picture, threshold(low), float(high))
+    if marks is None:
+        return None
+    if request.missing is not None:
+        marks[~_kept(request)] = 0
+    result: Array | None = code.linked(marks)
+    return result
+
+
+def _picture(request: Request, sigma: Any) -> Picture:
     """Return the image with its Gaussian for generated code, already smoothed where that has not the same border."""
     image = (
         request.image if request.image.dtype.isnative else request.image.astype(request.image.dtype.newbyteorder("="))
     )
     if request.missing is not None or request.fill not in (0, None):
         none = np.ones(1)
-        return detection.Picture(_smoothed(request, sigma), 1.0, (("edge", "edge"),) * 2, (none, none))
+        return Picture(_smoothed(request, sigma), 1.0, (("edge", "edge"),) * 2, (none, none))
     scale = 1.0 / np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1.0
     if image.dtype == np.float16:
         image = image.astype(np.float32)
@@ -173,7 +186,7 @@ def _picture(request: Request, sigma: Any) -> detection.Picture:
         ones = np.ones((rows, image.shape[1]), np.float32 if image.dtype == np.float32 else np.float64)
         share = _share(replace(request, image=ones, missing=None, fill=0), sigma)
     first, second = request.boundary
-    return detection.Picture(image, scale, (first, second), (weights[0], weights[1]), share)
+    return Picture(image, scale, (first, second), (weights[0], weights[1]), share)
 
 
 def _share(inside: Request, sigma: Any) -> Array:

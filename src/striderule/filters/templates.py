@@ -7,6 +7,8 @@ from typing import Any, Unpack, cast
 
 import numpy as np
 
+from striderule.algorithms import table
+from striderule.algorithms.windows.extend import extend
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.filters import like as likeness
 from striderule.filters.request import Array, Keywords, Request, public
@@ -17,6 +19,8 @@ from striderule.geometry.imaging import check_kernel_fits
 # A window whose sum of squared deviations is below so many units in the last place of its sum of squares is constant:
 # what is left is rounding.
 NOISE = 64
+# Integer templates of so many elements are correlated as they are; for larger ones there are faster ways with floats.
+FEW = 1024
 
 
 @public
@@ -100,32 +104,61 @@ def coefficients_of(request: Request, taps: Array, *, pad_input: bool, relative:
     below the last place of 1, as scikit-image says.
     """
     where = _Windows(request, taps.shape, pad_input=pad_input)
-    x = request.image.astype(np.float64)
+    x = request.image
     if request.missing is not None or request.fill is None:
-        return _with_gaps(where, x, taps)
-    # The image's mean is taken away first: squares of what is left lose fewer digits when they are subtracted.
-    inside = x[np.isfinite(x)]
-    middle = float(np.round(inside.mean())) if inside.size else 0.0
-    x -= middle
-    fill = complex(request.fill).real - middle
+        return _with_gaps(where, x.astype(np.float64), taps)
     deviations = taps - taps.mean()
+    small, whole = float((deviations * deviations).sum()), float((taps * taps).sum())
+    eps = np.finfo(np.float64).eps
+    shape = result_shape(request, taps.shape, pad_input=pad_input)
+    if small <= NOISE * eps * whole or 0 in shape:
+        return np.zeros(shape, request.length_type), np.ones(shape, request.length_type)
+    floor = 0.0 if relative else float(np.finfo(as_skimage(x.dtype)).eps)
+    result = where.fast(
+        x, slid(x, taps, deviations, single=relative and request.length_type != np.float64), small, floor
+    )
+    if result is None:
+        result = _plain(where, x.astype(np.float64), deviations, floor)
+    return result, np.ones(shape, request.length_type)
+
+
+def slid(x: Array, taps: Array, deviations: Array, *, single: bool) -> Array:
+    """Return what is slid over the image: the template as it is where its sums of products are whole numbers of int32.
+
+    Those are exact, which tells in even parts of an image; else the template's deviations from its mean.
+    """
+    if single and x.dtype.kind in "biu" and taps.size <= FEW and bool((taps == np.rint(taps)).all()):
+        largest = max(abs(int(x.min(initial=0))), abs(int(x.max(initial=0))))
+        if largest * float(np.abs(taps).sum()) < 2**31 and float(np.abs(taps).max()) < 2**15:
+            return taps.astype(np.int16)
+    return deviations.astype(np.float32 if single else np.float64)
+
+
+def as_skimage(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type in which scikit-image computes."""
+    return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
+
+
+def _plain(where: _Windows, x: Array, deviations: Array, floor: float) -> Array:
+    """Return the coefficients from sums over the windows, in NumPy."""
+    request = where.request
+    middle = _near(x)
+    # The image's middle is taken away first: squares of what is left lose fewer digits when they are subtracted.
+    x = x - middle
+    fill = complex(request.fill or 0).real - middle
     sums, squares = where.sums(x, fill), where.sums(x * x, fill * fill)
-    spread = squares - sums * sums / taps.size
-    noise = NOISE * np.finfo(np.float64).eps * squares
-    power = float((deviations * deviations).sum())
-    noise_of_template = NOISE * np.finfo(np.float64).eps * float((taps * taps).sum())
-    norm = np.sqrt(np.maximum(spread, 0.0) * power)
-    flat = (spread <= noise) | (power <= noise_of_template)
-    if not relative:
-        flat |= (
-            norm
-            <= np.finfo(
-                np.float32 if request.image.dtype.itemsize < 8 and request.image.dtype.kind == "f" else np.float64
-            ).eps
-        )
+    spread = squares - sums * sums / deviations.size
+    norm = np.sqrt(np.maximum(spread, 0.0) * float((deviations * deviations).sum()))
+    flat = (spread <= NOISE * np.finfo(np.float64).eps * squares) | (norm <= floor)
     product = where.correlate(x, deviations, fill)
-    result = np.divide(product, norm, out=np.zeros_like(product), where=~flat)
-    return np.clip(result, -1.0, 1.0), np.ones(result.shape, request.length_type)
+    return np.clip(np.divide(product, norm, out=np.zeros_like(product), where=~flat), -1.0, 1.0)
+
+
+def _near(x: Array) -> float:
+    """Return a whole number near the elements of an image."""
+    some = x[tuple(slice(None, None, 1 + n // 16) for n in x.shape)].astype(np.float64)
+    some = some[np.isfinite(some)]
+    return float(np.round(some.mean())) if some.size else 0.0
 
 
 class _Windows:
@@ -136,10 +169,47 @@ class _Windows:
         self.words: dict[str, Any] = {"precision": request.precision, "algorithm": request.algorithm}
         self.mode: Any = "same" if pad_input else "valid"
 
-    def correlate(self, x: Array, taps: Array, fill: float) -> Array:
+    def correlate(self, x: Array, taps: Array, fill: Any) -> Array:
         """Return the sum of x * taps under every window."""
         request = self.request
-        return correlate(x, taps, mode=self.mode, boundary=request.boundary, fill=fill, axes=request.axes, **self.words)
+        return correlate(
+            x,
+            taps,
+            mode=self.mode,
+            boundary=request.boundary,
+            fill=fill,
+            axes=request.axes,
+            dtype=np.int32 if taps.dtype.kind == "i" else np.result_type(taps, request.length_type),
+            **self.words,
+        )
+
+    def fast(self, x: Array, taps: Array, power: float, floor: float) -> Array | None:
+        """Return the coefficients of images of two axes by generated code; None where that has to be left to NumPy.
+
+        `taps` are the template or its deviations, whose squares sum to `power`.
+
+        Sums that are kept from row to row do not forget a NaN or an infinity, so there must be none.
+        """
+        request, rank = self.request, len(self.template)
+        code = table.generated("templates.coefficients") if rank == 2 else None
+        if code is None or (x.dtype.kind == "f" and not np.isfinite(x).all()):
+            return None
+        products = self.correlate(x, taps, request.fill)
+        planes, found = (np.moveaxis(one, request.axes, (-2, -1)) for one in (x, products))
+        found = np.ascontiguousarray(found)
+        result = found.view(np.float32) if found.dtype == np.int32 else found  # each takes its product's place
+        for plane in np.ndindex(planes.shape[:-2]):
+            wide = planes[plane]
+            if self.mode == "same":
+                sides = tuple((k // 2, k - k // 2 - 1) for k in self.template)
+                wide = extend(wide, sides, request.boundary, request.fill)
+            wide = wide if wide.strides[1] == wide.itemsize else np.ascontiguousarray(wide)
+            size = self.template[0], self.template[1]
+            noise = NOISE * float(np.finfo(np.float64).eps)
+            total = float(taps.sum(dtype=np.float64))
+            if not code.coefficients(wide, found[plane], size, total, power, _near(wide), noise, floor):
+                return None
+        return np.moveaxis(result, (-2, -1), request.axes)
 
     def sums(self, x: Array, fill: float) -> Array:
         """Return the sum of x under every window, axis by axis."""

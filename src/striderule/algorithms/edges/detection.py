@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,12 @@ from striderule.algorithms.edges.detection_routine import (
 )
 from striderule.algorithms.edges.linking_routine import DONE, NAME, linking_routine
 from striderule.algorithms.edges.linking_routine import SIZES as LINKING_SIZES
+from striderule.algorithms.edges.picture import Picture
 from striderule.algorithms.windows.extend import extend
 from striderule.codegen import workers
 from striderule.codegen.target import current
 
 Array = npt.NDArray[Any]
-Words = tuple[str, str]
 
 # Rows and columns of a task: its lines stay in the second cache for Gaussians of any usual width, and the rows that a
 # task smooths beside its own are few.
@@ -36,27 +35,6 @@ BAND, STRIP = 64, 512
 SLACK = 16
 # Elements in a band of marks that are walked by one thread, about.
 MARKS = 1 << 17
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image of two axes, and how it is smoothed: along each axis by symmetric weights of odd length.
-
-    `scale` turns its integers into floats. `words` say what stands outside, on every side; a constant outside is 0.
-    `share` is what the Gaussian of ones comes to, which the smoothed image is divided by: for the first rows, one in
-    the middle, and the last ones, so as many as there are weights along the rows' axis (all rows of a lower image).
-    """
-
-    image: Array
-    scale: float
-    words: tuple[Words, Words]
-    weights: tuple[Array, Array]
-    share: Array | None = None
-
-    @property
-    def stored(self) -> str:
-        """The precision between the passes."""
-        return "float32" if self.image.dtype == np.float32 else "float64"
 
 
 def marks(picture: Picture, low: float, high: float) -> Array | None:

@@ -1,0 +1,1 @@
+"""Correlation coefficients: sums of products made by a correlation, set against what windows and template hold."""
