@@ -1,0 +1,227 @@
+"""How passes are cut into bands and blocks, and what the routine is told of it."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.direct.native import words_of
+from striderule.algorithms.images.tables import shown
+from striderule.algorithms.separable.doubling import SWEPT, levels_of
+from striderule.algorithms.separable.down import BLANK
+from striderule.algorithms.separable.layout import Layout
+from striderule.algorithms.separable.structure import CHAIN, POINTERS, SHORT, SIZES, Across, Down, Structure
+from striderule.codegen.target import Target
+
+Array = npt.NDArray[Any]
+
+# Equal taps from which on windows take less than a product for each.
+LONG_DOWN, LONG_ACROSS = 12, 20
+# Products of a task: enough to be worth handing to another thread.
+TASK = 1 << 20
+# Rows of a band of windows: enough to share what a band begins with, and few enough that chains stay short.
+LEAST_BAND, MOST_BAND = 64, 128
+BLOCKS_BAND = 96
+# Bytes of a thread's sums from a row on.
+SUFFIX = 1 << 20
+LINE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A pass along an axis: its size and outputs, the window, and what of its taps the code depends on.
+
+    `kept` are the taps that are not zero in some term; `equal` says that all taps are one.
+    """
+
+    size: int
+    outputs: int
+    taps: int = 1
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    words: tuple[str, str] = ("constant", "constant")
+    kept: tuple[int, ...] = (0,)
+    equal: bool = False
+
+    @property
+    def extent(self) -> int:
+        """How many positions a window reaches over."""
+        return (self.taps - 1) * self.dilation + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """All that a call depends on but the values: arrays as `layout` sees them, the axes, and the types.
+
+    `row_steps` are the bytes between rows of x and of y. `exact` says that the sums are whole numbers without error.
+    """
+
+    layout: Layout
+    down: Axis
+    across: Axis
+    row_steps: tuple[int, int]
+    source: str
+    result: str
+    work: str
+    terms: int
+    divided: str
+    watched: bool
+    exact: bool
+
+
+class Cut(NamedTuple):
+    """The structure of the routine, its words, tables and tasks, and the bytes that each thread needs."""
+
+    structure: Structure
+    words: array[int]
+    tables: dict[str, Array]
+    tasks: int
+    room: int
+    blank: bool
+
+
+def structure_of(passes: Passes, target: Target) -> Structure:
+    """Return what code serves these passes."""
+    across = _across(passes, target.lanes(np.dtype(passes.work).itemsize))
+    return Structure(
+        passes.source,
+        passes.result,
+        passes.work,
+        _down(passes, target),
+        across,
+        passes.divided,
+        passes.terms > 1,
+        passes.watched,
+    )
+
+
+def _down(passes: Passes, target: Target) -> Down:
+    axis = passes.down
+    rows, vectors = (8, 2) if target.registers >= 32 else (4, 2)
+    plain = axis.stride == axis.dilation == 1
+    fewer = 1 << max(0, (axis.outputs - 1).bit_length())
+    if axis.equal and plain and axis.taps >= LONG_DOWN and passes.terms == 1:
+        # Windows of a band share rows, so a band has no more rows than a window.
+        rows = min(4, fewer)
+        return Down("run" if passes.exact else "blocks", rows, vectors)
+    if axis.taps <= SHORT:
+        return Down("few", min(rows if plain else 2, fewer), vectors, axis.kept, axis.stride, axis.dilation)
+    return Down("many", min(rows if plain else 1, fewer), vectors if plain else 2 * vectors)
+
+
+def _across(passes: Passes, lanes: int) -> Across:
+    axis, pixel = passes.across, passes.layout.pixel
+    gap = axis.dilation * pixel
+    known = gap if gap <= 4 else 0
+    stepped = axis.stride > 1
+    if axis.equal and axis.taps >= LONG_ACROSS and passes.terms == 1:
+        block = 1 << levels_of(lanes, known)
+        rest, blocks = axis.taps % block, axis.taps // block
+        return Across("window", 2, (rest,), gap=known, stepped=stepped, several=blocks.bit_count() > 1)
+    if axis.taps <= SHORT:
+        return Across("taps", 4, axis.kept, gap=known, stepped=stepped)
+    return Across("taps", 4, tuple(range(axis.taps % SHORT)), loop=True, gap=known, stepped=stepped)
+
+
+@lru_cache(maxsize=256)
+def cut(passes: Passes, target: Target) -> Cut:
+    """Return how the passes are cut for a target."""
+    structure = structure_of(passes, target)
+    down, across, layout = passes.down, passes.across, passes.layout
+    itemsize = np.dtype(passes.work).itemsize
+    lanes, pixel = target.lanes(itemsize), layout.pixel
+    rows = structure.down.rows
+
+    needed = (across.outputs - 1) * across.stride + across.extent if across.outputs else 0
+    after = max(0, needed - across.before - across.size)
+    width, outputs = across.size * pixel, ((across.outputs - 1) * across.stride + 1) * pixel
+    slack = (2 * SWEPT + 8) * lanes
+    length = max(across.before * pixel + width + after * pixel, needed * pixel) + slack
+    line = _apart(length, itemsize)
+    band = _band(passes, structure.down, line * itemsize)
+    bands = -(-down.outputs // band)
+
+    at = {"lines_at": 0, "state_at": passes.terms * rows * line}
+    at["suffix_at"] = at["state_at"] + (2 * line if structure.down.kind in ("run", "blocks") else 0)
+    at["sums_at"] = at["suffix_at"] + (band * line if structure.down.kind == "blocks" else 0)
+    room = at["sums_at"] + (4 if structure.across.kind == "window" else int(structure.across.stepped)) * line
+
+    last = bands * band * down.stride + rows * down.stride + down.extent
+    sources = shown(down.size, -down.before, last - down.before, down.words)
+    begins = np.where(sources < 0, BLANK, sources * passes.row_steps[0])
+    left = shown(across.size, -across.before, 0, across.words)
+    right = shown(across.size, across.size, across.size + after, across.words)
+    beyond = np.concatenate([left, right])
+    beyond = np.where(beyond < 0, -1, (beyond + across.before) * pixel)
+    chunks = -(-down.taps // CHAIN)
+    levels, offset, rest = _levels(structure.across, across, pixel, lanes)
+    tables = {
+        "rows": begins,
+        "beyond": np.append(beyond, 0),
+        "chunks": np.arange(chunks + 1) * down.taps // chunks,
+        "levels": np.array(levels, np.int64),
+        "walk": words_of(layout.walks),
+    }
+    tables = {name: np.ascontiguousarray(table, np.int64) for name, table in tables.items()}
+    sizes = at | {
+        "room": room, "walks": len(layout.walks), "bands": bands, "band": band, "height": down.outputs,
+        "y_row": passes.row_steps[1], "line": line, "before": across.before * pixel, "before_pixels": across.before,
+        "after_pixels": after, "pixel": pixel, "width": width, "outputs": outputs, "stride_down": down.stride,
+        "dilation_down": down.dilation, "taps_down": down.taps, "chunks_down": chunks, "taps_across": across.taps,
+        "gap": across.dilation * pixel, "groups": across.taps // SHORT, "terms": passes.terms,
+        "level_count": len(levels) // 3 - 1, "top": needed * pixel, "rest": rest, "columns": across.outputs,
+        "stride_across": across.stride,
+    }  # fmt: skip
+    words = array("q", [0] * len(POINTERS) + [sizes.get(word, 0) for word in SIZES])
+    for name, table in tables.items():
+        words[POINTERS.index(name)] = memory.address(table)
+    planes = int(np.prod([walk[0] for walk in layout.walks], dtype=np.int64))
+    return Cut(structure, words, tables, planes * bands, room * itemsize, bool((sources < 0).any()))
+
+
+def _apart(length: int, itemsize: int) -> int:
+    """Return the elements between lines: whole cache lines, and no multiple of a page, where lines meet in few sets."""
+    each = LINE // itemsize
+    lines = -(-length // each)
+    return each * (lines + (lines % 64 == 0))
+
+
+def _band(passes: Passes, down: Down, line: int) -> int:
+    """Return how many rows of outputs a task forms: whole blocks, whatever the number of threads."""
+    axis, rows = passes.down, down.rows
+    if down.kind == "run":
+        wanted = min(max(axis.taps, LEAST_BAND), MOST_BAND)
+    elif down.kind == "blocks":
+        wanted = min(axis.taps, BLOCKS_BAND, max(2 * rows, SUFFIX // line)) // rows * rows
+    else:
+        each = passes.across.outputs * passes.layout.pixel * (axis.taps + passes.across.taps + 8) * passes.terms
+        wanted = TASK // max(1, each)
+    blocks = max(1, min(wanted, axis.outputs + rows - 1) // rows)
+    return blocks * rows
+
+
+def _levels(code: Across, axis: Axis, pixel: int, lanes: int) -> tuple[list[int], int, int]:
+    """Return (taken, offset, distance) of every level of sums above those in registers, and where the rest begins."""
+    if code.kind != "window":
+        return [0, 0, 0], 0, 0
+    gap = axis.dilation * pixel
+    first = levels_of(lanes, code.gap)
+    blocks, offset, levels = axis.taps >> first, 0, list[int]()
+    for level in range(blocks.bit_length()):
+        taken = blocks >> level & 1
+        distance = gap << (first + level)
+        levels += [taken, offset, distance]
+        offset += taken * distance
+    return levels, offset, offset
+
+
+def without_gap(passes: Passes) -> Passes:
+    """Return the same passes without planes: for a trial of their code."""
+    return replace(passes, layout=passes.layout._replace(walks=()))

@@ -1,0 +1,60 @@
+"""The routine of passes, in the tile language: bands of rows, each as blocks of lines that stay in the cache.
+
+y[i, j] = sum over terms, t, u of v[t] * h[u] * x[i * stride + t * dilation - before, j + u * dilation - before]
+
+A block of rows is summed down its columns into lines (`down`, `windows`), which are extended to both sides and summed
+along (`across`, `doubling`). So each row is read in place, and what is between the passes never leaves the cache.
+"""
+
+from __future__ import annotations
+
+from striderule.algorithms.direct.native import followed
+from striderule.algorithms.separable.across import Across, Line
+from striderule.algorithms.separable.doubling import Doubling
+from striderule.algorithms.separable.down import Down, Room
+from striderule.algorithms.separable.structure import NUMBERS, POINTERS, SIZES, Structure
+from striderule.algorithms.separable.windows import Windows
+from striderule.codegen.target import Target
+from striderule.codegen.tile import ELEMENTS, INT64, Pointer, Routine, Size
+
+
+def passes_routine(name: str, target: Target, s: Structure) -> str:
+    """Return the routine as LLVM IR."""
+    r = Routine(name, target, ELEMENTS[s.work], pointers=POINTERS, sizes=SIZES, numbers=NUMBERS)
+    flags = r.table("flags")
+    slot = r.claim(flags, r.size("threads"))
+    work = r.pointer("work") + slot * r.size("room")
+    room = Room(*(work + r.size(f"{word}_at") for word in ("lines", "state", "suffix", "sums")))
+    across = (Doubling if s.across.kind == "window" else Across)(r, s, room)
+    with r.tasks() as task:
+        band, plane = task % r.size("bands"), task // r.size("bands")
+        x_at, y_at = followed(r, plane, 0, 0)
+        x = r.pointer("x", ELEMENTS[s.source]).skip(x_at)
+        y = r.pointer("y", ELEMENTS[s.result]).skip(y_at)
+        _band(r, s, room, across, band, x, y)
+    if across.watch is not None:
+        with r.when(r.any(across.watch.value.is_nan())):
+            r.store(r.constant(1, INT64, 1), r.table("watched"))
+    r.give_back(flags, slot)
+    return r.finish()
+
+
+def _band(r: Routine, s: Structure, room: Room, across: Across, band: Size, x: Pointer, y: Pointer) -> None:
+    """Write a band of rows of a plane."""
+    rows = s.down.rows
+    first = band * r.size("band")
+    count = (r.size("height") - first).smaller(r.size("band"))
+    windows = Windows(r, s, room) if s.down.kind in ("run", "blocks") else None
+    if windows is not None:
+        windows.begin(x, first)
+    with r.loop((count + (rows - 1)) // rows) as turn:
+        row = first + turn * rows
+        if windows is not None:
+            windows.lines(x, row, turn)
+        else:
+            Down(r, s, room).block(x, row)
+        with r.loop((count - turn * rows).smaller(rows)) as number:
+            line = room.lines + number * r.size("line")
+            with r.loop(r.size("terms") if s.terms else 1) as term:
+                across.extend(line + term * (r.size("line") * rows), term)
+            across.line(Line(line, y.skip((row + number) * r.size("y_row"))))

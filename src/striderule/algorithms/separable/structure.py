@@ -1,0 +1,81 @@
+"""What the code of a routine of passes depends on, and the names of its words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+POINTERS = (
+    "x", "y", "rows", "beyond", "down", "across", "fills", "blank", "chunks", "levels", "walk", "flags", "work",
+    "watched",
+)  # fmt: skip
+SIZES = (
+    "threads", "room", "walks", "bands", "band", "height", "y_row", "line", "before", "after", "before_pixels",
+    "after_pixels", "pixel", "width", "outputs", "stride_down", "dilation_down", "taps_down", "chunks_down",
+    "taps_across", "gap", "groups", "terms", "level_count", "top", "rest", "columns", "stride_across", "lines_at",
+    "state_at", "suffix_at", "sums_at",
+)  # fmt: skip
+NUMBERS = ("divisor", "inverse")
+
+# Taps of a pass that are written out one by one; of more there is a loop.
+SHORT = 16
+# Terms of a chain of a longer pass, so that the chains of two passes keep the promise together.
+CHAIN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The vertical pass.
+
+    `kind` is "few" (the taps `kept` are written out, with this stride and dilation), "many" (a loop over taps), "run"
+    (equal taps of exact numbers: what enters a window is added to it, and what leaves is taken away), or "blocks"
+    (equal taps: sums up to a row, and from there on). `rows` rows of outputs and `vectors` vectors of columns are
+    formed together.
+    """
+
+    kind: str
+    rows: int
+    vectors: int
+    kept: tuple[int, ...] = ()
+    stride: int = 1
+    dilation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """The horizontal pass.
+
+    `kind` is "taps" (`kept` are those written out; with `loop` groups of `SHORT` taps go before them) or "window"
+    (equal taps: sums of twice as many, again and again; `kept` holds the number of taps that are no whole block).
+    `gap` is how many elements taps are apart, where the code knows it (0: it does not). `stepped` tells of a stride.
+    """
+
+    kind: str
+    vectors: int
+    kept: tuple[int, ...] = ()
+    loop: bool = False
+    gap: int = 1
+    stepped: bool = False
+    several: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """The code of a routine: the types in memory and of the arithmetic, both passes, and what comes after them.
+
+    `divided` is "" or how sums become means: "exact" (the nearest quotient) or "scaled" (times the inverse). `terms`
+    tells of several outer products; `watched` lets the routine tell whether a result was not finite.
+    """
+
+    source: str
+    result: str
+    work: str
+    down: Down
+    across: Across
+    divided: str = ""
+    terms: bool = False
+    watched: bool = False
+
+    @property
+    def name(self) -> str:
+        """The routine's name."""
+        return f"passes_{self.source}_{self.work}_{self.result}_{self.down.kind}_{self.across.kind}"
