@@ -50,8 +50,15 @@ CALLS = [
 NAMES = [f"{op.__name__}-{number}" for number, (op, _, _) in enumerate(CALLS)]
 
 
-def as_stand_ins(values):
-    return tuple(sr.Array(value.shape, value.dtype) if isinstance(value, np.ndarray) else value for value in values)
+def as_stand_ins(values, op=None):
+    """Return arrays' shapes and types in their place; the taps of image filters have a say in the plan."""
+    kept = values[1:] if op in (sr.correlate, sr.convolve) else ()
+    return tuple(
+        sr.Array(value.shape, value.dtype)
+        if isinstance(value, np.ndarray) and not any(value is one for one in kept)
+        else value
+        for value in values
+    )
 
 
 @pytest.fixture
@@ -67,8 +74,8 @@ def nothing_is_computed(monkeypatch):
 def test_arrays_and_stand_ins_have_the_same_plan(op, args, kwargs):
     plan = sr.explain(op, *args, **kwargs)
     assert isinstance(plan, Plan)
-    assert sr.explain(op, *as_stand_ins(args), **kwargs) == plan
-    first, *rest = as_stand_ins(args)
+    assert sr.explain(op, *as_stand_ins(args, op), **kwargs) == plan
+    first, *rest = as_stand_ins(args, op)
     assert sr.explain(op, *rest, input=first, **kwargs) == plan if not rest else True
     assert plan.algorithm in str(plan)
 
@@ -95,10 +102,10 @@ def test_the_problem_is_that_of_the_arguments():
 
 @pytest.mark.usefixtures("nothing_is_computed")
 def test_calls_of_several_passes_list_them():
-    plan = sr.explain(sr.filters.gaussian, sr.Array((480, 640, 3), "uint8"), 2.0, channel_axis=-1)
+    plan = sr.explain(sr.filters.sobel, sr.Array((480, 640, 3), "uint8"), channel_axis=-1)
     assert isinstance(plan, Plans)
-    assert [one.problem.kernel for one in plan.passes] == [(17,), (17,)]
-    assert str(plan).startswith("gaussian: 2 passes, ")
+    assert [one.problem.kernel for one in plan.passes] == [(3, 3), (3, 3)]
+    assert str(plan).startswith("sobel: 2 passes, ")
     two = sr.explain(sr.depthwise_separable_conv2d, sr.Array((3, 8, 8)), sr.Array((3, 3, 3)), sr.Array((8, 3)))
     assert [one.problem.groups for one in two.passes] == [3, 1]
     assert len(sr.explain(sr.filters.sobel, sr.Array((9, 9)), axis=0).passes) >= 1

@@ -19,6 +19,7 @@ PACKAGES = {
     "direct": "striderule.algorithms.direct",
     "fourier": "striderule.algorithms.fourier",
     "reference": "striderule.algorithms.reference",
+    "separable": "striderule.algorithms.separable",
     "windows": "striderule.algorithms.windows",
     "winograd": "striderule.algorithms.winograd",
 }

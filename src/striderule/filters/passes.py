@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from striderule.algorithms.images.terms import Terms
 from striderule.filters.request import Array, Request
-from striderule.functional.images import correlate
+from striderule.functional.images import by_profiles, correlate
 from striderule.kernels.smoothing import gaussian_profiles
 
 
@@ -26,12 +27,14 @@ class Operator:
 
     request: Request
     stages: tuple[tuple[tuple[int, ...], Array], ...]
+    # What the sums are divided by.
+    divisor: float = 1
 
     @classmethod
-    def separable(cls, request: Request, profiles: Sequence[Array]) -> Operator:
+    def separable(cls, request: Request, profiles: Sequence[Array], divisor: float = 1) -> Operator:
         """Return the correlation with the outer product of `profiles`, one pass for each filtered axis."""
         stages = (((position,), profile) for position, profile in enumerate(profiles))
-        return cls(request, tuple(stage for stage in stages if stage[1].shape != (1,) or stage[1][0] != 1))
+        return cls(request, tuple(stage for stage in stages if stage[1].shape != (1,) or stage[1][0] != 1), divisor)
 
     @classmethod
     def direct(cls, request: Request, kernel: Array) -> Operator:
@@ -45,13 +48,53 @@ class Operator:
 
     def magnitudes(self) -> Operator:
         """Return the operator of the absolute weights."""
-        return Operator(self.request, tuple((positions, np.abs(kernel)) for positions, kernel in self.stages))
+        stages = tuple((positions, np.abs(kernel)) for positions, kernel in self.stages)
+        return replace(self, stages=stages)
+
+    @property
+    def profiles(self) -> Terms | None:
+        """The operator as an outer product of one profile an axis, or None if it is none."""
+        if not self.stages or any(len(axes) > 1 or kernel.dtype.kind == "c" for axes, kernel in self.stages):
+            return None
+        return Terms.outer([kernel for _, kernel in self.stages], self.divisor)
+
+    def finished(self) -> Array:
+        """Return the filtered image in the settled type, written into `out` where there is one."""
+        request = self.request
+        plain = request.missing is None and request.fill is not None
+        if plain and self.profiles is not None and request.dtype is not None:
+            return self._by_profiles(request.image, request.fill, request.dtype, request.out)
+        return request.finish(apply(self))
+
+    def _by_profiles(self, x: Array, fill: Any, final: np.dtype[Any], out: Array | None = None) -> Array:
+        """Return the outer product correlated with x in one call, in the type `final`."""
+        request, profiles = self.request, self.profiles
+        assert profiles is not None  # asked before
+        work = np.empty(0, np.result_type(request.working_type, np.float32)).real.dtype
+        if x is not request.image:
+            work = np.empty(0, np.result_type(work, x.dtype)).real.dtype
+        positions = [position for (position,), _ in self.stages]
+        return by_profiles(
+            x,
+            profiles,
+            axes=tuple(request.axes[position] for position in positions),
+            boundary=tuple(request.boundary[position] for position in positions),
+            fill=fill,
+            work=work,
+            final=final,
+            overflow=request.overflow,
+            precision=request.precision,
+            algorithm=request.algorithm,
+            out=out,
+        )
 
     def __call__(self, x: Array, fill: complex) -> Array:
         """Apply the filter to `x`, in the type of the arithmetic; `fill` stands outside of a constant boundary."""
         request = self.request
         if not self.stages:
             return x.astype(request.working_type, copy=False)
+        if self.profiles is not None:
+            return self._by_profiles(x, fill, np.result_type(request.working_type if x is request.image else x.dtype))
         for positions, kernel in self.stages:
             # Weights take the type of the arithmetic, so that they do not widen it; a narrower image becomes wider
             # piece by piece on the way.
@@ -135,13 +178,16 @@ def confidence(operators: Sequence[Operator]) -> Array:
     for operator in operators:
         magnitudes = replace(operator.magnitudes(), request=replace(request, image=present))
         met += magnitudes(present, outside)
-        total += math.prod(float(kernel.sum()) for _, kernel in magnitudes.stages)
+        total += math.prod(float(kernel.sum()) for _, kernel in magnitudes.stages) / magnitudes.divisor
     return np.asarray(np.clip(met / dtype.type(total or 1.0), 0, 1))
 
 
-def answer(request: Request, result: Array, *operators: Operator) -> Array:
-    """Return the finished result of a filter made of `operators`; where it was asked for, with its confidence."""
-    final = request.finish(result)
+def answer(request: Request, result: Array | None, *operators: Operator) -> Array:
+    """Return the finished result of a filter made of `operators`; where it was asked for, with its confidence.
+
+    Without a result it is that of the one operator.
+    """
+    final = operators[0].finished() if result is None else request.finish(result)
     if not request.confidence:
         return final
     return cast(Array, (final, confidence(operators)))

@@ -219,9 +219,9 @@ class Request:
 
     @property
     def working_type(self) -> np.dtype[Any]:
-        """The type between the passes: float64 for integers, so that the one rounding at the end is right."""
+        """The type between the passes: float32 for integers of up to 16 bits, which is rounded once, at the end."""
         if self.image.dtype.kind in "biu":
-            return np.dtype(np.float64)
+            return door.float_of(self.image.dtype)
         return np.dtype(np.float32) if self.image.dtype == np.float16 else self.image.dtype
 
     def positions(self, axis: Any) -> tuple[int, ...]:

@@ -79,8 +79,7 @@ def gaussian(
         truncate=truncate,
     )
     request = request.settle(request.signed_type if np.any(order) else request.image.dtype)
-    operator = Operator.separable(request, profiles)
-    return answer(request, apply(operator), operator)
+    return answer(request, None, Operator.separable(request, profiles))
 
 
 @public
@@ -121,9 +120,8 @@ def box(
     sizes = sizes_per_axis(likeness.needed(size, "box", "size"), request.rank)
     request = request.settle(request.image.dtype)
     # Sums first and one division last, so that means of integers are exact until they are rounded.
-    operator = Operator.separable(request, [np.ones(length) for length in sizes])
-    sums = apply(operator)
-    return answer(request, np.asanyarray(sums / sums.real.dtype.type(math.prod(sizes))), operator)
+    operator = Operator.separable(request, [np.ones(length) for length in sizes], math.prod(sizes))
+    return answer(request, None, operator)
 
 
 @door.accepts_input

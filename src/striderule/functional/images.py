@@ -9,8 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms.images.terms import Terms
 from striderule.errors import InvalidArgument
 from striderule.functional.door import accepts_input, array, check_out, dtype_word, finish, overflow_word
+from striderule.functional.forms import form_of
 from striderule.functional.large import in_blocks
 from striderule.functional.names import IMAGE_NAMES, answers
 from striderule.functional.normalized import missing_pixels, normalized
@@ -285,7 +287,7 @@ class _Slide:
     def __call__(
         self,
         pixels: Array,
-        taps: Array,
+        taps: Array | Terms,
         fill: Any,
         work: np.dtype[Any],
         final: np.dtype[Any] | None = None,
@@ -295,9 +297,11 @@ class _Slide:
 
         Real ones come in the type `final`, that of the sums unless given, and in `out` where there is one.
         """
-        if pixels.dtype.kind != "c" and taps.dtype.kind != "c":
+        if pixels.dtype.kind != "c" and (isinstance(taps, Terms) or taps.dtype.kind != "c"):
             return self._real(pixels, taps, fill, work, final, out)
-        if pixels.dtype.kind != "c":
+        if isinstance(taps, Terms):
+            parts = self._real(pixels.real, taps, fill.real, work), self._real(pixels.imag, taps, fill.imag, work)
+        elif pixels.dtype.kind != "c":
             parts = self._real(pixels, taps.real, fill, work), self._real(pixels, taps.imag, fill, work)
         elif taps.dtype.kind != "c":
             parts = self._real(pixels.real, taps, fill.real, work), self._real(pixels.imag, taps, fill.imag, work)
@@ -319,7 +323,7 @@ class _Slide:
     def _real(
         self,
         pixels: Array,
-        taps: Array,
+        taps: Array | Terms,
         fill: Any,
         work: np.dtype[Any],
         final: np.dtype[Any] | None = None,
@@ -342,6 +346,7 @@ class _Slide:
             dtype=work.name,
             stored=(pixels.dtype.name, kind.name),
             overflow=self.words.overflow,
+            form=form_of(taps),
         )
         plan = plan_for(problem, self.words.precision, self.words.algorithm)
         operands = (problem, planes, taps, fill)
@@ -353,7 +358,7 @@ class _Slide:
 
 def _slide(
     image: Array,
-    taps: Array,
+    taps: Array | Terms,
     flipped: bool,
     words: _Words,
     *,
@@ -407,6 +412,32 @@ def _filter(
         return slide(pixels, ready, outside, types.work, types.final, out)
     result = normalized(slide, pixels, missing, ready, outside, types.work, _nowhere(types, outside))
     return finish(result, types.final, words.overflow, out)
+
+
+def by_profiles(
+    image: Array,
+    profiles: Terms,
+    *,
+    axes: Ints,
+    boundary: Any,
+    fill: Any,
+    work: np.dtype[Any],
+    final: np.dtype[Any],
+    overflow: Literal["saturate", "wrap", "refuse"],
+    precision: str,
+    algorithm: str | None,
+    out: Array | None = None,
+) -> Array:
+    """Correlate an image with the outer product of `profiles`, one for each of `axes`, and give it in the type `final`.
+
+    Everything was checked before. Sums are formed in the type `work`, that of real numbers.
+    """
+    words = _Words("same", overflow, False, precision, algorithm, None)
+    geometry = {"stride": 1, "dilation": 1, "origin": 0, "axes": axes, "channel_axis": None}
+    slide = _slide(image, profiles, False, words, boundary=boundary, **geometry)
+    if final.kind == "c":
+        return finish(slide(image, profiles, fill, work), final, overflow, out)
+    return slide(image, profiles, fill, work, final, out)
 
 
 def _nowhere(types: Types, fill: Any) -> Any:

@@ -210,7 +210,8 @@ def explain(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan | Plans:
         A function of striderule (``striderule.conv2d``, ``striderule.filters.gaussian``...) or a layer.
     *args, **kwargs
         What would be passed to it: arrays, or `striderule.Array` in their place. Values matter in few places: integer
-        types of more than 16 bits, masks, NaN that is to be left out. There a stand-in counts as ones.
+        types of more than 16 bits, masks, NaN that is to be left out, where a stand-in counts as ones; and the taps of
+        image filters, of which a stand-in tells nothing.
 
     Returns
     -------

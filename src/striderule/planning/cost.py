@@ -14,7 +14,8 @@ from typing import Any
 
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
-from striderule.planning import dots, transforms
+from striderule.planning import dots, passes, transforms
+from striderule.planning.forms import KernelForm
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.phases import phases
 from striderule.planning.planes import MASKS, plane_operations, plane_tile, rolling_tile, rolls
@@ -49,6 +50,8 @@ SPREAD_ALONE = 1.8
 # transform weights, which are written far apart, and seconds to find out whether borders let them be transformed.
 WINOGRAD_CALL, WINOGRAD_LOOP = 10e-6, 0.88
 WINOGRAD_PACKED, WINOGRAD_LOOKED = 3.0, 60e-6
+# `separable`: seconds a call, and the part of the peak that its vector operations reach.
+PASSES_CALL, PASSES_LOOP = 15e-6, 0.6
 # The parts of complex numbers.
 _REAL = {"complex64": "float32", "complex128": "float64"}
 
@@ -392,6 +395,23 @@ def fourier(problem: Convolution, work: Work, _: Machine) -> Cost:
     return Cost(operations, moved, workspace, seconds, error, error, f"blocks of {length} inputs")
 
 
+def separable(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:
+    """Generated code: a pass along each axis for every outer product of the kernel."""
+    form = problem.form
+    assert isinstance(form, KernelForm)  # else it cannot serve
+    source, final = problem.stored or (work.dtype, work.dtype)
+    moved = work.inputs * itemsize(source) + work.outputs * itemsize(final)
+    dtype = work.dtype if work.dtype.startswith("float") else "float64"
+    costs = []
+    for rank in form.ranks:
+        operations = int(work.outputs * passes.operations(problem, rank))
+        seconds = PASSES_CALL + max(2 * operations / (PASSES_LOOP * machine.peak(dtype)), moved / machine.bandwidth)
+        error, random_error = work.errors(passes.roundings(problem))
+        errors = error * rank.growth + rank.left, random_error * rank.growth + rank.random_left
+        costs.append(Cost(operations, moved, 0, seconds, *errors, passes.words(problem, rank), passes.variant_of(rank)))
+    return tuple(costs)
+
+
 def winograd(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:
     """Generated code: tiles transformed, multiplied at each point, and transformed back."""
     return tuple(_tiled(problem, work, machine, variant) for variant in VARIANTS)
@@ -429,5 +449,6 @@ COSTS: dict[str, Callable[[Any, Work, Machine], Cost | tuple[Cost, ...]]] = {
     "depthwise": depthwise,
     "dots": dot_products,
     "fourier": fourier,
+    "separable": separable,
     "winograd": winograd,
 }

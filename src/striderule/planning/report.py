@@ -103,6 +103,7 @@ def items(plan: Plan) -> list[tuple[str, str]]:
     asked = " (asked for)" if plan.forced else ""
     return [
         ("problem", describe(plan.problem)),
+        *([("kernel", str(plan.problem.form))] if getattr(plan.problem, "form", None) else []),
         ("chosen", f"{plan.chosen.label}{asked}: {plan.chosen.describes}"),
         *([("tile", cost.tile)] if cost.tile else []),
         ("predicted", f"{seconds(cost.seconds)}, {plan.share:.0%} of the limit, which {bound} sets"),
@@ -188,6 +189,7 @@ def plain(plan: Plan) -> dict[str, Any]:
     """Return a plan as plain data."""
     return {
         "problem": describe(plan.problem),
+        "kernel": str(getattr(plan.problem, "form", None) or "") or None,
         "algorithm": plan.algorithm,
         "forced": plan.forced,
         "packed": plan.packed,

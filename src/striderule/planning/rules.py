@@ -12,7 +12,8 @@ from typing import Any
 
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling, Unpooling
 from striderule.geometry.problem import Convolution, TransposedConvolution, Unfold
-from striderule.planning import dots
+from striderule.planning import dots, passes
+from striderule.planning.forms import KernelForm
 from striderule.planning.machine import Machine
 from striderule.planning.transforms import SPECTRA, spectra_bytes
 from striderule.planning.winograd import VARIANTS
@@ -66,7 +67,13 @@ class Rule:
     def declines(self, problem: Any, machine: Machine) -> str | None:
         """Return why it is not to be chosen, or None where it may be."""
         reason = self.cannot(problem, machine) or self.only_asked
-        if reason is None and self.reordered and _is_float(problem) and multiply_adds_of_one(problem) < SMALL:
+        if (
+            reason is None
+            and self.reordered
+            and _is_float(problem)
+            and not _is_passes(problem)
+            and multiply_adds_of_one(problem) < SMALL
+        ):
             reason = f"problems under {SMALL:,} multiply-adds are computed by the definition's own products"
         return reason
 
@@ -74,6 +81,12 @@ class Rule:
 def _is_float(problem: Any) -> bool:
     """Tell whether sums are rounded, so that other products make other digits."""
     return not str(getattr(problem, "dtype", "float")).startswith("int")
+
+
+def _is_passes(problem: Any) -> bool:
+    """Tell whether a filter is defined as passes along its axes."""
+    form = getattr(problem, "form", None)
+    return isinstance(form, KernelForm) and form.given
 
 
 def multiply_adds_of_one(problem: Any) -> int:
@@ -191,6 +204,8 @@ def _dots(problem: Any, machine: Machine) -> str | None:
 def _fourier(problem: Any, _: Machine) -> str | None:
     if not isinstance(problem, Convolution) or problem.rank != 1:
         return "it is for convolutions along a single axis"
+    if _is_passes(problem):
+        return "it takes kernels, and this filter is given as passes"
     if problem.stride != (1,):
         return f"it computes every output, and here the stride is {problem.stride[0]}"
     if problem.dtype not in ("float32", "float64"):
@@ -222,6 +237,14 @@ def _winograd(problem: Any, machine: Machine) -> str | None:
     return None
 
 
+def _separable(problem: Any, machine: Machine) -> str | None:
+    if not machine.generated:
+        return NO_CODE
+    if not isinstance(problem, Convolution) or problem.zero_taps == "count":
+        return "it filters images, and this is another operation"
+    return passes.refused(problem)
+
+
 # In order of preference where predictions are equal.
 RULES: dict[str, Rule] = {
     "depthwise": Rule("the products of the definition plane by plane, in generated machine code", _depthwise),
@@ -237,6 +260,12 @@ RULES: dict[str, Rule] = {
         _winograd,
         reordered=True,
         variants=tuple(VARIANTS),
+    ),
+    "separable": Rule(
+        "a pass along each axis for every outer product of the kernel, in generated machine code",
+        _separable,
+        reordered=True,
+        variants=passes.VARIANTS,
     ),
     "fourier": Rule("blocks multiplied as spectra, by NumPy's fast Fourier transform", _fourier, reordered=True),
     "windows": Rule("strided views and tensor products in NumPy", _anything, resort=True),

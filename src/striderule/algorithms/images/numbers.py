@@ -1,4 +1,4 @@
-"""Pixels on their way: from the type in which they stand in memory to that of the arithmetic, and back, in registers."""
+"""Pixels on their way from the type in which they stand in memory to that of the arithmetic, and back, in registers."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def fits(work: Element, result: Element) -> bool:
     return result.kind in "fs" or result.itemsize <= (2 if work == FLOAT32 else 4)
 
 
-def narrowed(r: Routine, value: Vector, result: Element) -> Vector:
+def narrowed(r: Routine, value: Vector, result: Element, *, whole: bool = False) -> Vector:
     """Return floats in the type of the result: integers are rounded half to even and saturated, and know no NaN.
+
+    `whole` says that they are whole numbers that the result holds.
 
     Adding 1.5 * 2**23 (2**52 for float64) to a small number leaves its nearest whole number, half to even, in the low
     bits of the sum: its last place is then one.
@@ -45,9 +47,9 @@ def narrowed(r: Routine, value: Vector, result: Element) -> Vector:
     work = value.element
     if result == work:
         return value
-    if result.kind in "fs":
+    if result.kind in "fs" or whole:
         return r.convert(value, result)
     low, high = limits(result)
     limited = r.at_most(r.at_least(value, low), high)
-    whole, magic = (INT32, 1.5 * 2.0**23) if work == FLOAT32 else (INT64, 1.5 * 2.0**52)
-    return r.convert(r.bits(limited + magic, whole), result)
+    bits, magic = (INT32, 1.5 * 2.0**23) if work == FLOAT32 else (INT64, 1.5 * 2.0**52)
+    return r.convert(r.bits(limited + magic, bits), result)

@@ -54,7 +54,7 @@ class Across:
         target = Line(line.first, self.room.sums) if self.s.across.stepped else line
 
         def body(start: Size, vectors: int, lanes: int) -> None:
-            self.put([one for one in self.sums(line, start, vectors, lanes)], target.y + start, lanes)
+            self.put(self.sums(line, start, vectors, lanes), target.y + start, lanes)
 
         spans(self.r, self.size("outputs"), self.s.across.vectors, body)
         if self.s.across.stepped:
@@ -90,14 +90,11 @@ class Across:
                 rest = r.multiply_add(-quotient, divisor, value) if s.divided == "exact" else None
                 value = quotient if rest is None else r.multiply_add(rest, inverse, quotient)
         if self.watch is not None:
-            whole = r.shuffle(value, value, range(value.lanes)) if value.lanes == r.lanes else None
-            if whole is None:
-                pattern = [i % value.lanes for i in range(r.lanes)]
-                whole = r.shuffle(value, value, pattern)
+            whole = r.shuffle(value, value, [i % value.lanes for i in range(r.lanes)])
             self.watch.set(r.multiply_add(whole, r.constant(0.0), self.watch.value))
-        r.store(narrowed(r, value, self.result), y)
+        r.store(narrowed(r, value, self.result, whole=s.whole), y)
 
-    def sums(self, line: Line, start: Size, vectors: int, lanes: int) -> list[Vector]:
+    def sums(self, line: Line, start: Size, vectors: int, lanes: int, /) -> list[Vector]:
         """Return the sums of some vectors of a line."""
         r, s = self.r, self.s
         zero = r.constant(0.0, lanes=lanes)
@@ -135,9 +132,7 @@ class Across:
             for total, one in zip(totals, sums, strict=True):
                 total.set(total.value + one.value)
 
-    def _taps(
-        self, here: Pointer, weights: Pointer, taps: tuple[int, ...], sums: list[Register], lanes: int
-    ) -> None:
+    def _taps(self, here: Pointer, weights: Pointer, taps: tuple[int, ...], sums: list[Register], lanes: int) -> None:
         """Add taps that are written out to sums."""
         r, gap = self.r, self.s.across.gap
         shuffled = gap and lanes == r.lanes and r.target.vector_bytes == 64

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -74,6 +74,7 @@ class Passes:
     divided: str
     watched: bool
     exact: bool
+    whole: bool
 
 
 class Cut(NamedTuple):
@@ -99,6 +100,7 @@ def structure_of(passes: Passes, target: Target) -> Structure:
         passes.divided,
         passes.terms > 1,
         passes.watched,
+        passes.whole,
     )
 
 
@@ -161,7 +163,7 @@ def cut(passes: Passes, target: Target) -> Cut:
     beyond = np.concatenate([left, right])
     beyond = np.where(beyond < 0, -1, (beyond + across.before) * pixel)
     chunks = -(-down.taps // CHAIN)
-    levels, offset, rest = _levels(structure.across, across, pixel, lanes)
+    levels, rest = _levels(structure.across, across, pixel, lanes)
     tables = {
         "rows": begins,
         "beyond": np.append(beyond, 0),
@@ -207,10 +209,10 @@ def _band(passes: Passes, down: Down, line: int) -> int:
     return blocks * rows
 
 
-def _levels(code: Across, axis: Axis, pixel: int, lanes: int) -> tuple[list[int], int, int]:
+def _levels(code: Across, axis: Axis, pixel: int, lanes: int) -> tuple[list[int], int]:
     """Return (taken, offset, distance) of every level of sums above those in registers, and where the rest begins."""
     if code.kind != "window":
-        return [0, 0, 0], 0, 0
+        return [0, 0, 0], 0
     gap = axis.dilation * pixel
     first = levels_of(lanes, code.gap)
     blocks, offset, levels = axis.taps >> first, 0, list[int]()
@@ -219,9 +221,4 @@ def _levels(code: Across, axis: Axis, pixel: int, lanes: int) -> tuple[list[int]
         distance = gap << (first + level)
         levels += [taken, offset, distance]
         offset += taken * distance
-    return levels, offset, offset
-
-
-def without_gap(passes: Passes) -> Passes:
-    """Return the same passes without planes: for a trial of their code."""
-    return replace(passes, layout=passes.layout._replace(walks=()))
+    return levels, offset

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from striderule.algorithms.separable.across import Across, Line
-from striderule.codegen.tile import Pointer, Register, Size, Vector
+from striderule.codegen.tile import Pointer, Size, Vector
 
 # Vectors that a sweep over a line takes at a time, and elements behind each line that it may go beyond its end.
 SWEPT = 4
@@ -92,9 +92,7 @@ class Doubling(Across):
                             )
                     begun.set(1)
             self._sweep(
-                lambda at, lanes: (
-                    r.load(windows + at, lanes=lanes) + r.load(windows + (at + distance), lanes=lanes)
-                ),
+                lambda at, lanes: (r.load(windows + at, lanes=lanes) + r.load(windows + (at + distance), lanes=lanes)),
                 windows,
             )
 
@@ -106,7 +104,7 @@ class Doubling(Across):
             for v, one in enumerate(found):
                 r.store(one, target + (i + v * r.lanes))
 
-    def sums(self, line: Line, start: Size, vectors: int, lanes: int) -> list[Vector]:
+    def sums(self, _: Line, start: Size, vectors: int, lanes: int, /) -> list[Vector]:
         """Return the sums of some vectors of a line."""
         r, across = self.r, self.s.across
         entry = self.size("level_count") * 3

@@ -1,4 +1,4 @@
-"""How arrays of any strides are seen by the passes: planes of rows, and rows of pixels of some elements side by side."""
+"""How arrays of any strides are seen by the passes: planes of rows, and rows of pixels of elements side by side."""
 
 from __future__ import annotations
 
@@ -44,8 +44,11 @@ def layout_of(x: Array, y: Array, axes: Sequence[int]) -> Layout | None:
     order = order_of(x)
     places = sorted(order.index(axis) for axis in axes)
     inner = prod(x.shape[axis] for axis in order[places[-1] + 1 :])
+    along: int | None
+    down: int | None
     if len(axes) == 1 and inner > NEAR:
-        along, down, begin = None, order[places[0]], places[0] + 1
+        along, down = None, order[places[0]]
+        begin = places[0] + 1
         while begin < len(order) - 1 and not _side_by_side((x, y), order[begin:]):
             begin += 1
     else:
@@ -76,4 +79,4 @@ def _side_by_side(arrays: Sequence[Array], axes: Sequence[int]) -> bool:
 def straight(x: Array) -> Array:
     """Return a copy of x whose elements follow one another in its memory order."""
     order = order_of(x)
-    return np.ascontiguousarray(x.transpose(order)).transpose(np.argsort(order))
+    return np.array(x.transpose(order), order="C", copy=True).transpose(np.argsort(order))

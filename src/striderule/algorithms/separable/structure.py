@@ -63,7 +63,8 @@ class Structure:
     """The code of a routine: the types in memory and of the arithmetic, both passes, and what comes after them.
 
     `divided` is "" or how sums become means: "exact" (the nearest quotient) or "scaled" (times the inverse). `terms`
-    tells of several outer products; `watched` lets the routine tell whether a result was not finite.
+    tells of several outer products; `watched` lets the routine tell whether a result was not finite; `whole` says that
+    sums are whole numbers that the result holds.
     """
 
     source: str
@@ -74,6 +75,7 @@ class Structure:
     divided: str = ""
     terms: bool = False
     watched: bool = False
+    whole: bool = False
 
     @property
     def name(self) -> str:

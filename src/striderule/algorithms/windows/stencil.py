@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms.casting import finished
+from striderule.algorithms.images.terms import Terms
 from striderule.geometry.padding import source_index
 from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import CHAIN
@@ -91,14 +92,39 @@ def _sources(positions: range, size: int, word: str) -> npt.NDArray[np.intp] | N
     return np.array([source_index(position, size, word) for position in positions], np.intp)
 
 
-def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0, out: Array | None = None) -> Array:
+def stencil(problem: Convolution, x: Array, kernel: Array | Terms, fill: Any = 0, out: Array | None = None) -> Array:
     """out[.., j] = sum over taps t that are not zero of kernel[t] * x[.., j * stride + t * dilation - before].
 
     `x` is (*planes, *size) with any number of plane axes; the result is (*planes, *output size) in the result's type of
     the problem, written to `out` where there is one, and else in the memory order of `x`. The padding is that of a mode
     of `geometry.imaging`: not negative, and every window touches the image.
     """
+    if isinstance(kernel, Terms):
+        return finished(problem, _by_passes(problem, x, kernel, fill), out)
     return finished(problem, _sums(problem, x, kernel, fill), out)
+
+
+def _by_passes(problem: Convolution, x: Array, kernel: Terms, fill: Any) -> Array:
+    """Return the sums of an outer product, axis by axis."""
+    (profiles,) = kernel.terms
+    dtype = np.dtype(problem.dtype)
+    x = x.astype(dtype, copy=False)
+    for axis, profile in enumerate(profiles):
+        place, taps = x.ndim - problem.rank + axis, profile.astype(dtype, copy=False)
+        single = Convolution.from_shapes(
+            (x.size // max(1, x.shape[place]), 1, x.shape[place]),
+            (1, 1, len(taps)),
+            stride=problem.stride[axis],
+            padding=(problem.padding[axis],),
+            dilation=problem.dilation[axis],
+            boundary=(problem.boundary[axis],),
+            zero_taps="skip",
+            dtype=problem.dtype,
+        )
+        x = np.moveaxis(_sums(single, np.moveaxis(x, place, -1), taps, fill), -1, place)
+        with np.errstate(all="ignore"):
+            fill = (fill * taps).sum()  # a pass turns what stands outside into its sum
+    return x / dtype.type(kernel.divisor) if kernel.divisor != 1 else x
 
 
 def _sums(problem: Convolution, x: Array, kernel: Array, fill: Any) -> Array:
