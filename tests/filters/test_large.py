@@ -21,7 +21,8 @@ CALLS = [
     ("log", {"sigma": 1}),
     ("dog", {"sigma1": 1}),
     ("gradient_magnitude", {"sigma": 1}),
-    ("gabor", {"frequency": 0.2, "sigma_x": 1, "sigma_y": 1}),
+    # Blocks as small as here are computed by the definition's products, and the whole by passes unless it is told.
+    ("gabor", {"frequency": 0.2, "sigma_x": 1, "sigma_y": 1, "algorithm": "windows"}),
 ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 Ints = tuple[int, ...]
 
 # Outer products that a kernel may be a sum of, to be computed as passes.
-MOST_RANK = 4
+MOST_RANK = 6
 SYMMETRIC, ANTISYMMETRIC = "symmetric", "antisymmetric"
 
 
