@@ -48,7 +48,7 @@ PLANES_CALL, PLANES_LOOP, PHASE_CALL, SCATTERED = 5e-6, 0.8, 2e-6, 0.45e-9
 SPREAD_ALONE = 1.8
 # `winograd`: seconds a call, and the part of the peak that its vector operations reach; how much longer those take that
 # transform weights, which are written far apart, and seconds to find out whether borders let them be transformed.
-WINOGRAD_CALL, WINOGRAD_LOOP = 10e-6, 0.88
+WINOGRAD_CALL, WINOGRAD_LOOP = 10e-6, 0.84
 WINOGRAD_PACKED, WINOGRAD_LOOKED = 3.0, 60e-6
 # `separable`: seconds a call, and the part of the peak that its vector operations reach.
 PASSES_CALL, PASSES_LOOP = 15e-6, 0.6
