@@ -9,6 +9,7 @@ from typing import Any, Unpack, cast
 
 import numpy as np
 
+from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
 from striderule.filters.passes import Operator, apply, confidence
@@ -70,6 +71,9 @@ def structure_tensor(
     request.refuse("structure_tensor", "out")
     request.refuse_complex("structure_tensor")
     request = request.settle(request.signed_type)
+    found = _at_once(request, sigma, "tensor", truncate, normalize=normalize)
+    if found is not None:
+        return found
     parts, operators = _products(request, sigma, normalize=normalize, truncate=truncate)
     results = tuple(request.finish(part) for part in parts)
     return (*results, confidence(operators)) if request.confidence else results
@@ -133,6 +137,9 @@ def corner_harris(
     request = request.settle(request.signed_type)
     check_method(method)
     weight, floor = real(k, "k"), real(eps, "eps", minimum=0.0)
+    found = _at_once(request, sigma, method, truncate, k=weight, eps=floor)
+    if found is not None:
+        return found[0]
     parts, operators = _products(request, sigma, normalize=False, truncate=truncate)
     result = request.finish(corner_response(parts, method, weight, floor))
     return cast(Array, (result, confidence(operators))) if request.confidence else result
@@ -150,6 +157,39 @@ def corner_response(parts: Sequence[Array], method: str, k: float, eps: float) -
     determinant = rows * columns - mixed**2
     trace = rows + columns
     return np.asarray(determinant - k * trace**2 if method == "k" else 2 * determinant / (trace + eps))
+
+
+def _at_once(
+    request: Request, sigma: Any, result: str, truncate: float, *, normalize: bool = False, k: float = 0, eps: float = 0
+) -> tuple[Array, ...] | None:
+    """Return the finished tensor or measure from one pass of generated code; None where it has to be done in steps."""
+    gaps = request.missing is not None or request.fill is None or request.confidence
+    if request.image.ndim != 2 or request.rank != 2 or gaps or request.algorithm is not None:
+        return None
+    code = table.generated("corners.call")
+    if code is None:
+        return None
+    rows, columns = gaussian_profiles(sigma, None, 2, truncate=truncate)
+    # The axes may be named in another order than they stand in.
+    turned = request.axes != (0, 1)
+    weights, words = ((columns, rows), request.boundary[::-1]) if turned else ((rows, columns), request.boundary)
+    final, out = request.signed_type, request.out
+    room = out is not None and out.dtype == final and out.flags.c_contiguous and result != "tensor"
+    parts = code.corners(
+        request.image,
+        words,
+        complex(0 if request.fill is None else request.fill).real,
+        weights,
+        result,
+        scale=1 / 8 if normalize else 1.0,
+        k=k,
+        eps=eps,
+        out=out if room else None,
+    )
+    if parts is None:
+        return None
+    finished = tuple(request.finish(part) for part in parts)
+    return finished[::-1] if turned else finished
 
 
 def _products(

@@ -1,0 +1,1 @@
+"""The structure tensor, and the corner measures made of it."""
