@@ -280,10 +280,10 @@ def test_threads_change_no_bits():
 
 
 def test_without_code_numpy_computes(monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise CompilationFailed("not here")
 
-    monkeypatch.setattr(separable, "run", refuse)
+    monkeypatch.setattr(separable, "bind", refuse)
     x = np.arange(200, dtype=np.float32).reshape(10, 20)
     kernel = Terms.outer([np.ones(3), np.ones(3)], 9)
     problem = problem_of(x.shape, 0, kernel, "float32", ("float32", "float32"), boundary="mirror")

@@ -50,6 +50,7 @@ def _of_taps(kernel: Array) -> KernelForm:
     return KernelForm(kernel.shape, taps, symmetry, equal, _whole(kernel), ranks=_ranks(kernel) if taps else ())
 
 
+@lru_cache(maxsize=256)
 def _of_profiles(kernel: Terms) -> KernelForm:
     profiles = kernel.terms[0]
     taps = 1

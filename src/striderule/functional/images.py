@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ from striderule.geometry.imaging import (
 from striderule.geometry.padding import Sides, Words, parse_boundary
 from striderule.geometry.problem import Convolution
 from striderule.planning import algorithm_word
+from striderule.planning.forms import KernelForm
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -335,19 +337,7 @@ class _Slide:
         rank = len(self.axes)
         last = range(-rank, 0)
         planes = np.moveaxis(pixels, self.axes, last)
-        problem = Convolution.from_shapes(
-            (prod(planes.shape[:-rank]), 1, *self.size),
-            (1, 1, *self.kernel),
-            stride=self.stride,
-            padding=self.sides,
-            dilation=self.dilation,
-            boundary=self.boundary,
-            zero_taps="skip",
-            dtype=work.name,
-            stored=(pixels.dtype.name, kind.name),
-            overflow=self.words.overflow,
-            form=form_of(taps),
-        )
+        problem = _problem(self, prod(planes.shape[:-rank]), pixels.dtype, kind, work, form_of(taps))
         plan = plan_for(problem, self.words.precision, self.words.algorithm)
         operands = (problem, planes, taps, fill)
         where = {"shape": (*planes.shape[:-rank], *self.output_size), "dtypes": (kind,)}
@@ -356,9 +346,34 @@ class _Slide:
         return np.moveaxis(result, last, self.axes) if result is not target or out is None else out
 
 
+@lru_cache(maxsize=256)
+def _problem(
+    slide: _Slide,
+    batch: int,
+    source: np.dtype[Any],
+    final: np.dtype[Any],
+    work: np.dtype[Any],
+    form: KernelForm | None,
+) -> Convolution:
+    """Return the problem of real sums, once for calls alike."""
+    return Convolution.from_shapes(
+        (batch, 1, *slide.size),
+        (1, 1, *slide.kernel),
+        stride=slide.stride,
+        padding=slide.sides,
+        dilation=slide.dilation,
+        boundary=slide.boundary,
+        zero_taps="skip",
+        dtype=work.name,
+        stored=(source.name, final.name),
+        overflow=slide.words.overflow,
+        form=form,
+    )
+
+
 def _slide(
     image: Array,
-    taps: Array | Terms,
+    taps: Array,
     flipped: bool,
     words: _Words,
     *,
@@ -419,7 +434,7 @@ def by_profiles(
     profiles: Terms,
     *,
     axes: Ints,
-    boundary: Any,
+    boundary: Words,
     fill: Any,
     work: np.dtype[Any],
     final: np.dtype[Any],
@@ -432,12 +447,26 @@ def by_profiles(
 
     Everything was checked before. Sums are formed in the type `work`, that of real numbers.
     """
-    words = _Words("same", overflow, False, precision, algorithm, None)
-    geometry = {"stride": 1, "dilation": 1, "origin": 0, "axes": axes, "channel_axis": None}
-    slide = _slide(image, profiles, False, words, boundary=boundary, **geometry)
+    slide = _slide_of_profiles(image.shape, profiles.shape, axes, boundary, overflow, precision, algorithm)
     if final.kind == "c":
         return finish(slide(image, profiles, fill, work), final, overflow, out)
     return slide(image, profiles, fill, work, final, out)
+
+
+@lru_cache(maxsize=256)
+def _slide_of_profiles(
+    image: Ints,
+    kernel: Ints,
+    axes: Ints,
+    boundary: Words,
+    overflow: Literal["saturate", "wrap", "refuse"],
+    precision: str,
+    algorithm: str | None,
+) -> _Slide:
+    """Return how a kernel of profiles slides, once for calls alike."""
+    size, ones = tuple(image[axis] for axis in axes), (1,) * len(axes)
+    words = _Words("same", overflow, False, precision, algorithm, None)
+    return _Slide(axes, size, kernel, ones, ones, kernel_sides("same", kernel, ones), boundary, size, words)
 
 
 def _nowhere(types: Types, fill: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,18 @@ class Terms:
 
     terms: tuple[tuple[Array, ...], ...]
     divisor: float = 1
+
+    @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        return self.divisor, tuple(tuple((one.dtype.char, one.tobytes()) for one in term) for term in self.terms)
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the other kernel has the same taps."""
+        return isinstance(other, Terms) and self._key == other._key
+
+    def __hash__(self) -> int:
+        """Return a number that equal kernels share."""
+        return hash(self._key)
 
     @classmethod
     def outer(cls, profiles: Sequence[Array], divisor: float = 1) -> Terms:

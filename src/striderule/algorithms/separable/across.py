@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from striderule.algorithms.images.numbers import narrowed
 from striderule.algorithms.separable.down import Room
 from striderule.algorithms.separable.spans import spans
-from striderule.algorithms.separable.structure import CHAIN, SHORT, Structure
+from striderule.algorithms.separable.structure import SHORT, Structure
 from striderule.codegen.tile import ELEMENTS, Pointer, Register, Routine, Size, Vector
+from striderule.planning.passes import CHAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from striderule.algorithms.images.tables import shown
 from striderule.algorithms.separable.doubling import SWEPT, levels_of
 from striderule.algorithms.separable.down import BLANK
 from striderule.algorithms.separable.layout import Layout
-from striderule.algorithms.separable.structure import CHAIN, POINTERS, SHORT, SIZES, Across, Down, Structure
+from striderule.algorithms.separable.structure import POINTERS, SHORT, SIZES, Across, Down, Structure
 from striderule.codegen.target import Target
+from striderule.planning.passes import BAND, CHAIN
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +28,6 @@ LONG_DOWN, LONG_ACROSS = 12, 20
 TASK = 1 << 20
 # Rows of a band of windows: enough to share what a band begins with, and few enough that chains stay short.
 LEAST_BAND, MOST_BAND = 64, 128
-BLOCKS_BAND = 96
 # Bytes of a thread's sums from a row on.
 SUFFIX = 1 << 20
 LINE = 64
@@ -201,7 +201,7 @@ def _band(passes: Passes, down: Down, line: int) -> int:
     if down.kind == "run":
         wanted = min(max(axis.taps, LEAST_BAND), MOST_BAND)
     elif down.kind == "blocks":
-        wanted = min(axis.taps, BLOCKS_BAND, max(2 * rows, SUFFIX // line)) // rows * rows
+        wanted = min(axis.taps, BAND, max(2 * rows, SUFFIX // line)) // rows * rows
     else:
         each = passes.across.outputs * passes.layout.pixel * (axis.taps + passes.across.taps + 8) * passes.terms
         wanted = TASK // max(1, each)

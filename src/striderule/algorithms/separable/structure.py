@@ -18,8 +18,6 @@ NUMBERS = ("divisor", "inverse")
 
 # Taps of a pass that are written out one by one; of more there is a loop.
 SHORT = 16
-# Terms of a chain of a longer pass, so that the chains of two passes keep the promise together.
-CHAIN = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,8 @@ from collections.abc import Callable
 from striderule.algorithms.separable.down import Down
 from striderule.algorithms.separable.spans import spans
 from striderule.codegen.tile import Pointer, Register, Size
+from striderule.planning.passes import RUN
 
-# Rows of the middle that are added in a chain of their own.
-RUN = 32
 # Vectors of columns that a sum down the rows holds.
 WIDE = 4
 

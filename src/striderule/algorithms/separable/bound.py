@@ -1,0 +1,306 @@
+"""Passes bound to arrays of known shapes, strides and types: all that a call needs but the addresses."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.casting import result_type
+from striderule.algorithms.direct import proof
+from striderule.algorithms.images.numbers import fits
+from striderule.algorithms.images.terms import Terms
+from striderule.algorithms.separable.call import Axis, Cut, Passes, cut
+from striderule.algorithms.separable.layout import layout_of, order_of, straight
+from striderule.algorithms.separable.routine import passes_routine
+from striderule.algorithms.separable.structure import POINTERS, SHORT
+from striderule.codegen import workers
+from striderule.codegen.target import current
+from striderule.codegen.tile import ELEMENTS
+from striderule.geometry.problem import Convolution
+from striderule.planning.passes import in_double
+
+Array = npt.NDArray[Any]
+Ints = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A pass along an axis of x: how it goes over it, and the profile of every term, in the type of the sums."""
+
+    axis: int
+    how: Axis
+    profiles: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How sums are formed: in which type, whether without error, as whole numbers, and divided by what."""
+
+    work: np.dtype[Any]
+    exact: bool
+    whole: bool
+    divisor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One or two passes in one call of the routine, with the words that it is told but the addresses of x and y.
+
+    `shape` and `dtype` are those of the result; `moved` says that x is copied first, so that its rows stand side by
+    side, and `copied` that the result is not written where it belongs at once, for there they do not.
+    """
+
+    address: int
+    template: array[int]
+    tasks: int
+    room: int
+    watched: bool
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    moved: bool
+    copied: bool
+    kept: Any
+
+    def run(self, x: Array, out: Array | None) -> Array | None:
+        """Return the result; None if it was not finite, and had to be."""
+        source = straight(x) if self.moved else x
+        beside = out is None or self.copied
+        y = memory.empty_like(source, self.shape, self.dtype) if out is None or beside else out
+        threads = workers.get_num_threads()
+        room = memory.room("separable", threads * self.room)
+        flags = np.zeros(threads + 1, np.int64)  # the last tells of what is not finite
+        words, first = self.template[:], memory.address(flags)
+        words[X], words[Y] = memory.address(source), memory.address(y)
+        words[FLAGS], words[WATCHED], words[WORK] = first, first + 8 * threads, room.address
+        words[THREADS] = threads
+        workers.run(self.address, words.buffer_info()[0], self.tasks)
+        if self.watched and flags[threads]:
+            return None
+        if out is None or y is out:
+            return y
+        np.copyto(out, y)
+        return out
+
+
+X, Y, FLAGS, WATCHED, WORK = (POINTERS.index(word) for word in ("x", "y", "flags", "watched", "work"))
+THREADS = len(POINTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The steps of a call; all but the last write what is between. `source` is the type that x is read in.
+
+    `final` is the type of the result, and `widens` says that where it is not finite sums of float64 may be.
+    """
+
+    steps: tuple[Step, ...]
+    source: np.dtype[Any]
+    final: np.dtype[Any]
+    widens: bool
+
+    def run(self, x: Array, out: Array | None) -> Array | None:
+        """Return the result, in `out` where there is one; None if it was not finite, and had to be."""
+        result: Array | None = x if x.dtype == self.source else x.astype(self.source, order="C")
+        for step in self.steps:
+            if result is not None:
+                result = step.run(result, out if step is self.steps[-1] else None)
+        return result
+
+
+def bind(
+    problem: Convolution,
+    shape: Ints,
+    strides: Ints,
+    dtype: np.dtype[Any],
+    terms: Terms,
+    fill: Any,
+    out: Ints | None,
+    *,
+    aligned: bool,
+    wide: bool,
+) -> Bound:
+    """Return the call for x of a shape, strides (`aligned` or not) and type, and the strides of the result, if given.
+
+    `wide` asks for sums of float64. `CompilationFailed` where no code can be made.
+    """
+    final = result_type(problem)
+    source = dtype if dtype.isnative and dtype.name in ELEMENTS else np.dtype(problem.dtype)
+    work, exact = _arithmetic(problem, source, terms)
+    work = np.dtype(np.float64) if wide else work
+    kind = final if _is_fused(problem, source, work, final) else work
+    whole = not problem.dtype.startswith("float")
+    settings = Settings(work, exact, whole and final.itemsize >= 4, terms.divisor)
+    x = _like(shape, strides, source) if source == dtype else np.empty(shape, source)
+    passes = _passes(problem, x.ndim - problem.rank, terms, work)
+    order = order_of(x)
+    passes = sorted(passes, key=lambda one: order.index(one.axis))
+    steps = []
+    while len(passes) > 2:
+        (one, *passes), bare = passes, replace(settings, divisor=1, whole=False)
+        step, x = _step(x, [one], fill, work, None, bare, aligned=aligned)
+        steps.append(step)
+        with np.errstate(all="ignore"):
+            fill, aligned = (work.type(fill) * one.profiles[0]).sum(), True
+    step, _ = _step(x, passes, fill, kind, out if kind == final else None, settings, aligned=aligned)
+    return Bound((*steps, step), source, kind, terms.divisor != 1 and work == np.float32)
+
+
+def _like(shape: Ints, strides: Ints, dtype: np.dtype[Any]) -> Array:
+    """Return a stand-in of a shape and strides, which is not read."""
+    return np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides)
+
+
+def _is_fused(problem: Convolution, source: np.dtype[Any], work: np.dtype[Any], final: np.dtype[Any]) -> bool:
+    """Tell whether sums become the result in registers, unless one must be refused or wrapped: of integers alone."""
+    if final.kind == "f":
+        return final.name in ELEMENTS
+    if not problem.dtype.startswith("float") and final.name in ("int32", "int64"):
+        return True
+    if source.kind not in "biu" or problem.overflow != "saturate" or final.name not in ELEMENTS:
+        return False
+    return fits(ELEMENTS[work.name], ELEMENTS[final.name])
+
+
+def _arithmetic(problem: Convolution, source: np.dtype[Any], terms: Terms) -> tuple[np.dtype[Any], bool]:
+    """Return the type in which sums are formed, and whether they are whole numbers without error."""
+    floats = problem.dtype.startswith("float")
+    work = np.dtype(problem.dtype if floats else np.float32)
+    profiles = [profile for term in terms.terms for profile in term]
+    if source.kind not in "biu":
+        equal = all(bool((profile == 1).all()) for profile in profiles)
+        return np.dtype(np.float64) if equal and in_double(terms.shape) else work, False
+    if any((profile != np.rint(profile)).any() for profile in profiles):
+        return work, False
+    largest = 1 if source.kind == "b" else max(-int(np.iinfo(source).min), int(np.iinfo(source).max) + 1)
+    bound = largest * math.prod(float(np.abs(profile).sum()) for profile in profiles)
+    if work == np.float32 and bound < 2**24:
+        return work, True
+    if not floats or terms.divisor != 1:  # means are exact as far as can be
+        work = np.dtype(np.float64)
+    return work, bound < 2**53 if work == np.float64 else False
+
+
+def _passes(problem: Convolution, planes: int, terms: Terms, work: np.dtype[Any]) -> list[Pass]:
+    """Return the passes along axes that need one; there is one at least."""
+    found = []
+    for axis in range(problem.rank):
+        profiles = np.array([term[axis] for term in terms.terms], work)
+        taps = profiles.shape[1]
+        kept = tuple(np.flatnonzero(profiles.any(axis=0)).tolist())
+        how = Axis(
+            problem.size[axis],
+            problem.output_size[axis],
+            taps,
+            problem.stride[axis],
+            problem.dilation[axis],
+            problem.padding[axis][0],
+            problem.boundary[axis],
+            kept if taps <= SHORT else tuple(range(taps)),
+            bool((profiles == 1).all()),
+        )
+        if taps > 1 or how.stride > 1 or profiles[0, 0] != 1 or len(terms.terms) > 1:
+            found.append(Pass(planes + axis, how, profiles))
+    if not found:
+        return [Pass(planes + problem.rank - 1, Axis(problem.size[-1], problem.size[-1]), np.ones((1, 1), work))]
+    return _scaled(found)
+
+
+def _scaled(passes: list[Pass]) -> list[Pass]:
+    """Return the same sums of products, the first of which stay below the largest pixel: powers of two change hands."""
+    first = passes[0]
+    if len(passes) < 2 or all(one.how.equal for one in passes):
+        return passes
+    sizes = np.abs(first.profiles.astype(np.float64)).sum(axis=1)
+    exponents = np.ceil(np.log2(np.maximum(sizes, np.finfo(np.float32).tiny))).astype(np.int32)[:, None]
+    if not exponents.any():
+        return passes
+    last = passes[-1]
+    small, large = np.ldexp(first.profiles, -exponents), np.ldexp(last.profiles, exponents)
+    return [replace(first, profiles=small), *passes[1:-1], replace(last, profiles=large)]
+
+
+def _step(
+    x: Array,
+    passes: list[Pass],
+    fill: Any,
+    final: np.dtype[Any],
+    out: Ints | None,
+    settings: Settings,
+    *,
+    aligned: bool,
+) -> tuple[Step, Array]:
+    """Return one or two passes over arrays like x, and a stand-in of their result."""
+    lengths = list(x.shape)
+    for one in passes:
+        lengths[one.axis] = one.how.outputs
+    shape, axes = tuple(lengths), [one.axis for one in passes]
+    y = memory.empty_like(x, shape, final) if out is None else _like(shape, out, final)
+    layout = layout_of(x, y, axes) if aligned else None
+    moved = copied = layout is None
+    if layout is None:
+        x = memory.empty_like(x, x.shape, x.dtype)
+        y = memory.empty_like(x, shape, final)
+        layout = layout_of(x, y, axes)
+        assert layout is not None  # both are made so
+    by_axis = {one.axis: one for one in passes}
+    unit = np.ones((1, 1), settings.work)
+    down = by_axis.get(layout.down) if layout.down is not None else None
+    across = by_axis.get(layout.along) if layout.along is not None else None
+    rows = layout.rows
+    height = 1 if rows is None else x.shape[rows]
+    divided = "" if settings.divisor == 1 else "exact" if settings.exact else "scaled"
+    told = Passes(
+        layout,
+        Axis(height, height) if down is None else down.how,
+        Axis(layout.width, layout.width) if across is None else across.how,
+        (0, 0) if rows is None else (x.strides[rows], y.strides[rows]),
+        x.dtype.name,
+        y.dtype.name,
+        settings.work.name,
+        len(passes[0].profiles),
+        divided,
+        _watched(x, passes) or (divided == "scaled" and x.dtype.kind == "f" and settings.work == np.float32),
+        settings.exact,
+        settings.whole,
+    )
+    target = current()
+    plan = cut(told, target)
+    structure = plan.structure
+    name = structure.name
+    routine = proof.compiled(name, structure, lambda: passes_routine(name, target, structure), target, lambda: True)
+    profiles = [unit if one is None else one.profiles for one in (down, across)]
+    template, kept = _template(told, plan, profiles, fill, settings)
+    step = Step(
+        routine.address, template, plan.tasks, plan.room, told.watched, shape, final, moved, copied, (plan, *kept)
+    )
+    return step, y
+
+
+def _template(
+    told: Passes, plan: Cut, profiles: list[Array], fill: Any, settings: Settings
+) -> tuple[array[int], list[Array]]:
+    """Return the words but the addresses of a call, and the arrays that they point to."""
+    down, across = (np.ascontiguousarray(one) for one in profiles)
+    blank = np.full(told.across.size * told.layout.pixel if plan.blank else 1, fill, told.source)
+    with np.errstate(all="ignore"):
+        fills = np.array([(settings.work.type(fill) * one).sum() for one in down], settings.work)
+    kept = {"down": down, "across": across, "fills": fills, "blank": blank}
+    words = plan.words[:]
+    for word, one in kept.items():
+        words[POINTERS.index(word)] = memory.address(one)
+    words.extend(np.array([settings.divisor, 1 / settings.divisor], np.float64).view(np.int64).tolist())
+    return words, list(kept.values())
+
+
+def _watched(x: Array, passes: list[Pass]) -> bool:
+    """Tell whether infinities would spread: where taps are zero that are multiplied, and where terms cancel."""
+    if x.dtype.kind in "biu":
+        return False
+    zeros = any(len(one.profiles[0]) > SHORT and not one.profiles.all() for one in passes)
+    return zeros or len(passes[0].profiles) > 1
