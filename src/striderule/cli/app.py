@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from striderule._version import __version__
+from striderule.cli.benching import bench
 from striderule.cli.configuration import config_command
 from striderule.cli.errors import Commands
 from striderule.cli.explaining import explain_command
@@ -45,3 +46,4 @@ app.command("kernel")(kernel_command)
 app.command("explain")(explain_command)
 app.command("tour")(tour_command)
 app.command("config")(config_command)
+app.add_typer(bench)

@@ -67,7 +67,7 @@ def limits(dtype: np.dtype[Any]) -> tuple[int, int] | None:
 
 
 def choose(show: str, found: Range, source: np.dtype[Any], target: np.dtype[Any], gain: float | None) -> Display:
-    """Return the map for one of the words of `SHOWS` (but ``auto``).
+    """Return the map for one of the words of `SHOWS` (but ``auto``), or ``mask`` for true and false.
 
     `gain` fixes the scale, so that pictures can be compared; without it the range found fills the target type.
     """
@@ -79,6 +79,8 @@ def choose(show: str, found: Range, source: np.dtype[Any], target: np.dtype[Any]
     if show == "raw":
         scale = (1.0 if gain is None else gain) * _depth_ratio(source, target)
         return Display(scale, 0.0, False, "" if scale == 1 else f"raw: numbers times {scale:.6g}")
+    if show == "mask":
+        return Display(float(high), 0.0, False, f"{high} is an edge")
     if show == "signed":
         scale = _filling(high - middle, found.peak, gain)
         reach = (high - middle) / scale

@@ -46,12 +46,13 @@ def filter_command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="The picture to read.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The picture to write.", show_default=False)],
     kernel: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--kernel",
             "-k",
+            "--then",
             metavar="KERNEL",
-            help="Such as gaussian:2, rows of numbers, or a .npy file.",
+            help="Such as gaussian:2, canny:2, rows of numbers, or a .npy file; several make a chain.",
             show_default=False,
         ),
     ],
@@ -100,10 +101,14 @@ def filter_command(
     algorithm: Annotated[
         str | None, typer.Option(metavar="NAME", help="Force an algorithm: windows or reference.", show_default=False)
     ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="Write before and after side by side, too.", show_default=False),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
-    r"""Filter a picture with a kernel.
+    r"""Filter a picture with kernels and filters, one after the other.
 
     The result has the depth and kind of the source, in the format that the
     suffix of OUT names. Profile, resolution, EXIF and TIFF tags are kept; what
@@ -121,16 +126,23 @@ def filter_command(
 
       striderule filter logo.png half.png --kernel gaussian:1 --stride 2
 
-    All kernels with names: [bold]striderule kernel[/bold]
+      striderule filter photo.jpg lines.png --kernel gaussian:1 --then sobel
+
+      striderule filter photo.jpg edges.png --kernel canny:2 --compare both.png
+
+    TIFF files larger than memory are filtered row by row, every row through
+    the whole chain; Ctrl-C leaves nothing behind.
+
+    All kernels and filters with names: [bold]striderule kernel[/bold]
     """
-    from striderule.cli import pictures
+    from striderule.cli import pictures, streaming
+    from striderule.cli.chain import parse
     from striderule.cli.pictures import files
     from striderule.cli.processing import Task, process
-    from striderule.cli.specs import parse
 
     files.check_target(target, overwrite)
     task = Task(
-        kernel=parse(kernel),
+        steps=parse(kernel),
         boundary=_words(boundary),
         fill=fill,
         stride=_pair(stride, "--stride"),
@@ -142,12 +154,23 @@ def filter_command(
         dtype=dtype.value,
         algorithm=algorithm,
     )
+    if compare is not None:
+        files.check_target(compare, overwrite)
     start = time.perf_counter()
-    picture = pictures.read(source)
-    if page is not None:
-        picture = files.single_page(picture, page)
-    result = process(picture, task)
-    pictures.write(target, result, overwrite=overwrite, quality=quality)
+    result = None
+    if compare is None:
+        result = streaming.run(source, target, task, overwrite=overwrite, page=page, quiet=quiet)
+    if result is None:
+        picture = pictures.read(source)
+        if page is not None:
+            picture = files.single_page(picture, page)
+        result = process(picture, task)
+        pictures.write(target, result, overwrite=overwrite, quality=quality)
+        if compare is not None:
+            from striderule.cli import comparing
+
+            sides = (picture.frames[0], source.name), (result.frames[0], task.text)
+            comparing.write(compare, *sides, overwrite=overwrite)
     if not quiet:
         _report(target, result, task, time.perf_counter() - start)
 
@@ -156,14 +179,17 @@ def _report(target: Path, result: Any, task: Any, seconds: float) -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from striderule.cli.specs import Kernel
+
     frame = result.frames[0]
     height, width = frame.size
     pages = f"{len(result.frames)} pages of " if len(result.frames) > 1 else ""
-    taps = " x ".join(str(length) for length in task.kernel.parts[0].shape)
+    sizes = [" x ".join(str(n) for n in step.parts[0].shape) for step in task.steps if isinstance(step, Kernel)]
+    taps = f" ({', '.join(sizes)})" if sizes else ""
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f"[bold]{escape(str(target))}[/bold]  {pages}{width} x {height}, {frame.kind}; "
-        f"{escape(task.kernel.text)} ({taps}), {seconds:.2f} s"
+        f"{escape(task.text)}{taps}, {seconds:.2f} s"
     )
     for line in result.notes:
         console.print(f"  [dim]note:[/dim] {escape(line)}")

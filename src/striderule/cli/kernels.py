@@ -75,11 +75,22 @@ def _list(console: Console, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({name: {"usage": written, "summary": text} for name, (written, text) in rows.items()}))
         return
+    from striderule import filters
+    from striderule.cli import chain
+
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for written, text in rows.values():
         table.add_row(written.replace("[", "\\["), text.replace("[", "\\["))
+    console.print(table)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", overflow="fold")
+    table.add_column()
+    console.print("\nFilters that are no kernel, for [bold]striderule filter[/bold]:")
+    for name in chain.filter_names():
+        texts = chain.usage(name), _summary(getattr(filters, name))
+        table.add_row(*(text.replace("[", "\\[") for text in texts))
     console.print(table)
 
 

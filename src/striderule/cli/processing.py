@@ -1,4 +1,4 @@
-"""A picture through a kernel: colours filtered, opacity carried along, results mapped to what the file holds."""
+"""A picture through filters: colours filtered, opacity carried along, results mapped to what the file holds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import striderule
 from striderule.cli import display
+from striderule.cli.chain import ROUNDING, Named, Step
 from striderule.cli.pictures import Frame, Picture
 from striderule.cli.specs import Kernel
 from striderule.errors import InvalidArgument
@@ -26,7 +27,7 @@ TWO_PASSES = 64
 class Task:
     """What to do with a picture; the words are those of the command's options."""
 
-    kernel: Kernel
+    steps: tuple[Step, ...]
     boundary: Any = "symmetric"
     fill: float = 0.0
     stride: tuple[int, int] = (1, 1)
@@ -38,46 +39,70 @@ class Task:
     dtype: str = "same"
     algorithm: str | None = None
 
+    @property
+    def text(self) -> str:
+        """The filters as they were written."""
+        return ", then ".join(step.text for step in self.steps)
+
+    @property
+    def remaps(self) -> bool:
+        """Whether the filters leave the units of the source."""
+        return any(step.shown != "raw" for step in self.steps)
+
 
 def process(picture: Picture, task: Task) -> Picture:
     """Return the filtered picture, with a note on every value that its type could not hold."""
     if task.alpha == "drop":
         picture = replace(picture, frames=[frame.without_alpha() for frame in picture.frames])
-    show = _resolve(task, picture)
-    _check_fill(task, picture)
+    show = resolve(task, {target_of(frame.pixels.dtype, task).kind for frame in picture.frames})
+    for frame in picture.frames:
+        check_fill(task, frame.pixels.dtype)
     numbers = [_filter_frame(frame, task) for frame in picture.frames]
     found = display.range_of(numbers)
     frames, beyond, total = [], 0, 0
     for frame, result in zip(picture.frames, numbers, strict=True):
-        target = _target(frame, task)
-        chosen = display.choose(show, found, frame.pixels.dtype, target, task.gain)
-        if chosen.words:
-            picture.note(chosen.words)
-        elif frame.pixels.dtype.kind == "f" and target.kind in "ui":
-            picture.note(
-                f"numbers are rounded to whole ones (results reach from {found.low:.6g} to {found.high:.6g}); "
-                "--gain multiplies them before, --show scaled stretches them over the range"
-            )
+        target = target_of(frame.pixels.dtype, task)
+        chosen = chosen_display(picture, show, found, frame.pixels.dtype, task)
         shown, clipped = display.apply(chosen, result, target)
         beyond, total = beyond + clipped, total + result.size
         frames.append(_with_alpha(frame, shown, task, target))
     if beyond:
-        picture.note(_clipped(beyond, total, found, _target(picture.frames[0], task)))
-    remapped = show != "raw" or task.gain is not None or task.dtype != "same" or task.kernel.is_derivative
-    return picture.resampled(frames, task.stride, remapped)
+        picture.note(clipping(beyond, total, found, target_of(picture.frames[0].pixels.dtype, task)))
+    return picture.resampled(frames, task.stride, remapped(show, task))
 
 
-def _check_fill(task: Task, picture: Picture) -> None:
-    for frame in picture.frames:
-        room = display.limits(frame.pixels.dtype)
-        if room is not None and not (room[0] <= task.fill <= room[1] and task.fill == int(task.fill)):
-            raise InvalidArgument(
-                f"--fill must be a whole number between {room[0]} and {room[1]}, the values of {frame.pixels.dtype}, "
-                f"got {task.fill:g}"
-            )
+def remapped(show: str, task: Task) -> bool:
+    """Tell whether the values of the result no longer are in the units of the source."""
+    return show != "raw" or task.gain is not None or task.dtype != "same" or task.remaps
 
 
-def _clipped(beyond: int, total: int, found: display.Range, target: np.dtype[Any]) -> str:
+def chosen_display(
+    picture: Picture, show: str, found: display.Range, source: np.dtype[Any], task: Task
+) -> display.Display:
+    """Return how numbers become values, and note it."""
+    target = target_of(source, task)
+    chosen = display.choose(show, found, source, target, task.gain)
+    if chosen.words:
+        picture.note(chosen.words)
+    elif source.kind == "f" and target.kind in "ui":
+        picture.note(
+            f"numbers are rounded to whole ones (results reach from {found.low:.6g} to {found.high:.6g}); "
+            "--gain multiplies them before, --show scaled stretches them over the range"
+        )
+    return chosen
+
+
+def check_fill(task: Task, dtype: np.dtype[Any]) -> None:
+    """Refuse a value outside that the picture's type does not hold."""
+    room = display.limits(dtype)
+    if room is not None and not (room[0] <= task.fill <= room[1] and task.fill == int(task.fill)):
+        raise InvalidArgument(
+            f"--fill must be a whole number between {room[0]} and {room[1]}, the values of {dtype}, got {task.fill:g}"
+        )
+
+
+def clipping(beyond: int, total: int, found: display.Range, target: np.dtype[Any]) -> str:
+    """Return the line about values that the type of the samples does not hold."""
     low, high = display.limits(target) or (0, 0)
     share = 100 * beyond / total
     return (
@@ -87,29 +112,28 @@ def _clipped(beyond: int, total: int, found: display.Range, target: np.dtype[Any
     )
 
 
-def _resolve(task: Task, picture: Picture) -> str:
-    """Return the way to show the numbers that `auto` stands for."""
-    pair = len(task.kernel.parts) == 2
-    if task.show == "signed" and pair:
-        name = task.kernel.text.partition(":")[0]
-        one = f"; choose a direction: {name}:axis=0 or {name}:axis=1" if "axis" in task.kernel.labels[0] else ""
-        raise InvalidArgument(f"--show signed needs a sign, and {task.kernel.text} gives a magnitude{one}")
+def resolve(task: Task, kinds: set[str]) -> str:
+    """Return the way to show the numbers that `auto` stands for; `kinds` are those of the types to be written."""
+    last = task.steps[-1]
+    if task.show == "signed" and isinstance(last, Kernel) and len(last.parts) == 2:
+        name = last.text.partition(":")[0]
+        one = f"; choose a direction: {name}:axis=0 or {name}:axis=1" if "axis" in last.labels[0] else ""
+        raise InvalidArgument(f"--show signed needs a sign, and {last.text} gives a magnitude{one}")
     if task.show != "auto":
         return task.show
-    targets = {_target(frame, task).kind for frame in picture.frames}
-    if "u" not in targets:
-        return "raw"
-    if pair:
-        return "magnitude"
-    return "signed" if task.kernel.is_derivative else "raw"
+    # What is signed before a blur is signed after it.
+    words = [step.shown for step in task.steps]
+    shown = next((word for word in reversed(words) if word != "raw"), "raw")
+    return shown if "u" in kinds or shown == "mask" else "raw"
 
 
-def _target(frame: Frame, task: Task) -> np.dtype[Any]:
-    return frame.pixels.dtype if task.dtype == "same" else np.dtype(task.dtype)
+def target_of(source: np.dtype[Any], task: Task) -> np.dtype[Any]:
+    """Return the type of the samples written for a picture of this type."""
+    return source if task.dtype == "same" else np.dtype(task.dtype)
 
 
 def _filter_frame(frame: Frame, task: Task) -> NDArray[Any]:
-    """Return the numbers that the kernel gives: for two parts, the root of the sum of their squares."""
+    """Return the numbers that the filters give."""
     pixels = frame.pixels
     if frame.alpha is not None and task.alpha == "keep":
         pixels = np.delete(pixels, frame.alpha, axis=-1)
@@ -117,17 +141,50 @@ def _filter_frame(frame: Frame, task: Task) -> NDArray[Any]:
         pixels = pixels[..., np.newaxis]
     planes = pixels.reshape(-1, *pixels.shape[-3:])
     filtered = (
-        np.stack([_filter_plane(plane, task) for plane in planes])
+        np.stack([filter_plane(plane, task) for plane in planes])
         if len(planes) != 1
-        else (_filter_plane(planes[0], task)[np.newaxis])
+        else (filter_plane(planes[0], task)[np.newaxis])
     )
     result = filtered.reshape(*pixels.shape[:-3], *filtered.shape[1:])
     return result if frame.has_channels else result[..., 0]
 
 
-def _filter_plane(plane: NDArray[Any], task: Task) -> NDArray[Any]:
-    """Filter one (height, width, channels) array."""
-    parts = [_slide(plane, part, task) for part in task.kernel.parts]
+def filter_plane(plane: NDArray[Any], task: Task) -> NDArray[Any]:
+    """Send one (height, width, channels) array through all filters.
+
+    Between them the numbers are floats, neither rounded nor clipped, as they would be in files. Only the last filter
+    leaves out rows and columns.
+    """
+    source = plane.dtype
+    for number, step in enumerate(task.steps):
+        if number:
+            plane = plane.astype(_between(source), copy=False)
+        stride = task.stride if number == len(task.steps) - 1 else (1, 1)
+        if isinstance(step, Named):
+            plane = _named(step, plane, source, task)[:: stride[0], :: stride[1]]
+        else:
+            plane = _kernel(step, plane, replace(task, stride=stride))
+    return plane
+
+
+def _between(source: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type between filters: float32 holds the sums of 16 bits."""
+    return np.dtype(np.float32 if source.itemsize <= 2 or source == np.float32 else np.float64)
+
+
+def _named(step: Named, plane: NDArray[Any], source: np.dtype[Any], task: Task) -> NDArray[Any]:
+    if step.name in ROUNDING:
+        plane = plane.astype(_between(source), copy=False)
+    room = display.limits(source)
+    if step.name == "canny" and plane.dtype != source and room is not None:
+        plane = np.clip(np.rint(plane), *room).astype(source)  # its thresholds are shares of that type's range
+    words = task.boundary if isinstance(task.boundary, tuple) else (task.boundary,) * 2
+    return step(plane, words, task.fill)
+
+
+def _kernel(kernel: Kernel, plane: NDArray[Any], task: Task) -> NDArray[Any]:
+    """Return what a kernel gives: for two parts, the root of the sum of their squares."""
+    parts = [_slide(plane, part, task) for part in kernel.parts]
     if len(parts) == 1:
         return parts[0]
     working = np.float64 if plane.dtype.itemsize > 2 and plane.dtype != np.float32 else np.float32

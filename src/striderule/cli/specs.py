@@ -6,7 +6,7 @@ import ast
 import difflib
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,13 @@ class Kernel:
             bool((part < 0).any()) and abs(float(part.sum())) <= 1e-3 * float(np.abs(part).sum()) for part in self.parts
         )
 
+    @property
+    def shown(self) -> str:
+        """How its numbers become brightness where nothing else is said."""
+        if len(self.parts) == 2:
+            return "magnitude"
+        return "signed" if self.is_derivative else "raw"
+
 
 def names() -> dict[str, Callable[..., Any]]:
     """Return the kernels that can be named: name -> function of `striderule.kernels`."""
@@ -70,8 +77,8 @@ def usage(name: str, brief: bool = False) -> str:
     return text
 
 
-def parse(text: str) -> Kernel:
-    """Return the kernel that `text` stands for.
+def parse(text: str, others: Sequence[str] = ()) -> Kernel:
+    """Return the kernel that `text` stands for; `others` are further names to suggest where this one is unknown.
 
     Raises
     ------
@@ -83,7 +90,7 @@ def parse(text: str) -> Kernel:
         return Kernel("custom", (_checked(_literal(text), "the kernel"),))
     if text.lower().endswith(".npy"):
         return Kernel(Path(text).name, (_checked(_file(Path(text)), text),))
-    return _named(text)
+    return _named(text, others)
 
 
 def _literal(text: str) -> Any:
@@ -127,17 +134,16 @@ def _checked(value: Any, name: str) -> NDArray[Any]:
     return kernel.astype(np.int16) if small else kernel
 
 
-def _named(text: str) -> Kernel:
+def _named(text: str, others: Sequence[str]) -> Kernel:
     name, colon, rest = text.partition(":")
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(name, [*known, *others], n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise KernelError(
-            f"unknown kernel {_short(name)!r}; {hint}known: {', '.join(known)}; or rows of numbers, or a .npy file"
-        )
+        listed = ", ".join([*known, *others])
+        raise KernelError(f"unknown kernel {_short(name)!r}; {hint}known: {listed}; or rows of numbers, or a .npy file")
     function = known[name]
-    positional, keywords = _arguments(name, rest) if colon else ([], {})
+    positional, keywords = arguments(name, rest, usage(name)) if colon else ([], {})
     signature = inspect.signature(function)
     takes_axis = "axis" in signature.parameters
     if takes_axis and not positional and "axis" not in keywords:
@@ -149,34 +155,34 @@ def _named(text: str) -> Kernel:
     return Kernel(text, (value,))
 
 
-def _arguments(name: str, rest: str) -> tuple[list[Any], dict[str, Any]]:
-    """Read ``2,size=5`` as the arguments of a call, of plain values only."""
+def arguments(name: str, rest: str, written: str) -> tuple[list[Any], dict[str, Any]]:
+    """Read ``2,size=5`` as the arguments of a call, of plain values only; `written` tells how the call is written."""
     try:
         call = ast.parse(f"f({rest})", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise _misused(name, rest) from None
+        raise _misused(name, rest, written) from None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != "f":
-        raise _misused(name, rest)
+        raise _misused(name, rest, written)
     keywords: dict[str, Any] = {}
     for keyword in call.keywords:
         if keyword.arg is None or keyword.arg in (*_HIDDEN_ARGUMENTS, *keywords):
-            raise _misused(name, rest)
-        keywords[keyword.arg] = _value(keyword.value, name, rest)
-    return [_value(argument, name, rest) for argument in call.args], keywords
+            raise _misused(name, rest, written)
+        keywords[keyword.arg] = _value(keyword.value, name, rest, written)
+    return [_value(argument, name, rest, written) for argument in call.args], keywords
 
 
-def _value(node: ast.expr, name: str, rest: str) -> Any:
+def _value(node: ast.expr, name: str, rest: str, written: str) -> Any:
     if isinstance(node, ast.Name):
         words = {"true": True, "false": False, "none": None}
         return words.get(node.id.lower(), node.id)
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError):
-        raise _misused(name, rest) from None
+        raise _misused(name, rest, written) from None
 
 
-def _misused(name: str, rest: str) -> KernelError:
-    return KernelError(f"{name} is written {usage(name)} with plain values, got {_short(name + ':' + rest)!r}")
+def _misused(name: str, rest: str, written: str) -> KernelError:
+    return KernelError(f"{name} is written {written} with plain values, got {_short(name + ':' + rest)!r}")
 
 
 def _call(name: str, function: Callable[..., Any], positional: list[Any], keywords: dict[str, Any]) -> NDArray[Any]:

@@ -1,9 +1,16 @@
-"""How many bits a sample of a file has, read from its header: Pillow cuts some files down to 8 without a word."""
+"""How many bits a sample of a file has, read from its header: Pillow cuts some files down to 8 without a word.
+
+And how many the colours of a palette need.
+"""
 
 from __future__ import annotations
 
 import re
 import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def sample_bits(form: str, data: bytes) -> int:
@@ -44,3 +51,12 @@ def _avif(data: bytes) -> int:
 def _sgi(data: bytes) -> int:
     """The fourth byte counts bytes a channel."""
     return 8 * data[3]
+
+
+def plain_colours(colours: NDArray[Any]) -> NDArray[Any]:
+    """Return (..., 3) colours from a looked-up palette of 16 bits, in 8 bits where the palette has no more."""
+    colours = np.moveaxis(colours.astype(np.uint16), 0, -1)
+    high = colours >> 8
+    if np.array_equal(colours, high * 257) or np.array_equal(colours, high << 8):
+        return high.astype(np.uint8)
+    return colours

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,26 +20,32 @@ import tifffile
 from numpy.typing import NDArray
 
 from striderule.cli.pictures import exif, geo
+from striderule.cli.pictures.depth import plain_colours
 from striderule.cli.pictures.model import COLOURS, Frame, Metadata, Picture, PictureError, upright
+from striderule.cli.pictures.tags import (
+    BLACK_IS_ZERO,
+    DEFLATE,
+    DESCRIPTION,
+    DIRECTORIES,
+    ICC,
+    JPEGS,
+    LOSSLESS,
+    ORIENTATION,
+    PALETTE,
+    RGB,
+    SEPARATED,
+    STORAGE,
+    UNITS,
+    WHITE_IS_ZERO,
+    XMP,
+    YCBCR,
+)
 
-DESCRIPTION, ORIENTATION, XMP, ICC = 270, 274, 700, 34675
-IMAGEJ_TAGS = (50838, 50839)
-# How pixels are stored, their smallest and largest value, and pointers to other directories: written anew or dropped.
-STORAGE = {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284}
-STORAGE |= {288, 289, 290, 291, 292, 293, 296, 301, 317, 318, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336}
-STORAGE |= {338, 339, 340, 341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532}
-STORAGE |= {32995, 32996, 32997, 32998, 40965, 50838, 50839}
-# Pointers to further directories; tifffile writes none.
-DIRECTORIES = {34665: "the EXIF directory", 34853: "the GPS directory"}
-
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
-LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}
-JPEGS = (6, 7)
-DEFLATE = 8
 # The library warns about odd files through its log; what matters to the user is said in the picture's notes.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-UNITS = {2: "inch", 3: "centimetre"}
+# Makes a frame of a page.
+Decode = Callable[[Path, Picture, tifffile.TiffPage, "Page"], Frame]
 
 
 @dataclass
@@ -76,14 +83,15 @@ def read(path: Path) -> Picture:
     """Read all pages of a TIFF file in full depth; upright, unless a map projection is tied to the stored rows."""
     try:
         with tifffile.TiffFile(path) as tif:
-            return _read(path, tif)
+            return read_open(path, tif, _decode, _read_array)
     except (tifffile.TiffFileError, ValueError, struct.error, RuntimeError, KeyError, IndexError) as error:
         if isinstance(error, PictureError):
             raise
         raise PictureError(f"{path} cannot be read: {error}") from error
 
 
-def _read(path: Path, tif: tifffile.TiffFile) -> Picture:
+def read_open(path: Path, tif: tifffile.TiffFile, decode: Decode, stack: Callable[..., None]) -> Picture:
+    """Return the picture in an open file: `decode` makes a frame of each page, `stack` reads what is one array."""
     picture = Picture([], "TIFF")
     source = Source(tif.byteorder, tif.is_bigtiff, ome=tif.is_ome)
     picture.source = source
@@ -100,13 +108,13 @@ def _read(path: Path, tif: tifffile.TiffFile) -> Picture:
         picture.note(f"{' and '.join(sorted(lost))} of the file cannot be copied by tifffile and is left out")
     packed = tif.series[0].size > sum(page.size for page in full)
     # tifffile reads its own stacks as one array behind the first page, so they must be written as one.
-    stack = tif.is_shaped and len(tif.series) == 1 < len(full) and int(full[0].photometric) in (BLACK_IS_ZERO, RGB)
-    if tif.is_imagej or packed or stack:
-        _read_array(path, tif, source, picture, full[0])
+    stacked = tif.is_shaped and len(tif.series) == 1 < len(full) and int(full[0].photometric) in (BLACK_IS_ZERO, RGB)
+    if tif.is_imagej or packed or stacked:
+        stack(path, tif, source, picture, full[0])
     else:
         for page in full:
             source.pages.append(_page(tif, page))
-            picture.frames.append(_decode(path, picture, page, source.pages[-1]))
+            picture.frames.append(decode(path, picture, page, source.pages[-1]))
     _read_metadata(picture, source)
     return picture
 
@@ -131,7 +139,7 @@ def _read_array(path: Path, tif: tifffile.TiffFile, source: Source, picture: Pic
     samples = series.axes.find("S")
     if samples >= 0:
         data = np.moveaxis(data, samples, -1)
-    picture.frames = [_frame(path, data, page, samples >= 0)]
+    picture.frames = [frame_of(path, data, page, samples >= 0)]
 
 
 def _page(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> Page:
@@ -179,28 +187,20 @@ def _decode(path: Path, picture: Picture, page: tifffile.TiffPage, stored: Page)
         )
     if stored.photometric == PALETTE and page.colormap is not None:
         picture.note("palette picture: filtered and written as full colour")
-        data = _plain_colours(np.asarray(page.colormap)[:, data])
+        data = plain_colours(np.asarray(page.colormap)[:, data])
         stored.photometric, stored.extrasamples, stored.planar = RGB, (), False
-        return _frame(path, data, stored, channels=True)
+        return frame_of(path, data, stored, channels=True)
     if stored.photometric == WHITE_IS_ZERO and data.dtype.kind == "u":
         # Brightness is what a filter means; the copy says "black is zero" and looks the same.
         data = np.iinfo(data.dtype).max - data if page.bitspersample in (1, 8, 16, 32) else data
         stored.photometric = BLACK_IS_ZERO if page.bitspersample in (1, 8, 16, 32) else WHITE_IS_ZERO
     if stored.photometric == YCBCR and stored.compression in JPEGS:
         stored.photometric = RGB  # the JPEG decoder has already turned it into RGB
-    return _frame(path, data, stored, "S" in axes)
+    return frame_of(path, data, stored, "S" in axes)
 
 
-def _plain_colours(colours: NDArray[Any]) -> NDArray[Any]:
-    """Return (..., 3) colours from a looked-up palette of 16 bits, in 8 bits where the palette has no more."""
-    colours = np.moveaxis(colours.astype(np.uint16), 0, -1)
-    high = colours >> 8
-    if np.array_equal(colours, high * 257) or np.array_equal(colours, high << 8):
-        return high.astype(np.uint8)
-    return colours
-
-
-def _frame(path: Path, data: NDArray[Any], page: Page, channels: bool) -> Frame:
+def frame_of(path: Path, data: NDArray[Any], page: Page, channels: bool) -> Frame:
+    """Return the frame of a page's samples, whose last axis counts channels if there are such."""
     names = {WHITE_IS_ZERO: "grey", BLACK_IS_ZERO: "grey", RGB: "rgb", SEPARATED: "cmyk"}
     colour = names.get(page.photometric)
     if colour is None or data.dtype.kind not in "uif":
@@ -262,8 +262,8 @@ def write(path: Path, picture: Picture) -> None:
     else:
         with tifffile.TiffWriter(path, bigtiff=source.bigtiff, byteorder=source.byteorder) as writer:
             for frame, page in zip(picture.frames, source.pages, strict=True):
-                options = _storage(picture, frame, page) | _described(picture, source, frame, page)
-                writer.write(_planes(frame, page), metadata=None, software=False, **options)
+                options = storage(picture, frame, page) | described(picture, source, frame, page)
+                writer.write(planes(frame, page), metadata=None, software=False, **options)
 
 
 def _write_plain(path: Path, picture: Picture) -> None:
@@ -295,7 +295,7 @@ def _write_array(path: Path, picture: Picture, source: Source) -> None:
     if frame.has_channels:
         axes = f"{axes[:-2]}S{axes[-2:]}" if page.planar else f"{axes}S"
     metadata: dict[str, Any] = {"axes": axes}
-    options = _storage(picture, frame, page) | _described(picture, source, frame, page)
+    options = storage(picture, frame, page) | described(picture, source, frame, page)
     options["extratags"] = [tag for tag in options["extratags"] if tag[0] != DESCRIPTION]
     if source.imagej is not None:
         metadata |= _imagej(picture, source.imagej)
@@ -323,11 +323,12 @@ def _imagej(picture: Picture, found: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _planes(frame: Frame, page: Page) -> NDArray[Any]:
+def planes(frame: Frame, page: Page) -> NDArray[Any]:
+    """Return the samples in the order in which the page stores them."""
     return np.moveaxis(frame.pixels, -1, 0) if page.planar and frame.has_channels else frame.pixels
 
 
-def _storage(picture: Picture, frame: Frame, page: Page) -> dict[str, Any]:
+def storage(picture: Picture, frame: Frame, page: Page) -> dict[str, Any]:
     """Return tifffile's arguments for storing the pixels as the source did, as far as that loses nothing."""
     extras = list(page.extrasamples)
     if frame.alpha is None:
@@ -354,7 +355,7 @@ def _storage(picture: Picture, frame: Frame, page: Page) -> dict[str, Any]:
     return options
 
 
-def _described(picture: Picture, source: Source, frame: Frame, page: Page) -> dict[str, Any]:
+def described(picture: Picture, source: Source, frame: Frame, page: Page) -> dict[str, Any]:
     """Return the tags of the page for tifffile, those that speak of size and type made true."""
     raw = {code: value for code, _, value in page.tags}
     keys = np.frombuffer(raw.get(geo.KEY_DIRECTORY, b""), source.byteorder + "u2").tolist()
@@ -380,7 +381,7 @@ def _description(value: bytes, picture: Picture, source: Source, frame: Frame, p
         return text.encode("utf-8", "surrogateescape")
     if value.startswith(b'{"shape"'):
         found = json.loads(value.rstrip(b"\0"))
-        stored = _planes(frame, page).shape[-3 if frame.has_channels else -2 :]
+        stored = planes(frame, page).shape[-3 if frame.has_channels else -2 :]
         found["shape"] = [*found["shape"][: -len(stored)], *stored]
         return json.dumps(found).encode()
     return value

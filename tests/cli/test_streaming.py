@@ -1,0 +1,159 @@
+"""TIFF files larger than memory: the same file as when it is loaded whole, and a clean stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+
+from striderule.cli import streaming
+from striderule.cli.pictures.strips import Rows
+
+STORED = {
+    "one strip": {},
+    "strips": {"rowsperstrip": 7},
+    "deflate": {"rowsperstrip": 7, "compression": "zlib", "predictor": True},
+    "tiles": {"tile": (64, 48), "compression": "zlib"},
+}
+CHAINS = [
+    ["-k", "gaussian:2"],
+    ["-k", "sobel"],
+    ["-k", "gaussian:1", "--then", "sobel:axis=1", "--boundary", "wrap"],
+    ["-k", "unsharp_mask:2", "--stride", "2,3"],
+    ["-k", "box:4", "--then", "[[1,-1]]", "--show", "raw", "--dtype", "float32", "--stride", "3"],
+]
+
+
+@pytest.fixture
+def row_by_row(monkeypatch):
+    """Filter everything row by row; gives a list that grows with every file that was."""
+    done = []
+    write = streaming._Run.write
+
+    def noted(self, *words):
+        done.append(self)
+        return write(self, *words)
+
+    def start(room=60_000):
+        monkeypatch.setattr(streaming, "LARGE", 10)
+        monkeypatch.setattr(streaming, "ROOM", room)
+        monkeypatch.setattr(streaming._Run, "write", noted)
+        return done
+
+    return start
+
+
+@pytest.mark.parametrize("words", CHAINS, ids=lambda words: words[1])
+@pytest.mark.parametrize("stored", STORED)
+def test_the_file_is_that_of_the_whole(filtered, noise, row_by_row, stored, words):
+    for number, shape in enumerate([(301, 257), (301, 257, 4), (4, 301, 257)]):
+        options = dict(STORED[stored]) | {"metadata": None}
+        if len(shape) == 3:
+            planar = "contig" if shape[2] == 4 else "separate"
+            options |= {"photometric": "rgb", "planarconfig": planar, "extrasamples": ["unassalpha"]}
+        else:
+            options |= {"photometric": "miniswhite"}
+        tifffile.imwrite(f"in{number}.tif", noise(shape), resolution=(300, 200), **options)
+    said = [filtered(f"in{number}.tif", f"whole{number}.tif", *words) for number in range(3)]
+    done = row_by_row()
+    for number in range(3):
+        again = filtered(f"in{number}.tif", f"rows{number}.tif", *words)
+        assert again.partition(" s note")[2] == said[number].partition(" s note")[2]
+        with tifffile.TiffFile(f"whole{number}.tif") as whole, tifffile.TiffFile(f"rows{number}.tif") as rows:
+            for code in (258, 259, 262, 277, 282, 283, 284, 317, 338):
+                assert rows.pages[0].tags.valueof(code) == whole.pages[0].tags.valueof(code), code
+            np.testing.assert_array_equal(rows.asarray(), whole.asarray())
+    assert len(done) == 3
+
+
+def test_pages_of_several_sizes(filtered, noise, row_by_row):
+    with tifffile.TiffWriter("in.tif") as writer:
+        for shape in [(90, 41), (70, 33, 3)]:
+            writer.write(noise(shape), metadata=None)
+    filtered("in.tif", "whole.tif", "-k", "sobel:axis=0")
+    assert row_by_row(3000) == []
+    filtered("in.tif", "rows.tif", "-k", "sobel:axis=0")
+    with tifffile.TiffFile("whole.tif") as whole, tifffile.TiffFile("rows.tif") as rows:
+        for one, other in zip(rows.pages, whole.pages, strict=True):
+            np.testing.assert_array_equal(one.asarray(), other.asarray())
+
+
+def test_what_must_be_loaded_is(filtered, noise, row_by_row):
+    done = row_by_row()
+    tifffile.imwrite("in.tif", noise((64, 64)))
+    filtered("in.tif", "canny.tif", "-k", "canny:1")
+    filtered("in.tif", "other.png", "-k", "box:3")
+    tifffile.imwrite("turned.tif", noise((64, 64)), extratags=[(274, "H", 1, 6, True)])
+    filtered("turned.tif", "out.tif", "-k", "box:3")
+    tifffile.imwrite("stack.tif", noise((5, 64, 64)), photometric="minisblack")
+    filtered("stack.tif", "stacked.tif", "-k", "box:3")
+    assert done == []
+
+
+def test_rows_are_decoded_once(noise):
+    pixels = noise((200, 100))
+    tifffile.imwrite("in.tif", pixels, tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile("in.tif") as file:
+        rows, decoded = Rows("in.tif", file.pages[0]), []
+
+        class Kept(dict):
+            def __setitem__(self, number, found):
+                decoded.append(number)
+                super().__setitem__(number, found)
+
+        rows._kept = Kept()
+        for low in range(0, 180, 20):
+            np.testing.assert_array_equal(rows(low, low + 28)[..., 0], pixels[low : low + 28])
+    assert len(decoded) == len(set(decoded))
+
+
+SLOW = """
+import sys
+from striderule.cli import streaming
+streaming.LARGE, streaming.ROOM = 10, 200_000
+from striderule.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a signal of POSIX")
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_an_interrupt_leaves_nothing_behind(tmp_path, noise, compression):
+    tifffile.imwrite(tmp_path / "in.tif", noise((20_000, 1000)), compression=compression, rowsperstrip=64)
+    (tmp_path / "old.tif").write_bytes(b"as it was")
+    words = ["filter", "in.tif", "old.tif", "--overwrite", "-k", "gaussian:9", "--then", "gaussian:9"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *words], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        # Once the file beside the final one grows, the work is under way.
+        deadline = time.monotonic() + 60
+        while not any(path.stat().st_size for path in tmp_path.glob(".old-*")):
+            assert time.monotonic() < deadline
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        said, told = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert (running.returncode, said, told) == (130, "", "striderule: interrupted\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif", "old.tif"]
+    assert (tmp_path / "old.tif").read_bytes() == b"as it was"
+
+
+def test_the_bar_is_shown_on_a_terminal_alone(capsys, monkeypatch):
+    from striderule.cli.progress import bar
+
+    with bar(10) as advance:
+        advance(5)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with bar(10) as advance:
+        advance(10)
+    shown = capsys.readouterr().err
+    assert "filtering" in shown
+    assert "100%" in shown
