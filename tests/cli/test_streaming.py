@@ -94,7 +94,8 @@ def test_what_must_be_loaded_is(filtered, noise, row_by_row):
     assert done == []
 
 
-def test_rows_are_decoded_once(noise):
+def test_rows_are_decoded_once(noise, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     pixels = noise((200, 100))
     tifffile.imwrite("in.tif", pixels, tile=(16, 16), compression="zlib")
     with tifffile.TiffFile("in.tif") as file:

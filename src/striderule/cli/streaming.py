@@ -40,6 +40,8 @@ from striderule.geometry.padding import parse_boundary
 LARGE, ROOM = 1 << 26, 1 << 23
 # Tiles of compressed files that had strips, and from which size on a file needs 64-bit offsets.
 TILE, BIG = (256, 256), (1 << 32) - (1 << 25)
+# Bytes of tiles that are made before they are packed and written, all together.
+AHEAD = 1 << 22
 
 Advance = Callable[[int], None]
 
@@ -212,7 +214,8 @@ class _Run:
                     pieces = (strips.pieces(part, None, options["rowsperstrip"]) for part in parts)
                     data = (piece.astype(stored_type).tobytes() for piece in chain.from_iterable(pieces))
                 shape = tiff.planes(frame, stored).shape
-                writer.write(data, shape=shape, dtype=frame.pixels.dtype, metadata=None, software=False, **options)
+                plain: dict[str, Any] = {"metadata": None, "software": False, "buffersize": AHEAD}
+                writer.write(data, shape=shape, dtype=frame.pixels.dtype, **plain, **options)
 
     def _blocks(self, page: _Page, channel: int | None, advance: Advance) -> Iterator[NDArray[Any]]:
         """Yield the samples to be written, block by block; of one channel where channels lie one behind the other."""
