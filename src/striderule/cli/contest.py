@@ -16,7 +16,7 @@ from striderule import filters
 from striderule.codegen.workers import get_num_threads
 
 OURS = "striderule"
-LIBRARIES = {OURS: "", "OpenCV": "cv2", "SciPy": "scipy.ndimage", "scikit-image": "skimage.filters"}
+LIBRARIES = {OURS: "", "OpenCV": "cv2", "SciPy": "scipy.ndimage", "scikit-image": "skimage"}
 # A burst is as long, in seconds; its first call is left out, since another library's threads may still be awake.
 BURST = 0.02
 
@@ -60,7 +60,7 @@ def _contests(image: NDArray[Any], peers: dict[str, Any]) -> dict[str, dict[str,
         "canny, sigma 1": lambda: filters.canny(image, 1),
     }
     found = {name: {OURS: call} for name, call in ours.items()}
-    tables = {"OpenCV": _opencv, "SciPy": _scipy, "scikit-image": _skimage}
+    tables: dict[str, Callable[..., dict[str, Call]]] = {"OpenCV": _opencv, "SciPy": _scipy, "scikit-image": _skimage}
     for library, table in tables.items():
         if peers[library] is not None:
             for name, call in table(peers[library], image, kernel, out, floats).items():
@@ -91,8 +91,8 @@ def _scipy(ndimage: Any, image: Any, kernel: Any, out: Any, floats: Any) -> dict
     }
 
 
-def _skimage(filtering: Any, image: Any, *_: Any) -> dict[str, Call]:
-    canny = importlib.import_module("skimage.feature").canny
+def _skimage(skimage: Any, image: Any, *_: Any) -> dict[str, Call]:
+    filtering, canny = skimage.filters, skimage.feature.canny
     words: dict[str, Any] = {"mode": "mirror", "preserve_range": True}
     return {
         "gaussian, sigma 2": lambda: filtering.gaussian(image, 2, out=None, **words),
