@@ -13,11 +13,15 @@ ACTIVATIONS = (
     "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
     "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
 )  # fmt: skip
-# Public functions that take no arrays, or hand on what they are given to a function of the list.
+# Public functions that take no arrays, hand on what they are given to a function of the list, or give several arrays,
+# whatever is done with one.
 WITHOUT_ARRAYS = {
     "show_config", "filters.mean", "filters.magnitude", "explain", "halo", "compile", "set_num_threads",
     "get_num_threads", "precision", "set_default_precision", "get_default_precision",
+    "filters.gradient", "filters.structure_tensor", "filters.pyramid_gaussian", "filters.pyramid_laplacian",
 }  # fmt: skip
+# Functions with routines of their own, in which nothing is chosen.
+WITHOUT_CHOICE = {"filters.canny", "filters.std", "filters.variance"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class Call:
 
     def __call__(self, operands=None, **words):
         return self.function(**{**self.operands, **(operands or {})}, **{**self.words, **words})
+
+    def by_loops(self, operands=None):
+        """Call by the loops that all algorithms are held against, where there is a choice."""
+        return self(operands) if self.name in WITHOUT_CHOICE else self(operands, algorithm="reference")
 
     def by(self, algorithm, operands=None):
         """Call by an algorithm; by its own choice where it leaves none, or where that algorithm cannot serve."""
@@ -139,6 +147,11 @@ def images():
     yield Call("filters.gaussian", {"image": image}, {"sigma": 0}, ())
     yield Call("filters.motion", {"image": image}, {"length": 5, "angle": 30}, ())
     yield Call("filters.gabor", {"image": image}, {"frequency": 0.3}, ())
+    for name in ("canny", "corner_harris", "pyramid_reduce", "pyramid_expand"):
+        yield Call(f"filters.{name}", {"image": image}, {}, ())
+    for name in ("std", "variance"):
+        yield Call(f"filters.{name}", {"image": image}, {"size": 3}, ())
+    yield Call("filters.match_template", {"image": image, "template": drawn(3, 2)}, {}, ())
     yield Call("filters.bank", {"image": image, "kernels": drawn(4, 3, 3)}, {}, ())
 
 

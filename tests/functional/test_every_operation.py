@@ -121,7 +121,7 @@ def test_the_loops_agree_for_every_type(number, call):
             name: operand if name in ("mask", "indices") else of_type(operand, dtype)
             for name, operand in {**call.operands, **single}.items()
         }
-        fast, loops = answer(call, chosen), answer(call, chosen, algorithm="reference")
+        fast, loops = answer(call, chosen), answer(call.by_loops, chosen)
         if isinstance(fast, str) or isinstance(loops, str):
             assert fast == loops
         else:
@@ -140,7 +140,7 @@ def test_nan_and_infinity_stand_where_the_loops_put_them_and_warn_of_nothing(cal
         operands[name][places] = rng.choice([np.nan, np.inf, -np.inf, 0.0, -0.0], int(places.sum()))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert_close(call(operands), call(operands, algorithm="reference"))
+        assert_close(call(operands), call.by_loops(operands))
 
 
 @every_function
@@ -169,10 +169,12 @@ def test_out_that_does_not_fit_is_refused_and_left_alone(call):
             "overlaps itself",
         ),
     ]
+    if plain.dtype.newbyteorder() == plain.dtype:  # of one byte
+        del refused[2]
     for out, message in refused:
         with pytest.raises(InvalidArgument, match=message):
             call(out=out)
-        assert (out == 7).all()
+        assert (out == np.asarray(7, out.dtype)).all()
     with pytest.raises(InvalidType, match=r"^out must be a NumPy array, got list"):
         call(out=[0.0])
 

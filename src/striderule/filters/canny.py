@@ -17,6 +17,7 @@ from striderule.filters import like as likeness
 from striderule.filters.peers.floats import as_float
 from striderule.filters.peers.scipy import TINY_SIGMA, gaussian_passes, run
 from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional.standin import stand_in
 from striderule.kernels.arguments import real, reals_per_axis
 from striderule.kernels.smoothing import gaussian_profile
 
@@ -102,6 +103,8 @@ def edges(request: Request, *, sigma: Any, low_threshold: Any, high_threshold: A
     request.refuse_complex("canny")
     low, high = thresholds(request.image.dtype, low_threshold, high_threshold, quantiles=use_quantiles)
     reals_per_axis(sigma, 2, "sigma")
+    if request.only_planned:  # smoothed, thinned and linked by routines of its own
+        return stand_in(request.image.shape, bool)
     planes = np.moveaxis(request.image, request.axes, (-2, -1))
     gaps = None if request.missing is None else np.moveaxis(request.missing, request.axes, (-2, -1))
     result = np.zeros(planes.shape, bool)

@@ -25,6 +25,7 @@ from striderule.filters import like as likeness
 from striderule.filters.passes import nowhere
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional.images import correlate
+from striderule.functional.standin import StandIn, stand_in
 from striderule.geometry.arguments import integer
 from striderule.kernels.arguments import real, reals_per_axis
 from striderule.kernels.smoothing import gaussian_profile
@@ -320,13 +321,18 @@ class _Expand(_Step):
     def __call__(self, request: Request, x: Array, position: int, outputs: int, fill: complex) -> Array:
         axis = request.axes[position]
         words = (request.boundary[position],)
-        wide = np.moveaxis(extend(np.moveaxis(x, axis, -1), ((1, 1),), words, fill), -1, axis)
+        if isinstance(x, StandIn):
+            wide: Array = x
+        else:
+            wide = np.moveaxis(extend(np.moveaxis(x, axis, -1), ((1, 1),), words, fill), -1, axis)
         larger = _between(wide, axis, positions(x.shape[axis], outputs) + 1.0)
         return self.blurred(request, larger, position, fill)
 
 
 def _between(x: Array, axis: int, where: Array) -> Array:
     """Return x at positions between its elements along an axis, interpolated linearly."""
+    if isinstance(x, StandIn):
+        return stand_in((*x.shape[:axis], len(where), *x.shape[axis + 1 :]), x.dtype)
     low = np.clip(np.floor(where).astype(np.intp), 0, x.shape[axis] - 1)
     high = np.minimum(low + 1, x.shape[axis] - 1)
     shape = [1] * x.ndim

@@ -20,7 +20,9 @@ from striderule.functional import bands, door
 from striderule.functional.door import Overflow
 from striderule.functional.normalized import missing_pixels
 from striderule.functional.pixels import fill_number, mask_array
+from striderule.functional.planned import noted
 from striderule.functional.precision import effective
+from striderule.functional.standin import stand_in
 from striderule.geometry.arguments import is_sequence
 from striderule.geometry.imaging import axis_number, filtered_axes
 from striderule.geometry.padding import Words, parse_boundary
@@ -224,6 +226,11 @@ class Request:
             return door.float_of(self.image.dtype)
         return np.dtype(np.float32) if self.image.dtype == np.float16 else self.image.dtype
 
+    @property
+    def only_planned(self) -> bool:
+        """Whether nothing is computed, since `striderule.explain` asks: results are stand-ins."""
+        return noted.get() is not None
+
     def positions(self, axis: Any) -> tuple[int, ...]:
         """Return which of the filtered axes the argument `axis` names: one, several, or None for all."""
         if axis is None:
@@ -295,6 +302,8 @@ class Request:
     def finish(self, result: Array) -> Array:
         """Return `result` in the settled type, written into `out` when there is one."""
         assert self.dtype is not None  # settled before anything was computed
+        if self.only_planned:
+            return stand_in(result.shape, self.dtype)
         if self.out is None and np.may_share_memory(result, self.image):
             result = result.copy()  # a filter that changes nothing still gives an array of its own
         return door.finish(result, self.dtype, self.overflow, self.out)

@@ -14,6 +14,7 @@ from striderule.filters import like as likeness
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
 from striderule.functional.images import correlate
+from striderule.functional.standin import stand_in
 from striderule.geometry.imaging import check_kernel_fits
 
 # A window whose sum of squared deviations is below so many units in the last place of its sum of squares is constant:
@@ -68,7 +69,10 @@ def match_template(
         return likeness.answer("match_template", like, image, arguments, keywords)
     request = Request.of("match_template", image, keywords, boundary="constant")
     taps = template_array(request, template)
-    request = request.settle(request.length_type, result_shape(request, taps.shape, pad_input=pad_input))
+    shape = result_shape(request, taps.shape, pad_input=pad_input)
+    request = request.settle(request.length_type, shape)
+    assert request.dtype is not None  # settled above
+    door.check_out(request.out, shape, request.dtype, (door.array(template, "template"),))
     coefficients, share = coefficients_of(request, taps, pad_input=pad_input, relative=True)
     result = request.finish(coefficients)
     return cast(Array, (result, share)) if request.confidence else result
@@ -104,6 +108,10 @@ def coefficients_of(request: Request, taps: Array, *, pad_input: bool, relative:
     below the last place of 1, as scikit-image says.
     """
     where = _Windows(request, taps.shape, pad_input=pad_input)
+    if request.only_planned:  # the template's products with the windows; all sums beside them leave no choice
+        where.correlate(request.image.astype(request.length_type), taps - taps.mean(), 0)
+        shape = result_shape(request, taps.shape, pad_input=pad_input)
+        return stand_in(shape, request.length_type), stand_in(shape, request.length_type)
     x = request.image
     if request.missing is not None or request.fill is None:
         return _with_gaps(where, x.astype(np.float64), taps)
