@@ -45,6 +45,8 @@ def test_any_algorithm_can_be_forced(name):
         problem = replace(problem, dtype="int64", stored=("int8", "int8"))
     if name == "separable":
         problem = replace(problem, zero_taps="skip", form=KernelForm(problem.kernel, 1, ranks=(Rank(1),)))
+    if name == "stencil":
+        problem = replace(problem, zero_taps="skip")
     plan = choose(problem, algorithm=name, machine=machine)
     assert plan.algorithm == name
     assert name not in dict(plan.declined)
@@ -72,7 +74,7 @@ def test_the_table_finds_every_algorithm():
     assert algorithm_word(None) is None
     assert set(table.PACKAGES) == set(RULES)
     assert table.family("convolution") is table.family("convolution", "direct")
-    for name in set(RULES) - {"separable"}:  # that filters images alone
+    for name in set(RULES) - {"separable", "stencil"}:  # that filter images alone
         module = table.family("convolution", name)
         assert module.__name__ == f"striderule.algorithms.{name}.convolution"
         assert callable(module.convolution)
@@ -80,7 +82,7 @@ def test_the_table_finds_every_algorithm():
         assert all(callable(getattr(table.family("convolution", name), operation)) for name in ("reference", "windows"))
     with pytest.raises(
         InvalidArgument,
-        match="algorithm='direct' does not compute this operation; None, fourier, reference, separable, windows do",
+        match="direct' does not compute this operation; None, fourier, reference, separable, stencil, windows do",
     ):
         table.family("stencil", "direct")
     with pytest.raises(InvalidArgument, match=f"algorithm must be None or one of {NAMES}, got 'strassen'"):
@@ -122,7 +124,7 @@ def test_neither_batch_nor_threads_nor_measurements_change_the_choice():
 )
 def test_what_cannot_serve_says_why(problem, machine, reason):
     plan = choose(problem, machine=machine)
-    assert plan.algorithm == "windows"
+    assert plan.algorithm == ("stencil" if getattr(problem, "zero_taps", "count") == "skip" else "windows")
     assert dict(plan.declined)["direct"].startswith(reason)
     with pytest.raises(InvalidArgument, match=f"algorithm='direct' cannot serve this: {reason}"):
         choose(problem, algorithm="direct", machine=machine)

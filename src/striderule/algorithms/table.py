@@ -20,6 +20,7 @@ PACKAGES = {
     "fourier": "striderule.algorithms.fourier",
     "reference": "striderule.algorithms.reference",
     "separable": "striderule.algorithms.separable",
+    "stencil": "striderule.algorithms.stencil",
     "windows": "striderule.algorithms.windows",
     "winograd": "striderule.algorithms.winograd",
 }

@@ -142,6 +142,10 @@ class Access(Arithmetic):
         """Return an entry of a table of integers."""
         return Size(self, self.build.load((table + index).value))
 
+    def enter(self, size: Size, table: Pointer, index: Size | int) -> None:
+        """Write an entry of a table of integers."""
+        self.build.store(size.value, (table + index).value)
+
     def prefetch(self, where: Pointer) -> None:
         """Ask for the cache line of `where`, which need not exist."""
         place = self.build.bitcast(where.value, ir.IntType(8).as_pointer())

@@ -75,6 +75,11 @@ class Routine(Access):
         kind = element or self.element
         return Pointer(self, kind, self.build.inttoptr(self._arguments[word], kind.type.as_pointer()))
 
+    def pointed(self, address: Size, element: Element | None = None) -> Pointer:
+        """Return the pointer to what stands at an address: an element, or a table of 64-bit integers."""
+        kind = I64 if element is None else element.type
+        return Pointer(self, element, self.build.inttoptr(address.value, kind.as_pointer()))
+
     def table(self, word: str) -> Pointer:
         """Return the pointer argument `word` to a table of 64-bit integers."""
         return Pointer(self, None, self.build.inttoptr(self._arguments[word], I64.as_pointer()))

@@ -181,7 +181,7 @@ def choose(
     --------
     >>> from striderule.geometry.problem import Convolution
     >>> choose(Convolution.from_shapes((1, 3, 8, 8), (4, 3, 3, 3), zero_taps="skip")).algorithm
-    'windows'
+    'stencil'
     """
     return _plan(problem, precision_word(precision), algorithm_word(algorithm), machine, dtype, packed)
 

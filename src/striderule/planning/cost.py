@@ -52,6 +52,8 @@ WINOGRAD_CALL, WINOGRAD_LOOP = 10e-6, 0.84
 WINOGRAD_PACKED, WINOGRAD_LOOKED = 3.0, 60e-6
 # `separable`: seconds a call, and the part of the peak that its vector operations reach.
 PASSES_CALL, PASSES_LOOP = 15e-6, 0.6
+# `stencil`: seconds a call, and the part of the peak that its vector operations reach.
+STENCIL_CALL, STENCIL_LOOP = 5e-6, 0.6
 # The parts of complex numbers.
 _REAL = {"complex64": "float32", "complex128": "float64"}
 
@@ -377,6 +379,18 @@ def _phases(problem: TransposedConvolution, work: Work, machine: Machine) -> Cos
     return Cost(work.operations, work.least_bytes, 0, seconds, error, random_error, words)
 
 
+def stencil(problem: Convolution, work: Work, machine: Machine) -> Cost:
+    """Generated code: lines read where they stand, or laid out once a task, for the sums of several rows."""
+    taps = getattr(problem.form, "taps", prod(problem.kernel))
+    operations = work.outputs * taps
+    source, final = problem.stored or (work.dtype, work.dtype)
+    moved = work.inputs * itemsize(source) + work.outputs * itemsize(final)
+    seconds = 2 * operations / (STENCIL_LOOP * machine.peak(work.dtype))
+    # Terms of a chain follow one another, and so do the sums of chains.
+    errors = work.errors(min(taps, CHAIN) + max(0, -(-taps // CHAIN) - 1))
+    return Cost(operations, moved, 0, STENCIL_CALL + max(seconds, moved / machine.bandwidth), *errors)
+
+
 def fourier(problem: Convolution, work: Work, _: Machine) -> Cost:
     """NumPy's transforms of blocks of float64, on one thread."""
     length = transforms.block_length(replace(problem, batch=1))
@@ -450,5 +464,6 @@ COSTS: dict[str, Callable[[Any, Work, Machine], Cost | tuple[Cost, ...]]] = {
     "dots": dot_products,
     "fourier": fourier,
     "separable": separable,
+    "stencil": stencil,
     "winograd": winograd,
 }

@@ -34,6 +34,11 @@ WORKSPACE = 64 << 20
 # The arithmetic that generated convolutions know.
 ARITHMETIC = ("float32", "float64", "int64", "complex64", "complex128")
 
+# Taps of a kernel that is given as profiles, up to which it is multiplied out.
+DENSE = 1 << 12
+# The arithmetic of generated image filters.
+SUMS = ("float32", "float64", "int32", "int64")
+
 # Channels of a group that `depthwise` serves, and phases of a transposed convolution: each is a call of its own.
 FEW, PHASES = 8, 8
 
@@ -237,6 +242,19 @@ def _winograd(problem: Any, machine: Machine) -> str | None:
     return None
 
 
+def _stencil(problem: Any, machine: Machine) -> str | None:
+    if not machine.generated:
+        return NO_CODE
+    if not isinstance(problem, Convolution) or problem.zero_taps == "count":
+        return "it filters images, and this is another operation"
+    if problem.dtype not in SUMS:
+        return f"it computes in {', '.join(SUMS)}, and this needs {problem.dtype}"
+    form = problem.form
+    if isinstance(form, KernelForm) and form.given and (form.equal or math.prod(form.shape) > DENSE):
+        return "its kernel was given as a profile for each axis, and as one of all taps it would be large, or inexact"
+    return None
+
+
 def _separable(problem: Any, machine: Machine) -> str | None:
     if not machine.generated:
         return NO_CODE
@@ -247,6 +265,7 @@ def _separable(problem: Any, machine: Machine) -> str | None:
 
 # In order of preference where predictions are equal.
 RULES: dict[str, Rule] = {
+    "stencil": Rule("every tap that is not zero, rows shared in registers, in generated machine code", _stencil),
     "depthwise": Rule("the products of the definition plane by plane, in generated machine code", _depthwise),
     "direct": Rule("every product of the definition, in generated machine code", _direct),
     "dots": Rule(

@@ -129,7 +129,7 @@ def _by_passes(problem: Convolution, x: Array, kernel: Terms, fill: Any) -> Arra
 
 def _sums(problem: Convolution, x: Array, kernel: Array, fill: Any) -> Array:
     """Return the sums, in the type of the arithmetic and the memory order of `x`."""
-    problem, x = _closed_up(problem, x, fill)
+    problem, x = closed_up(problem, x, fill)
     planes = x.ndim - problem.rank
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     axes = [Axis(x.shape[a], x.shape[a]) if a < planes else Axis.of(problem, a - planes) for a in order]
@@ -142,7 +142,7 @@ def _sums(problem: Convolution, x: Array, kernel: Array, fill: Any) -> Array:
     return out.transpose(np.argsort(order))
 
 
-def _closed_up(problem: Convolution, x: Array, fill: Any) -> tuple[Convolution, Array]:
+def closed_up(problem: Convolution, x: Array, fill: Any) -> tuple[Convolution, Array]:
     """Return the same problem without the pixels between the taps that no output reads.
 
     There are such pixels on an axis whose dilation is larger than the outputs reach. Without them the workspace is

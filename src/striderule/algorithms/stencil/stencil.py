@@ -1,0 +1,61 @@
+"""Image correlation: the routine of `routine`, bound to arrays and called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.binding import ArrayInfo
+from striderule.algorithms.casting import cast, no_integer, result_type
+from striderule.algorithms.direct import giving_way
+from striderule.algorithms.images.terms import Terms
+from striderule.algorithms.stencil.call import Kernels, call_for
+from striderule.algorithms.windows import stencil as windows
+from striderule.geometry.problem import Convolution
+
+Array = npt.NDArray[Any]
+
+
+def stencil(problem: Convolution, x: Array, kernel: Array | Terms, fill: Any = 0, out: Array | None = None) -> Array:
+    """out[.., j] = sum over taps t that are not zero of kernel[t] * x[.., j * stride + t * dilation - before].
+
+    `x` is (*planes, *size) with any number of plane axes; the result is (*planes, *output size) in the result's type of
+    the problem, written to `out` where there is one, and else in the memory order of `x`. Gives way to `windows`, with
+    one warning, where no code can be made.
+    """
+    final, work = result_type(problem), np.dtype(problem.dtype)
+    shape = (*x.shape[: x.ndim - problem.rank], *problem.output_size)
+    stored = final if stores(work, final, problem.overflow) else work
+    result = out if out is not None and stored == final else memory.empty_like(x, shape, stored)
+    taps = np.ascontiguousarray(kernel.dense() if isinstance(kernel, Terms) else kernel, work)[None]
+    if result.size == 0 or not taps.any():
+        result[...] = 0
+    else:
+        near, seen = windows.closed_up(problem, x, fill)
+        call = giving_way.attempt(call_for, near, Kernels.of(taps), fill, ArrayInfo.of(seen), ArrayInfo.of(result))
+        if call is None:
+            return windows.stencil(problem, x, kernel, fill, out)
+        if call.run(seen, taps, result):
+            raise no_integer(final)
+    if stored == final:
+        return result
+    finished = cast(result, final, problem.overflow)
+    if out is None:
+        return finished
+    np.copyto(out, finished)
+    return out
+
+
+def stores(work: np.dtype[Any], final: np.dtype[Any], overflow: str) -> bool:
+    """Tell whether the routine stores sums in a type; elsewhere NumPy casts what it has stored."""
+    if work == final:
+        return True
+    if final.kind == "c" or overflow == "refuse":
+        return False
+    if final == np.float16:  # of others it would round twice
+        return work == np.float32
+    # Floats that wrap take integers wider than any.
+    return final.kind == "f" or work.kind != "f" or overflow == "saturate"

@@ -1,0 +1,86 @@
+"""Sums of a block: some rows of outputs by some vectors of a line, for every kernel.
+
+Algorithm: out[i, e] = sum over the taps (o, u, t) of a kernel of w * line[o, i * step + u][e + offset(t)], in the order
+of the kernel's axes, whatever the layout of the image; beyond `CHAIN` terms a new chain begins, and chains are added in
+their order. Schedule: a vector of a line is read once and added to all rows of the block that it meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from striderule.algorithms.stencil.structure import Structure
+from striderule.codegen.tile import Pointer, Register, Routine, Size, Vector
+
+Block = list[list[list[Vector]]]
+
+
+class Written:
+    """Sums of taps that are written out: no more than a chain."""
+
+    def __init__(self, r: Routine, structure: Structure) -> None:
+        self.r, self.s = r, structure
+        count = 1 + max(meet.weight for load in structure.loads for meet in load.meets)
+        self.weights = [r.broadcast(r.pointer("weights") + number) for number in range(count)]
+
+    def block(self, lines: Sequence[Pointer], at: Size, vectors: int) -> Block:
+        """Return the sums of all kernels, rows and vectors from element `at` of the lines under the block on."""
+        r, s = self.r, self.s
+        zero = r.constant(0)
+        sums = [[[zero] * vectors for _ in range(s.rows)] for _ in range(s.kernels)]
+        for load in s.loads:
+            here = lines[load.line] + at + load.offset
+            for v in range(vectors):
+                value = r.load(here + v * r.lanes)
+                for meet in load.meets:
+                    row = sums[meet.kernel][meet.row]
+                    row[v] = r.multiply_add(self.weights[meet.weight], value, row[v])
+        return sums
+
+
+class Looped:
+    """Sums of taps in loops: segments of taps that all rows of the block meet, or that one row does.
+
+    The table of segments has the first tap, the number of taps, where their weights begin, and the row; as many as
+    there are rows stand for all, and what is more for the row whose chain ends. The table of taps has a line and an
+    offset in bytes. A tap of all rows has a weight for each.
+    """
+
+    def __init__(self, r: Routine, structure: Structure) -> None:
+        self.r, self.s = r, structure
+
+    def block(self, lines: Pointer, at: Size, vectors: int) -> Block:
+        """Return the sums of all rows and vectors; `lines` is the table of addresses of the lines under the block."""
+        r, s, segments = self.r, self.s, self.r.table("segments")
+        zero = r.constant(0)
+        sums, totals = ([[r.register(zero) for _ in range(vectors)] for _ in range(s.rows)] for _ in range(2))
+        with r.loop(r.size("segment_count")) as number:
+            first, count, weights, kind = (r.entry(segments, number * 4 + i) for i in range(4))
+            part = first, count, weights
+            with r.when(kind.equals(s.rows)):
+                self.segment(lines, at, part, sums)
+            with r.when(kind.below(s.rows)):
+                for row in range(s.rows if s.rows > 1 else 0):
+                    with r.when(kind.equals(row)):
+                        self.segment(lines, at, part, sums[row : row + 1])
+            with r.when(kind.above(s.rows)):
+                for row in range(s.rows):
+                    with r.when(kind.equals(s.rows + 1 + row)):
+                        for one, total in zip(sums[row], totals[row], strict=True):
+                            total.set(total.value + one.value)
+                            one.set(zero)
+        pairs = [zip(*each, strict=True) for each in zip(totals, sums, strict=True)]
+        return [[[total.value + one.value for total, one in row] for row in pairs]]
+
+    def segment(self, lines: Pointer, at: Size, part: tuple[Size, Size, Size], sums: list[list[Register]]) -> None:
+        """Add a segment to the sums of the rows that it meets."""
+        r, taps, (first, count, start) = self.r, self.r.table("taps"), part
+        weights = r.pointer("weights") + start
+        with r.loop(count) as i:
+            line = r.pointed(r.entry(lines, r.entry(taps, (first + i) * 2)), r.element)
+            here = line.skip(r.entry(taps, (first + i) * 2 + 1)) + at
+            values = [r.load(here + v * r.lanes) for v in range(len(sums[0]))]
+            for row, chain in enumerate(sums):
+                weight = r.broadcast(weights + (i * len(sums) + row))
+                for one, value in zip(chain, values, strict=True):
+                    one.add_product(weight, value)

@@ -1,0 +1,229 @@
+"""Image correlation on generated code, on every target that this machine runs, against NumPy and the plain loops."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+import striderule as sr
+from oracles.images import looped
+from oracles.memories import KINDS, guarded, other_memory, standing
+from striderule.algorithms.direct import proof
+from striderule.algorithms.reference import stencil as reference
+from striderule.algorithms.stencil import call, cutting, stencil
+from striderule.algorithms.stencil.cutting import Cut
+from striderule.algorithms.windows import stencil as windows
+from striderule.codegen import target
+from striderule.errors import InvalidArgument
+from striderule.geometry.problem import Convolution
+
+TARGETS = target.available()
+BOUNDARIES = ["constant", "edge", "mirror", "symmetric", "wrap"]
+TYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "float16", "float32", "float64"]
+
+
+@pytest.fixture(params=TARGETS, ids=lambda machine: machine.name)
+def machine(request, monkeypatch):
+    monkeypatch.setattr(call, "current", lambda: request.param)
+    return request.param
+
+
+def drawn_image(rng, shape, dtype):
+    """Draw small numbers, of which sums are exact in every type."""
+    return rng.integers(0 if dtype[0] in "ub" else -9, 2 if dtype == "bool" else 10, shape).astype(dtype)
+
+
+def drawn(rng, most=4e4):
+    """Draw a problem, its image and its kernel, of which a part is zero."""
+    while True:
+        rank = int(rng.choice([1, 2, 2, 2, 3]))
+        size = rng.choice([1, 2, 3, 7, 40, 75] if rank < 3 else [1, 2, 5, 9, 20], rank).tolist()
+        kernel = rng.choice([1, 2, 3, 3, 4, 5, 9], rank).tolist()
+        source = str(rng.choice(TYPES))
+        work = str(rng.choice(["float32", "float64", *(["int32", "int64"] if source[0] in "bui" else [])]))
+        final = str(rng.choice([work, *TYPES]))
+        dilation = rng.choice([1, 1, 2, 3], rank).tolist()
+        reach = [(k - 1) * d for k, d in zip(kernel, dilation, strict=True)]
+        padding = [(r // 2, r - r // 2) for r in reach] if rng.integers(4) else [(r, r) for r in reach]
+        words = {
+            "stride": rng.choice([1, 1, 1, 2, 3], rank).tolist(),
+            "dilation": dilation,
+            "padding": padding,
+            "boundary": [tuple(pair) for pair in rng.choice(BOUNDARIES, (rank, 2)).tolist()],
+            "dtype": work,
+            "stored": (source, final),
+            "overflow": str(rng.choice(["saturate", "wrap"])) if source[0] in "bui" else "saturate",
+        }
+        planes = rng.integers(1, 4, int(rng.choice([0, 0, 1, 2]))).tolist()
+        problem = Convolution.from_shapes((int(np.prod(planes)), 1, *size), (1, 1, *kernel), zero_taps="skip", **words)
+        if problem.multiply_adds <= most:
+            break
+    x = other_memory(drawn_image(rng, (*planes, *size), source), int(rng.integers(KINDS)), channel=0)
+    taps = rng.integers(-3, 4, kernel).astype(work)
+    return problem, x, taps, int(rng.integers(2))
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("many", [1, 1 << 15], ids=["written", "looped"])
+def test_drawn_images_give_what_numpy_gives(machine, seed, many, monkeypatch):
+    """Small integers: all sums are exact, whatever their type and order."""
+    monkeypatch.setattr(cutting, "MANY", many)
+    call._call_for.cache_clear()
+    rng = np.random.default_rng(seed + 10 * TARGETS.index(machine))
+    for _ in range(4 if many == 1 else 12):
+        problem, x, taps, fill = drawn(rng)
+        expected = windows.stencil(problem, x, taps, fill)
+        found = stencil.stencil(problem, x, taps, fill)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected, f"{problem}, strides {x.strides}")
+        out = other_memory(np.full_like(expected, 1), int(rng.integers(KINDS)), channel=0)
+        assert stencil.stencil(problem, x, taps, fill, out) is out
+        np.testing.assert_array_equal(out, expected, f"{problem}, strides {x.strides}, {out.strides}")
+    call._call_for.cache_clear()
+
+
+def test_reals_have_the_digits_of_float64(machine):
+    rng = np.random.default_rng(4)
+    for kernel, dtype in (((3, 3), "float32"), ((15, 16), "float32"), ((1, 200), "float32"), ((3, 3), "float64")):
+        x, taps = rng.standard_normal((70, 300)).astype(dtype), rng.standard_normal(kernel).astype(dtype)
+        exact = sr.correlate(x.astype(np.float64), taps.astype(np.float64), algorithm="windows")
+        found = sr.correlate(x, taps, algorithm="stencil")
+        unit = float(np.finfo(dtype).eps)
+        assert np.linalg.norm(found - exact) <= 3 * unit * np.linalg.norm(exact)
+
+
+def test_the_loops_of_the_definition_agree(machine):
+    rng = np.random.default_rng(5)
+    for boundary in (*BOUNDARIES, (("wrap", "edge"), ("constant", "mirror"))):
+        x, taps = rng.integers(0, 256, (5, 37)).astype(np.uint8), rng.integers(-2, 3, (4, 3))
+        found = sr.correlate(x, taps, boundary=boundary, fill=7, algorithm="stencil")
+        np.testing.assert_array_equal(found, looped(x, taps, boundary=boundary, fill=7))
+
+
+@pytest.mark.parametrize("many", [1, 1 << 15], ids=["written", "looped"])
+@pytest.mark.parametrize("layout", ["columns", "channels", "turned"])
+def test_nothing_outside_of_the_operands_is_touched(machine, layout, many, monkeypatch):
+    monkeypatch.setattr(cutting, "MANY", many)
+    call._call_for.cache_clear()
+    rng = np.random.default_rng(6)
+    steps = {"columns": (200, 1), "channels": (603, 3), "turned": (-200, -1)}[layout]
+    for source, final, stride in (("float32", "float32", 1), ("uint8", "uint8", 1), ("uint16", "float32", 2)):
+        for boundary, pads in (("constant", 0), ("mirror", 1)):
+            image = drawn_image(rng, (9, 200), source)
+            taps = rng.integers(0, 3, (3, 3)).astype(np.float32)
+            problem = Convolution.from_shapes(
+                (1, 1, 9, 200), (1, 1, 3, 3), padding=pads, boundary=boundary, zero_taps="skip", stride=(1, stride),
+                stored=(source, final),
+            )  # fmt: skip
+            expected = windows.stencil(problem, image, taps)
+            for before in (False, True):
+                out = guarded(np.ones_like(expected), before=before)
+                stencil.stencil(problem, standing(image, steps, before=before), guarded(taps), 0, out)
+                np.testing.assert_array_equal(out, expected)
+    call._call_for.cache_clear()
+
+
+def test_the_same_bits_in_every_layout_and_with_any_number_of_threads(machine, monkeypatch):
+    """And whether taps are written out or looped over, with strides and without, in planes and alone."""
+    rng = np.random.default_rng(7)
+    x, taps = rng.standard_normal((2, 90, 100)), rng.standard_normal((5, 4))
+    words = {"axes": (1, 2), "algorithm": "stencil"}
+    expected = sr.correlate(x, taps, **words)
+    for kind in range(KINDS):
+        np.testing.assert_array_equal(sr.correlate(other_memory(x, kind), taps, **words), expected)
+    np.testing.assert_array_equal(sr.correlate(x, taps, stride=(3, 2), **words), expected[:, ::3, ::2])
+    np.testing.assert_array_equal(sr.correlate(x[1], taps, algorithm="stencil"), expected[1])
+    monkeypatch.setattr(cutting, "MANY", 1)
+    call._call_for.cache_clear()
+    np.testing.assert_array_equal(sr.correlate(x, taps, **words), expected)
+    monkeypatch.setattr(call, "ALONE", 0)
+    call._call_for.cache_clear()
+    before = sr.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            sr.set_num_threads(threads)
+            np.testing.assert_array_equal(sr.correlate(x, taps, **words), expected)
+    finally:
+        sr.set_num_threads(before)
+        call._call_for.cache_clear()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (2, 2), (400, 3), (3, 400), (0, 4), (4, 0), (1, 4000)])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5), (9, 1), (1, 40), (17, 17)])
+def test_images_of_odd_shapes(shape, kernel):
+    rng = np.random.default_rng(8)
+    x, taps = rng.integers(0, 256, shape).astype(np.uint8), rng.integers(-3, 4, kernel)
+    for boundary in ("mirror", "wrap") if min(shape) else ("constant",):
+        found = sr.correlate(x, taps, boundary=boundary, algorithm="stencil")
+        np.testing.assert_array_equal(found, sr.correlate(x, taps, boundary=boundary, algorithm="windows"))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_stays_within_reach(machine, value):
+    """And where taps are zero it contributes nothing."""
+    x = np.ones((40, 90), np.float32)
+    x[[7, 0, 39], [13, 0, 89]] = value
+    cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32)
+    found = sr.correlate(x, cross, algorithm="stencil")
+    np.testing.assert_array_equal(found, sr.correlate(x, cross, algorithm="windows"))
+    assert np.isfinite(found[7, 13])
+
+
+@pytest.mark.parametrize("final", ["uint8", "int8", "bool", "uint16", "int32", "uint64"])
+def test_rounding_is_half_to_even_and_limits_hold(machine, final):
+    values = np.array([0.5, 1.5, 2.5, -0.5, -1.5, 126.5, 127.5, 254.5, 255.5, 65534.5, 65536, 3e9, 2e19, -2e19, np.inf])
+    for dtype in (np.float32, np.float64):
+        x = np.resize(values, (3, 40)).astype(dtype)
+        found = sr.correlate(x, np.ones((1, 1), dtype), dtype=final, algorithm="stencil")
+        np.testing.assert_array_equal(found, sr.correlate(x, np.ones((1, 1), dtype), dtype=final, algorithm="windows"))
+        x[1, 5] = np.nan
+        with pytest.raises(InvalidArgument, match="the result holds NaN"):
+            sr.correlate(x, np.ones((1, 1), dtype), dtype=final, algorithm="stencil")
+
+
+def test_a_kernel_of_zeros_gives_zeros():
+    x = np.full((3, 4), np.nan)
+    assert not sr.correlate(x, np.zeros((3, 3)), algorithm="stencil").any()
+
+
+def test_long_sums_are_chains(machine):
+    """Where a float32 chain of all terms would lose the small ones."""
+    x = np.ones((4, 3000), np.float32)
+    found = sr.correlate(x, np.full((3, 900), 0.1, np.float32), algorithm="stencil", boundary="wrap")
+    np.testing.assert_allclose(found, 270.0, rtol=3e-6)
+
+
+def test_no_routine_is_trusted_on_other_machines(machine, monkeypatch):
+    """Each is compared with NumPy first, in every layout."""
+    monkeypatch.setattr(proof, "PROVED", ())
+    call._call_for.cache_clear()
+    proof.forget()
+    rng = np.random.default_rng(9)
+    for _ in range(3):
+        problem, x, taps, fill = drawn(rng)
+        np.testing.assert_array_equal(
+            stencil.stencil(problem, x, taps, fill), windows.stencil(problem, x, taps, fill), f"{problem}"
+        )
+    call._call_for.cache_clear()
+    proof.forget()
+
+
+def test_the_work_is_cut_the_same_for_any_batch():
+    cuts = []
+    for batch in (1, 7):
+        x = np.empty((batch, 300, 400), np.float32)
+        problem = Convolution.from_shapes((batch, 1, 300, 400), (1, 1, 3, 3), padding=1, zero_taps="skip")
+        layout = call.Layout.of(problem, call.ArrayInfo.of(x), call.ArrayInfo.of(x))
+        cuts.append(Cut.of(problem, layout, [(0, 1, 1), (0, 2, 0)], call.ArrayInfo.of(x), TARGETS[0]))
+    assert cuts[0].bands == cuts[1].bands
+    assert cuts[0].strip == cuts[1].strip
+
+
+def test_the_definition_agrees_in_three_axes(machine):
+    rng = np.random.default_rng(10)
+    x, taps = rng.integers(0, 9, (3, 5, 4, 6)).astype(np.int16), rng.integers(-2, 3, (3, 2, 3)).astype(np.int32)
+    problem = Convolution.from_shapes(
+        (3, 1, 5, 4, 6), (1, 1, 3, 2, 3), padding=(1, (0, 1), 1), zero_taps="skip", dtype="int32",
+        stored=("int16", "int32"), boundary="symmetric",
+    )  # fmt: skip
+    np.testing.assert_array_equal(stencil.stencil(problem, x, taps), reference.stencil(problem, x, taps))
