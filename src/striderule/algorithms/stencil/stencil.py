@@ -11,7 +11,6 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.casting import cast, no_integer, result_type
 from striderule.algorithms.direct import giving_way
-from striderule.algorithms.images.terms import Terms
 from striderule.algorithms.stencil.call import Kernels, call_for
 from striderule.algorithms.windows import stencil as windows
 from striderule.geometry.problem import Convolution
@@ -19,7 +18,7 @@ from striderule.geometry.problem import Convolution
 Array = npt.NDArray[Any]
 
 
-def stencil(problem: Convolution, x: Array, kernel: Array | Terms, fill: Any = 0, out: Array | None = None) -> Array:
+def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0, out: Array | None = None) -> Array:
     """out[.., j] = sum over taps t that are not zero of kernel[t] * x[.., j * stride + t * dilation - before].
 
     `x` is (*planes, *size) with any number of plane axes; the result is (*planes, *output size) in the result's type of
@@ -30,7 +29,7 @@ def stencil(problem: Convolution, x: Array, kernel: Array | Terms, fill: Any = 0
     shape = (*x.shape[: x.ndim - problem.rank], *problem.output_size)
     stored = final if stores(work, final, problem.overflow) else work
     result = out if out is not None and stored == final else memory.empty_like(x, shape, stored)
-    taps = np.ascontiguousarray(kernel.dense() if isinstance(kernel, Terms) else kernel, work)[None]
+    taps = np.ascontiguousarray(kernel, work)[None]
     if result.size == 0 or not taps.any():
         result[...] = 0
     else:
