@@ -234,7 +234,7 @@ def explain(op: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan | Plans:
     >>> import striderule as sr
     >>> plan = sr.explain(sr.correlate, sr.Array((480, 640)), [[1, 0, -1]])
     >>> plan.algorithm, plan.work.operations
-    ('separable', 921600)
+    ('stencil', 921600)
     >>> print(sr.explain(sr.relu, sr.Array((1, 64, 56, 56))))
     relu: nothing to choose: computed element by element, in generated code
     """
