@@ -358,3 +358,22 @@ REFUSED = [
 def test_refusals(call, message):
     with pytest.raises((InvalidArgument, InvalidType), match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_calls_like_an_earlier_one_give_the_same(dtype):
+    rng = np.random.default_rng(4)
+    for op, word in ((filters.gaussian, 1.5), (filters.box, 5)):
+        for words in ({}, {"boundary": ("edge", "wrap"), "axes": (1, 0)}, {"nan": "normalize"}, {"channel_axis": -1}):
+            for _ in range(3):
+                image = (rng.random((40, 30, 3) if "channel_axis" in words else (40, 30)) * 200).astype(dtype)
+                if dtype != "uint8" and "nan" in words:
+                    image[rng.random(image.shape) < 0.1] = np.nan
+                expected = op(image.copy(), [word, word], algorithm="windows", **words)
+                got = op(image, word, **words)
+                np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1 if dtype == "uint8" else 1e-4)
+                out = np.empty_like(got)
+                assert op(image, word, out=out, **words) is out
+                assert np.array_equal(out, got)
+                assert op(image, word, out=image, **words) is image  # in place
+                assert np.array_equal(image, got)

@@ -59,14 +59,20 @@ class Operator:
         return Terms.outer([kernel for _, kernel in self.stages], self.divisor)
 
     def finished(self) -> Array:
-        """Return the filtered image in the settled type, written into `out` where there is one."""
+        """Return the filtered image in the settled type, written into `out` where there is one.
+
+        Calls like this one may do the same at once, where nothing but the arrays' places decides what it does.
+        """
         request = self.request
         plain = request.missing is None and request.fill is not None
         if plain and self.profiles is not None and request.dtype is not None:
-            return self._by_profiles(request.image, request.fill, request.dtype, request.out)
+            alone = not (request.confidence or request.gives("nan") or request.gives("mask"))
+            return self._by_profiles(request.image, request.fill, request.dtype, request.out, remember=alone)
         return request.finish(apply(self))
 
-    def _by_profiles(self, x: Array, fill: Any, final: np.dtype[Any], out: Array | None = None) -> Array:
+    def _by_profiles(
+        self, x: Array, fill: Any, final: np.dtype[Any], out: Array | None = None, *, remember: bool = False
+    ) -> Array:
         """Return the outer product correlated with x in one call, in the type `final`."""
         request, profiles = self.request, self.profiles
         assert profiles is not None  # asked before
@@ -86,6 +92,7 @@ class Operator:
             precision=request.precision,
             algorithm=request.algorithm,
             out=out,
+            remember=remember,
         )
 
     def __call__(self, x: Array, fill: complex) -> Array:

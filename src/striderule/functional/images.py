@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms import table
 from striderule.algorithms.images.terms import Terms
 from striderule.errors import InvalidArgument
 from striderule.functional.door import accepts_input, array, check_out, dtype_word, finish, overflow_word
@@ -25,8 +26,9 @@ from striderule.functional.pixels import (
     kernel_array,
     mask_array,
 )
-from striderule.functional.planned import perform, plan_for
+from striderule.functional.planned import noted, perform, plan_for
 from striderule.functional.precision import effective
+from striderule.functional.recipes import Recipe, clear_of, offer
 from striderule.functional.standin import StandIn, stand_in
 from striderule.geometry.arguments import per_axis
 from striderule.geometry.imaging import (
@@ -442,15 +444,65 @@ def by_profiles(
     precision: str,
     algorithm: str | None,
     out: Array | None = None,
+    remember: bool = False,
 ) -> Array:
     """Correlate an image with the outer product of `profiles`, one for each of `axes`, and give it in the type `final`.
 
-    Everything was checked before. Sums are formed in the type `work`, that of real numbers.
+    Everything was checked before. Sums are formed in the type `work`, that of real numbers. `remember` says that this
+    is all that the function under way does, so that calls like it may do it at once.
     """
     slide = _slide_of_profiles(image.shape, profiles.shape, axes, boundary, overflow, precision, algorithm)
     if final.kind == "c":
         return finish(slide(image, profiles, fill, work), final, overflow, out)
+    if remember and image.dtype.kind != "c" and noted.get() is None:
+        _offer(slide, image, profiles, fill, work, final, out)
     return slide(image, profiles, fill, work, final, out)
+
+
+def _offer(
+    slide: _Slide,
+    image: Array,
+    profiles: Terms,
+    fill: Any,
+    work: np.dtype[Any],
+    final: np.dtype[Any],
+    out: Array | None,
+) -> None:
+    """Offer passes that are bound to arrays like these, where they are what computes."""
+    if image.size == 0:
+        return
+    rank = len(slide.axes)
+    order = [axis for axis in range(image.ndim) if axis not in slide.axes] + list(slide.axes)
+    planes, target = image.transpose(order), None if out is None else out.transpose(order)
+    problem = _problem(slide, prod(planes.shape[:-rank]), image.dtype, final, work, form_of(profiles))
+    plan = plan_for(problem, slide.words.precision, slide.words.algorithm)
+    if plan.algorithm == "separable":
+        bound = table.family("stencil", plan.algorithm).bound_for(problem, planes, profiles, fill, target)
+        if bound is not None:
+            offer(_Passes(bound, tuple(order), tuple(int(axis) for axis in np.argsort(order))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Passes(Recipe):
+    """Passes bound to arrays, whose axes they see in another order."""
+
+    bound: Any
+    order: Ints
+    back: Ints
+    roles: ClassVar[tuple[str, ...]] = ("image", "out")
+
+    def perform(self, *arrays: Any) -> Any:
+        """Return the result, or None where that takes more."""
+        return self.run(*arrays)
+
+    def run(self, *arrays: Any) -> Any:
+        """Return the result, or None where the call must be checked anew."""
+        image, out = arrays
+        if not image.flags.aligned or not clear_of(out, image) or (out is not None and not out.flags.aligned):
+            return None
+        target = None if out is None else out.transpose(self.order)
+        result = self.bound.run(image.transpose(self.order), target)
+        return result if result is None else result.transpose(self.back) if out is None else out
 
 
 @lru_cache(maxsize=256)

@@ -56,6 +56,19 @@ def _computed(problem: Convolution, x: Array, terms: Terms, fill: Any, out: Arra
     return finished(problem, result, out)
 
 
+def bound_for(problem: Convolution, x: Array, terms: Terms, fill: Any, out: Array | None) -> Bound | None:
+    """Return what computes the outer products of arrays like x and `out`, with no more ado; None if more is needed."""
+    arrays = [x] if out is None else [x, out]
+    if not (x.size and all(problem.output_size) and all(one.any() for term in terms.terms for one in term)):
+        return None
+    if not all(one.flags.aligned for one in arrays):
+        return None
+    where = None if out is None else out.strides
+    operands = (problem, x.shape, x.strides, x.dtype, True, terms, fill, where, False, current().name)
+    bound = giving_way.attempt(_bound, *operands)
+    return bound if bound is not None and bound.final == result_type(problem) else None
+
+
 @lru_cache(maxsize=128)
 def _bound(
     problem: Convolution,
