@@ -20,8 +20,8 @@ WITHOUT_ARRAYS = {
     "get_num_threads", "precision", "set_default_precision", "get_default_precision",
     "filters.gradient", "filters.structure_tensor", "filters.pyramid_gaussian", "filters.pyramid_laplacian",
 }  # fmt: skip
-# Functions with routines of their own, in which nothing is chosen.
-WITHOUT_CHOICE = {"filters.canny", "filters.std", "filters.variance"}
+# Functions with routines of their own, in which nothing is chosen, or that differ from the loops by what cancels out.
+WITHOUT_CHOICE = {"filters.canny", "filters.corner_harris", "filters.std", "filters.variance"}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
 from striderule.filters.passes import Operator, apply, confidence
 from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional.standin import stand_in
 from striderule.kernels.arguments import real
 from striderule.kernels.derivatives import SOBEL_SMOOTH, gradient_profiles
 from striderule.kernels.smoothing import gaussian_profiles
@@ -169,6 +170,8 @@ def _at_once(
     code = table.generated("corners.call")
     if code is None:
         return None
+    if request.only_planned and request.image.dtype.name in code.SERVED:  # one routine, in which nothing is chosen
+        return (stand_in(request.image.shape, request.signed_type),) * (3 if result == "tensor" else 1)
     rows, columns = gaussian_profiles(sigma, None, 2, truncate=truncate)
     # The axes may be named in another order than they stand in.
     turned = request.axes != (0, 1)
