@@ -124,7 +124,8 @@ def correlate(
     precision
         The promise on the error: ``"highest"`` (default), ``"high"`` or ``"medium"``.
     algorithm
-        ``"stencil"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops); default: chosen.
+        ``"stencil"`` or ``"fourier"`` (generated code), ``"windows"`` (NumPy), ``"reference"`` (plain loops); default:
+        chosen.
     out
         Array of the result's shape and type to write to: one of its own memory, or the image itself where the result
         has its shape and type, which is then filtered in place with a copy of a few rows.

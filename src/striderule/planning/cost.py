@@ -14,7 +14,7 @@ from typing import Any
 
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
-from striderule.planning import dots, passes, transforms
+from striderule.planning import dots, passes, spectra, transforms
 from striderule.planning.forms import KernelForm
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.phases import phases
@@ -54,6 +54,8 @@ WINOGRAD_PACKED, WINOGRAD_LOOKED = 3.0, 60e-6
 PASSES_CALL, PASSES_LOOP = 15e-6, 0.6
 # `stencil`: seconds a call, and the part of the peak that its vector operations reach.
 STENCIL_CALL, STENCIL_LOOP = 5e-6, 0.6
+# `fourier` of images: seconds a call.
+SPECTRA_CALL = 120e-6
 # The parts of complex numbers.
 _REAL = {"complex64": "float32", "complex128": "float64"}
 
@@ -391,8 +393,10 @@ def stencil(problem: Convolution, work: Work, machine: Machine) -> Cost:
     return Cost(operations, moved, 0, STENCIL_CALL + max(seconds, moved / machine.bandwidth), *errors)
 
 
-def fourier(problem: Convolution, work: Work, _: Machine) -> Cost:
-    """NumPy's transforms of blocks of float64, on one thread."""
+def fourier(problem: Convolution, work: Work, machine: Machine) -> Cost:
+    """Generated transforms of tiles of images; of signals NumPy's, of blocks of float64, on one thread."""
+    if problem.rank == 2:
+        return _tiles_of_images(problem, work, machine)
     length = transforms.block_length(replace(problem, batch=1))
     count = problem.batch * transforms.block_count(problem, length)
     pairs = problem.out_channels * (problem.in_channels // problem.groups)
@@ -424,6 +428,24 @@ def separable(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost,
         errors = error * rank.growth + rank.left, random_error * rank.growth + rank.random_left
         costs.append(Cost(operations, moved, 0, seconds, *errors, passes.words(problem, rank), passes.variant_of(rank)))
     return tuple(costs)
+
+
+def _tiles_of_images(problem: Convolution, work: Work, machine: Machine) -> Cost:
+    """Two tiles are transformed, multiplied by the spectrum of the taps, and transformed back, by each task."""
+    lanes, size = machine.lanes(work.dtype), itemsize(work.dtype)
+    plan = spectra.tiling(problem, lanes, machine.registers)
+    assert plan is not None  # the rule has seen to it
+    tasks = problem.batch * plan.pairs
+    rate = machine.peak(work.dtype) / (2 * lanes) * min(1.0, tasks / machine.cores)
+    seconds = SPECTRA_CALL + max(problem.batch * plan.operations / rate, work.least_bytes / machine.bandwidth)
+    # A transform of n complex numbers takes about 5 n log2(n) operations of arithmetic, a product 6 n; two make a
+    # multiply-add.
+    operations = int(tasks * plan.points * (5 * math.log2(plan.points) + 3))
+    held = 2 * size * plan.points
+    words = f"{plan.count} tiles of {plan.size[0]} x {plan.size[1]} inputs for {plan.step[0]} x {plan.step[1]} outputs"
+    moved = work.least_bytes + 4 * tasks * held
+    errors = spectra.PROMISED[work.dtype], spectra.random_error(plan.points, work.dtype)
+    return Cost(operations, moved, held * (1 + min(tasks, machine.cores)), seconds, *errors, words)
 
 
 def winograd(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:

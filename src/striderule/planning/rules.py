@@ -15,6 +15,7 @@ from striderule.geometry.problem import Convolution, TransposedConvolution, Unfo
 from striderule.planning import dots, passes
 from striderule.planning.forms import KernelForm
 from striderule.planning.machine import Machine
+from striderule.planning.spectra import POINTS, SIZES, tiling
 from striderule.planning.transforms import SPECTRA, spectra_bytes
 from striderule.planning.winograd import VARIANTS
 
@@ -204,19 +205,33 @@ def _dots(problem: Any, machine: Machine) -> str | None:
     return dots.refused(problem, machine)
 
 
-def _fourier(problem: Any, _: Machine) -> str | None:
-    if not isinstance(problem, Convolution) or problem.rank != 1:
-        return "it is for convolutions along a single axis"
+def _fourier(problem: Any, machine: Machine) -> str | None:
+    images = isinstance(problem, Convolution) and problem.zero_taps == "skip"
+    if not isinstance(problem, Convolution) or problem.rank > 1 + images:
+        return "it is for convolutions along a single axis, and of images along two"
     if _is_passes(problem):
         return "it takes kernels, and this filter is given as passes"
-    if problem.stride != (1,):
-        return f"it computes every output, and here the stride is {problem.stride[0]}"
+    if max(problem.stride) > 1:
+        return f"it computes every output, and here the stride is {'x'.join(map(str, problem.stride))}"
     if problem.dtype not in ("float32", "float64"):
         return f"it transforms float32 and float64, and this needs {problem.dtype}"
     if 0 in problem.output_shape or problem.terms == 0:
         return "it transforms signals, and here is none"
+    if problem.rank == 2:
+        return _planes(problem, machine)
     if spectra_bytes(problem) > SPECTRA:
         return f"the transforms of the taps would take more than {SPECTRA >> 20} MiB"
+    return None
+
+
+def _planes(problem: Convolution, machine: Machine) -> str | None:
+    """Return why `fourier` cannot serve an image."""
+    if not machine.generated:
+        return NO_CODE
+    if problem.stored[:1] == ("bool",):
+        return "what is counted where nothing is must be zero, and spectra leave a trace of all there is in a tile"
+    if tiling(problem, machine.lanes(problem.dtype), machine.registers) is None:
+        return f"its tiles hold kernels of up to {SIZES[-1]} taps along an axis, and {POINTS:,} in all"
     return None
 
 
@@ -283,7 +298,7 @@ RULES: dict[str, Rule] = {
         reordered=True,
         variants=passes.VARIANTS,
     ),
-    "fourier": Rule("blocks multiplied as spectra, by NumPy's fast Fourier transform", _fourier, reordered=True),
+    "fourier": Rule("blocks or tiles multiplied as spectra, by fast Fourier transforms", _fourier, reordered=True),
     "windows": Rule("strided views and tensor products in NumPy", _anything, resort=True),
     "reference": Rule(
         "the definition as plain loops",

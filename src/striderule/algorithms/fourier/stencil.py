@@ -1,4 +1,4 @@
-"""Image correlation along a single axis with a long kernel: see `fourier.convolution`."""
+"""Image correlation by spectra: along two axes by `planes`, along a single one as signals are (`convolution`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.casting import finished
 from striderule.algorithms.fourier.convolution import transformed
+from striderule.algorithms.fourier.planes import correlation
 from striderule.algorithms.windows import stencil as windows
 from striderule.geometry.problem import Convolution
 
@@ -21,8 +22,10 @@ def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0, out: A
     """out[.., j] = sum over taps t that are not zero of kernel[t] * x[.., j + t * dilation - before].
 
     `x` is (*planes, size) with any number of plane axes; the result comes in its type of the problem, written to `out`
-    where there is one. Planes that a transform would spoil are left to `windows`.
+    where there is one. What a transform would spoil is left to the products of the definition.
     """
+    if problem.rank == 2:
+        return correlation(problem, x, kernel, fill, out)
     planes = x.shape[:-1]
     sums = memory.empty((*planes, *problem.output_size), problem.dtype)
     plain = replace(problem, stored=())
