@@ -10,7 +10,7 @@ import numpy as np
 from striderule import kernels
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, answer, apply, working
+from striderule.filters.passes import Operator, answer, apply, few_products, working
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
 from striderule.functional.images import correlate
@@ -43,8 +43,7 @@ def sharpen(image: Any, amount: float = 1.0, **keywords: Unpack[Keywords]) -> Ar
     request = Request.of("sharpen", image, keywords)
     kernel = kernels.sharpen(amount, request.rank)
     request = request.settle(request.image.dtype)
-    operator = Operator.direct(request, kernel)
-    return answer(request, apply(operator), operator)
+    return answer(request, None, Operator.direct(request, kernel))
 
 
 @public
@@ -91,6 +90,9 @@ def unsharp_mask(
     strength = real(amount, "amount")
     profiles = gaussian_profiles(radius, None, request.rank, truncate=truncate)
     request = request.settle(request.image.dtype)
+    if few_products(request, [profiles]):
+        kernel = kernels.unsharp(radius, strength, truncate=truncate, ndim=request.rank)
+        return answer(request, None, Operator.direct(request, kernel))
     operator = Operator.separable(request, profiles)
     blurred = apply(operator)
     # A missing pixel has no value of its own to sharpen: the blur stands for it.
@@ -123,8 +125,7 @@ def emboss(image: Any, **keywords: Unpack[Keywords]) -> Array:
     """
     request = Request.of("emboss", image, keywords, rank=2)
     request = request.settle(request.image.dtype)
-    operator = Operator.direct(request, kernels.emboss())
-    return answer(request, apply(operator), operator)
+    return answer(request, None, Operator.direct(request, kernels.emboss()))
 
 
 @public

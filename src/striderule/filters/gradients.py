@@ -11,6 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from striderule import kernels
+from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
 from striderule.filters.passes import Operator, answer, apply, gaussian_derivatives
@@ -57,12 +58,19 @@ def magnitude(*gradients: Any) -> Array:
     return door.cast(length, natural)
 
 
-def root_of_squares(parts: Sequence[Array]) -> Array:
-    """Return sqrt(|a|^2 + |b|^2 + ...) without the overflow that squares of large numbers would bring."""
-    length: Array = np.abs(parts[0])
-    for part in parts[1:]:
-        length = np.hypot(length, np.abs(part))
-    return length
+def root_of_squares(parts: Sequence[Array], out: Array | None = None) -> Array:
+    """Return sqrt(|a|^2 + |b|^2 + ...) without the overflow that squares of large numbers would bring.
+
+    Written to `out` where that is of the parts' type, and there is more than one.
+    """
+    sizes = [np.abs(part) if part.dtype.kind == "c" or len(parts) == 1 else part for part in parts]
+    result: Array = sizes[0]
+    for number, part in enumerate(sizes[1:], 2):
+        last = number == len(sizes)
+        room = out if last and out is not None and out.dtype == result.dtype else None
+        # Sums may take the place of those before them, but not of a component that the caller still has.
+        result = table.family("elementwise").length(result, part, room if last or number == 2 else result)
+    return result
 
 
 def _edge_filter(
@@ -77,7 +85,7 @@ def _edge_filter(
     profiles = [gradient_profiles(smooth_weights, p, request.rank, normalize=normalize) for p in positions]
     operators = [Operator.separable(request, each) for each in profiles]
     parts = [apply(operator) for operator in operators]
-    return answer(request, parts[0] if signed else root_of_squares(parts), *operators)
+    return answer(request, parts[0] if signed else root_of_squares(parts, request.out), *operators)
 
 
 @public
@@ -234,7 +242,7 @@ def roberts(image: Any, axis: Axis = None, *, like: str | None = None, **keyword
     diagonals = [kernels.roberts(diagonal) for diagonal in (0, 1) if axis in (None, diagonal)]
     operators = [Operator.direct(request, kernel) for kernel in diagonals]
     parts = [apply(operator) for operator in operators]
-    return answer(request, root_of_squares(parts) if axis is None else parts[0], *operators)
+    return answer(request, root_of_squares(parts, request.out) if axis is None else parts[0], *operators)
 
 
 @public
@@ -279,4 +287,4 @@ def gradient_magnitude(
     request = Request.of("gradient_magnitude", image, keywords)
     request = request.settle(request.length_type)
     operators = gaussian_derivatives(request, sigma, 1, truncate)
-    return answer(request, root_of_squares([apply(operator) for operator in operators]), *operators)
+    return answer(request, root_of_squares([apply(operator) for operator in operators], request.out), *operators)

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 from striderule import kernels
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, answer, apply, gaussian_derivatives
+from striderule.filters.passes import Operator, answer, apply, few_products, gaussian_derivatives
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.kernels.derivatives import dog_sigmas
 from striderule.kernels.smoothing import gaussian_profiles
@@ -50,8 +50,7 @@ def laplace(image: Any, *, connectivity: int = 1, like: str | None = None, **key
     request = Request.of("laplace", image, keywords)
     kernel = kernels.laplace(request.rank, connectivity=connectivity)
     request = request.settle(request.signed_type)
-    operator = Operator.direct(request, kernel)
-    return answer(request, apply(operator), operator)
+    return answer(request, None, Operator.direct(request, kernel))
 
 
 @public
@@ -96,10 +95,10 @@ def log(
         return likeness.answer("log", like, image, {"sigma": sigma, "truncate": truncate}, keywords)
     request = Request.of("log", image, keywords)
     request = request.settle(request.signed_type)
-    if request.missing is not None or request.fill is None:
+    narrow = gaussian_profiles(sigma, None, request.rank, truncate=truncate)
+    if request.missing is not None or request.fill is None or few_products(request, [narrow]):
         # Gaps are weighed by the magnitudes of the whole kernel, which is not separable.
-        whole = Operator.direct(request, kernels.log(sigma, truncate=truncate, ndim=request.rank))
-        return answer(request, apply(whole), whole)
+        return answer(request, None, Operator.direct(request, kernels.log(sigma, truncate=truncate, ndim=request.rank)))
     operators = gaussian_derivatives(request, sigma, 2, truncate)
     parts = [apply(operator) for operator in operators]
     return answer(request, sum(parts[1:], start=parts[0]), *operators)
@@ -153,6 +152,9 @@ def dog(
         gaussian_profiles(s, None, request.rank, truncate=truncate) for s in dog_sigmas(sigma1, sigma2, request.rank)
     ]
     request = request.settle(request.signed_type)
+    if few_products(request, both):
+        kernel = kernels.dog(sigma1, sigma2, truncate=truncate, ndim=request.rank)
+        return answer(request, None, Operator.direct(request, kernel))
     operators = [Operator.separable(request, profiles) for profiles in both]
     narrow, wide = (apply(operator) for operator in operators)
     return answer(request, narrow - wide, *operators)

@@ -17,6 +17,9 @@ from striderule.filters.request import Array, Request
 from striderule.functional.images import by_profiles, correlate
 from striderule.kernels.smoothing import gaussian_profiles
 
+# Sums of outer products of so many taps an axis are given as one kernel; of longer ones taking it apart costs too much.
+LONGEST = 96
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -68,7 +71,26 @@ class Operator:
         if plain and self.profiles is not None and request.dtype is not None:
             alone = not (request.confidence or request.gives("nan") or request.gives("mask"))
             return self._by_profiles(request.image, request.fill, request.dtype, request.out, remember=alone)
+        if plain and len(self.stages) == 1 and self.stages[0][1].dtype.kind != "c" and request.dtype is not None:
+            return self._by_kernel(request.fill, request.dtype)
         return request.finish(apply(self))
+
+    def _by_kernel(self, fill: Any, final: np.dtype[Any]) -> Array:
+        """Return the image correlated with the one kernel in one call, in the type `final`, and in `out`."""
+        request, (positions, kernel) = self.request, self.stages[0]
+        real = np.empty(0, np.result_type(request.working_type, np.float32)).real.dtype
+        return correlate(
+            request.image,
+            kernel.astype(real, copy=False),
+            dtype=final,
+            overflow="wrap" if request.overflow == "wrap" else "saturate",
+            boundary=tuple(request.boundary[position] for position in positions),
+            fill=fill,
+            axes=tuple(request.axes[position] for position in positions),
+            precision=request.precision,
+            algorithm=request.algorithm,
+            out=request.out,
+        )
 
     def _by_profiles(
         self, x: Array, fill: Any, final: np.dtype[Any], out: Array | None = None, *, remember: bool = False
@@ -120,6 +142,15 @@ class Operator:
             # A pass turns the constant outside into that constant times the sum of its weights.
             fill = fill * kernel.sum().item()
         return x
+
+
+def few_products(request: Request, profiles: Sequence[Sequence[Array]]) -> bool:
+    """Tell whether the sum of outer products of profiles is done as one kernel: the planner finds its products again.
+
+    That it does for two axes, and for kernels that are not long.
+    """
+    plain = request.missing is None and request.fill is not None and request.rank == 2
+    return plain and all(len(profile) <= LONGEST for each in profiles for profile in each)
 
 
 def gaussian_derivatives(request: Request, sigma: Any, order: int, truncate: float) -> list[Operator]:

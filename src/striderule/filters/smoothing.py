@@ -10,7 +10,7 @@ import numpy as np
 
 from striderule import kernels
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, answer, apply
+from striderule.filters.passes import Operator, answer
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
 from striderule.functional.recipes import remembered_with_bfloat16
@@ -178,5 +178,4 @@ def motion(image: Any, length: float, angle: float = 0.0, **keywords: Unpack[Key
     request = Request.of("motion", image, keywords, rank=2)
     kernel = kernels.motion(length, angle)
     request = request.settle(request.image.dtype)
-    operator = Operator.direct(request, kernel)
-    return answer(request, apply(operator), operator)
+    return answer(request, None, Operator.direct(request, kernel))

@@ -94,6 +94,35 @@ def prelu(x: Array, weight: Array, dtype: np.dtype[Any], out: Array | None = Non
     return result
 
 
+def length(x: Array, other: Array, out: Array | None = None) -> Array:
+    """Return sqrt(x^2 + other^2) of two arrays of one shape and float type; written to `out`, which may be one of them.
+
+    Overflows only where the result does.
+    """
+    result = memory.empty_like(x, x.shape, x.dtype) if out is None else out
+    if result.size == 0:
+        return result
+    if not result.flags.aligned:
+        return giving_way.given(out, length(x, other))
+    one, two = aligned(x), aligned(other)
+    call = giving_way.attempt(bind_length, one, two, result)
+    if call is None:
+        return giving_way.given(out, windows.length(x, other))
+    call.run(one, result, two)
+    return result
+
+
+def bind_length(x: Array, other: Array, result: Array) -> Call | None:
+    """Return what computes `length` of arrays like these; see `bind`."""
+    form = _form("length", "", x.dtype, result.dtype, x.dtype, other.dtype)
+    operands = (result, x, other)
+    if form is None or x.dtype.kind != "f" or not all(one.flags.aligned and one.shape == x.shape for one in operands):
+        return None
+    if all(one.flags.c_contiguous for one in operands):
+        return _flat_call(form, x.size, current().name)
+    return _call(form, x.shape, (result.strides, x.strides, other.strides), current().name)
+
+
 def bind_prelu(x: Array, weight: Array, dtype: np.dtype[Any], result: Array) -> Call | None:
     """Return what computes `prelu` of arrays like x and `weight`; see `bind`. The weight is read as it is."""
     form = _form("prelu", "", dtype, result.dtype, x.dtype, weight.dtype)
@@ -215,6 +244,8 @@ def _trial(form: Form) -> Callable[[], bool]:
         if form.name == "prelu":
             slope = np.zeros((3, 1) if form.level else 37, form.sources[1])
             return proof.agree(prelu, windows.prelu, x, slope, dtype)
+        if form.name == "length":
+            return proof.agree(length, windows.length, x, x.copy())
         values = [1, 2][: len(PARAMETERS.get(form.name, ()))]
         parameters = (form.word,) if form.word else tuple(values)
         return proof.agree(apply, _converted, form.name, x, dtype, parameters)

@@ -20,7 +20,18 @@ SIZES = ("rank", "rows", "columns", "task_rows", "task_columns", "row_tasks", "c
 # Formulas of few instructions wait for memory, and those of many for their own results: both gain from several vectors
 # at a time, but code is made faster from fewer.
 LIGHT = frozenset(
-    ("relu", "leaky_relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "hardshrink", "threshold", "prelu")
+    (
+        "relu",
+        "leaky_relu",
+        "relu6",
+        "hardtanh",
+        "hardswish",
+        "hardsigmoid",
+        "hardshrink",
+        "threshold",
+        "prelu",
+        "length",
+    )
 )
 
 
@@ -28,8 +39,8 @@ LIGHT = frozenset(
 class Form:
     """What the code depends on.
 
-    `name` is the activation or "prelu", `word` the parameter that is no number; `sources` and `result` name the
-    elements in memory, `element` that of the arithmetic. `level` says that a slope is the same for all columns.
+    `name` is the activation, "prelu" or "length", `word` the parameter that is no number; `sources` and `result` name
+    the elements in memory, `element` that of the arithmetic. `level` says that a slope is the same for all columns.
     """
 
     name: str
@@ -172,9 +183,23 @@ def _value(
     """Return the results of the elements from i on."""
     kind = ELEMENTS[form.element]
     x = r.convert(r.load(places[1] + i, mask), kind)
-    if form.name == "prelu":
+    if form.name == "length":
+        other = r.convert(r.load(places[2] + i, mask), kind) if slope is None else slope
+        result = _length(r, x, other)
+    elif form.name == "prelu":
         steepness = r.convert(r.load(places[2] + i, mask), kind) if slope is None else slope
         result = ACTIVATIONS["leaky_relu"](r, x, steepness)
     else:
         result = ACTIVATIONS[form.name](r, x, *parameters, *((form.word,) if form.word else ()))
     return r.convert(result, ELEMENTS[form.result])
+
+
+def _length(r: Routine, x: Vector, other: Vector) -> Vector:
+    """Return sqrt(x^2 + other^2), both scaled by a power of two where the squares would overflow or vanish."""
+    far = 2.0**60 if x.element.itemsize == 4 else 2.0**500
+    size = r.maximum(r.absolute(x), r.absolute(other))
+    one = x.like(1.0)
+    down = r.select(size.greater(far), x.like(1 / far), r.select(size.less(1 / far), x.like(far), one))
+    up = r.select(size.greater(far), x.like(far), r.select(size.less(1 / far), x.like(1 / far), one))
+    x, other = x * down, other * down
+    return r.square_root(r.multiply_add(x, x, other * other)) * up

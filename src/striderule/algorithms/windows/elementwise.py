@@ -130,6 +130,12 @@ def apply(name: str, x: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...]
     return elementwise(lambda block: function(block, *parameters), dtype, x)
 
 
+def length(x: Array, other: Array, out: Array | None = None) -> Array:
+    """Return sqrt(x^2 + other^2), which overflows only where the result does."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.hypot(x, other, out=out))
+
+
 def prelu(x: Array, weight: Array, dtype: np.dtype[Any]) -> Array:
     """Return x where positive, elsewhere weight * x; the weight is broadcast to x."""
     return elementwise(lambda block, slope: np.where(block > 0, block, slope * block), dtype, x, weight)
