@@ -357,3 +357,26 @@ def test_sizes_compile_nothing_new(machine):
         direct.apply("mish", x[: 7 * size], x.dtype)
         direct.apply("mish", x[: 60 * size : 3].reshape(size, 20).T, x.dtype)
     assert jit.structures() == made
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lengths_overflow_where_their_result_does(monkeypatch, dtype):
+    info, rng = np.finfo(dtype), np.random.default_rng(0)
+    for machine in target.available():
+        monkeypatch.setenv("STRIDERULE_TARGET", machine.name)
+        target.forget()
+        sizes = 10.0 ** rng.uniform(info.minexp * 0.3, info.maxexp * 0.3, (37, 61))  # all powers of ten but the last
+        a, b = (np.clip(sizes * rng.normal(size=sizes.shape), -info.max / 2, info.max / 2).astype(dtype) for _ in "ab")
+        a[:3, :3], b[1:3, 2:5] = 0, 0
+        with np.errstate(all="ignore"):
+            expected = np.hypot(a.astype(np.longdouble), b.astype(np.longdouble))
+        tiny = float(info.smallest_subnormal)
+        for one, other in ((a, b), (a.T, b.T), (a[:, ::-2], b[:, ::-2])):
+            found = direct.length(one, other)
+            wide = {(61, 37): expected.T, (37, 31): expected[:, ::-2]}.get(one.shape, expected)
+            np.testing.assert_allclose(found, wide, rtol=3 * float(info.eps), atol=4 * tiny)
+        assert direct.length(a, b, out=b) is b
+        special = np.array([np.nan, np.inf, -np.inf, 3], dtype)
+        assert np.isnan(direct.length(special, special[::-1].copy())[0])
+        np.testing.assert_array_equal(direct.length(special[1:], np.array([1, 2, 4], dtype)), [np.inf, np.inf, 5])
+        assert direct.length(special[:0], special[:0]).size == 0

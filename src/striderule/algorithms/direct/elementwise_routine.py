@@ -196,10 +196,13 @@ def _value(
 
 def _length(r: Routine, x: Vector, other: Vector) -> Vector:
     """Return sqrt(x^2 + other^2), both scaled by a power of two where the squares would overflow or vanish."""
-    far = 2.0**60 if x.element.itemsize == 4 else 2.0**500
+    far, step = (2.0**60, 2.0**100) if x.element.itemsize == 4 else (2.0**500, 2.0**600)
     size = r.maximum(r.absolute(x), r.absolute(other))
-    one = x.like(1.0)
-    down = r.select(size.greater(far), x.like(1 / far), r.select(size.less(1 / far), x.like(far), one))
-    up = r.select(size.greater(far), x.like(far), r.select(size.less(1 / far), x.like(1 / far), one))
+    large, small = size.greater(far), size.less(1 / far)
+
+    def chosen(where_large: float, where_small: float) -> Vector:
+        return r.select(large, x.like(where_large), r.select(small, x.like(where_small), x.like(1.0)))
+
+    down, up = chosen(1 / step, step), chosen(step, 1 / step)
     x, other = x * down, other * down
     return r.square_root(r.multiply_add(x, x, other * other)) * up
