@@ -58,6 +58,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks pictures --json bench/pictures.json
 	$(BIN)/python -m benchmarks pictures --megapixels 24 --json bench/pictures-24.json
 	$(BIN)/python -m benchmarks pictures --more
+	$(BIN)/python -m benchmarks big --json bench/big.json
 	$(BIN)/python -m benchmarks start --json bench/start.json
 	$(BIN)/python -m benchmarks calls --json bench/calls.json
 

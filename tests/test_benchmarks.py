@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import chart, draws, exact, model, neighbours, start
+from benchmarks import big, chart, draws, exact, model, neighbours, start
 from benchmarks.limits import Limits
 from benchmarks.shapes import FOLDER, Options, parse, read
 from benchmarks.tables import Row, Summary, measure, number, overall, sentence, summaries, table
@@ -361,3 +361,13 @@ def test_wrong_words_of_the_command_are_refused(words, answer):
     code, said = run(*words)
     assert code == 2
     assert answer in said
+
+
+def test_a_mapped_file_beside_its_copy(tmp_path, capsys):
+    words = ["--gigapixels", "0.001", "--folder", str(tmp_path), "--rounds", "1", "--json", str(tmp_path / "big.json")]
+    big.main(words)
+    assert "gaussian, sigma 2" in capsys.readouterr().out
+    data = json.loads((tmp_path / "big.json").read_text())
+    assert [one["name"] for one in data["results"]] == ["copy, mapped", "copy, read and written", "gaussian, sigma 2"]
+    assert all(one["seconds"] > 0 for one in data["results"])
+    assert [path.name for path in tmp_path.iterdir()] == ["big.json"]

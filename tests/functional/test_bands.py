@@ -1,5 +1,9 @@
 """Large images in blocks and images that are written over: the same values, to the last bit, as computed whole."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -136,3 +140,60 @@ def test_mapped_files(tmp_path, small):
     correlate(source, kernel, out=source, **words)
     np.testing.assert_array_equal(source, expected)
     mapped.give_back(pixels, 0, 0, 300)  # no mapped file: nothing happens
+
+
+HELD = """
+import sys, threading
+import numpy as np
+import striderule as sr
+
+def held():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) << 10
+
+shape = (8192, 16384)
+image = np.memmap(sys.argv[1], np.uint8, "r", shape=shape)
+out = np.memmap(sys.argv[2], np.uint8, "r+", shape=shape)
+corner = image[:64, :64].copy()
+mask = np.broadcast_to(np.arange(16384) % 100 > 0, shape)
+calls = [
+    lambda x, y, m: sr.correlate(x, np.ones((3, 3), np.int8), dtype=np.uint8, out=y),
+    lambda x, y, m: sr.filters.gaussian(x, 1, out=y),
+    lambda x, y, m: sr.filters.box(x, 3, mask=m, out=y),
+]
+most, over = 0, threading.Event()
+
+def look():
+    global most
+    while not over.wait(0.005):
+        most = max(most, held())
+
+for call in calls:
+    call(corner, np.empty_like(corner), mask[:64, :64])
+before = held()
+thread = threading.Thread(target=look)
+thread.start()
+for call in calls:
+    call(image, out, mask)
+over.set()
+thread.join()
+print(most - before, int(out[4000:4003, 5000].sum()))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads what Linux tells of a process's memory")
+def test_a_mapped_file_is_never_held_whole(tmp_path):
+    shape = (8192, 16384)
+    for name in ("in.raw", "out.raw"):  # full of holes: they take no room on the disk
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(shape[0] * shape[1])
+    image = np.memmap(tmp_path / "in.raw", np.uint8, "r+", shape=shape)
+    image[4000:4003, 4999:5002] = 90
+    image.flush()
+    words = [str(tmp_path / "in.raw"), str(tmp_path / "out.raw")]
+    done = subprocess.run([sys.executable, "-c", HELD, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    held, total = (int(word) for word in done.stdout.split())
+    assert total == 60 + 90 + 60  # column 5000 is among those that the mask leaves out, beside its neighbours
+    # One copy of the image in float32 would be 512 MiB.
+    assert held < 400 << 20
