@@ -150,7 +150,7 @@ def test_means_equal_their_sums(seed, on_target):
     assert close(problem, separable.stencil(problem, x, kernel, fill), wanted, x, kernel, fill)
 
 
-@pytest.mark.parametrize("length", [3, 12, 20, 31, 64, 101, 201])
+@pytest.mark.parametrize("length", [2, 3, 6, 9, 12, 20, 31, 64, 101, 201])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32"])
 def test_means_of_integers_are_rounded_right(dtype, length):
     rng = np.random.default_rng(length)
@@ -205,6 +205,16 @@ def test_kernels_of_low_rank_are_sums_of_outer_products(count, on_target):
     x[5, 6] = np.inf
     infinite = separable.stencil(problem, x, parts.dense(), variant=f"rank{count}")
     assert np.array_equal(np.isnan(infinite), np.isnan(windows.stencil(problem, x, parts.dense())))
+
+
+@pytest.mark.parametrize("length", [3, 20])
+@pytest.mark.usefixtures("never_gives_way")
+def test_equal_taps_beside_others(length):
+    x = np.random.default_rng(3).normal(size=(60, 70)).astype(np.float32)
+    for profiles in ([np.ones(length), np.arange(1.0, 4)], [np.arange(1.0, 30), np.ones(length)]):
+        kernel = Terms.outer(profiles)
+        problem = problem_of(x.shape, 0, kernel, "float32", ("float32", "float32"), boundary="wrap")
+        assert close(problem, separable.stencil(problem, x, kernel), expected(problem, x, kernel, 0), x, kernel, 0)
 
 
 def test_integers_by_integers_are_exact(on_target):
@@ -316,5 +326,7 @@ def test_what_is_shown_beyond_an_axis(word):
 
 
 @pytest.mark.parametrize(("lanes", "gap"), [(16, 1), (8, 3), (4, 4), (16, 0)])
-def test_levels_are_shorter_than_a_vector(lanes, gap):
-    assert levels_of(lanes, gap) == len([level for level in range(10) if gap and gap * 2**level < lanes])
+@pytest.mark.parametrize("taps", [6, 20, 300])
+def test_levels_are_shorter_than_a_vector_and_the_window(lanes, gap, taps):
+    wanted = [level for level in range(10) if gap and gap * 2**level < lanes and 2 ** (level + 1) <= taps]
+    assert levels_of(lanes, gap, taps) == len(wanted)

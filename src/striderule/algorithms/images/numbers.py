@@ -36,10 +36,10 @@ def fits(work: Element, result: Element) -> bool:
     return result.kind in "fs" or result.itemsize <= (2 if work == FLOAT32 else 4)
 
 
-def narrowed(r: Routine, value: Vector, result: Element, *, whole: bool = False) -> Vector:
+def narrowed(r: Routine, value: Vector, result: Element, *, whole: bool = False, inside: bool = False) -> Vector:
     """Return floats in the type of the result: integers are rounded half to even and saturated, and know no NaN.
 
-    `whole` says that they are whole numbers that the result holds.
+    `whole` says that they are whole numbers that the result holds, `inside` that it holds them once they are rounded.
 
     Adding 1.5 * 2**23 (2**52 for float64) to a small number leaves its nearest whole number, half to even, in the low
     bits of the sum: its last place is then one.
@@ -49,7 +49,9 @@ def narrowed(r: Routine, value: Vector, result: Element, *, whole: bool = False)
         return value
     if result.kind in "fs" or whole:
         return r.convert(value, result)
-    low, high = limits(result)
-    limited = r.at_most(r.at_least(value, low), high)
+    limited = value
+    if not inside:
+        low, high = limits(result)
+        limited = r.at_most(r.at_least(value, low), high)
     bits, magic = (INT32, 1.5 * 2.0**23) if work == FLOAT32 else (INT64, 1.5 * 2.0**52)
     return r.convert(r.bits(limited + magic, bits), result)

@@ -93,7 +93,7 @@ class Across:
         if self.watch is not None:
             whole = r.shuffle(value, value, [i % value.lanes for i in range(r.lanes)])
             self.watch.set(r.multiply_add(whole, r.constant(0.0), self.watch.value))
-        r.store(narrowed(r, value, self.result, whole=s.whole), y)
+        r.store(narrowed(r, value, self.result, whole=s.whole, inside=s.inside), y)
 
     def sums(self, line: Line, start: Size, vectors: int, lanes: int, /) -> list[Vector]:
         """Return the sums of some vectors of a line."""
@@ -145,7 +145,7 @@ class Across:
             return found[number]
 
         for tap in taps:
-            weight = r.broadcast(weights + tap, lanes)
+            weight = None if self.s.across.ones else r.broadcast(weights + tap, lanes)
             for v, one in enumerate(sums):
                 if shuffled:
                     number, shift = divmod(tap * gap, lanes)
@@ -154,4 +154,7 @@ class Across:
                     value = low if not shift else r.shuffle(low, whole(number + 1), range(shift, shift + lanes))
                 else:
                     value = r.load(here + (self.gap * tap + v * lanes), lanes=lanes)
-                one.add_product(value, weight)
+                if weight is None:
+                    one.set(one.value + value)
+                else:
+                    one.add_product(value, weight)

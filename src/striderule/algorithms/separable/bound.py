@@ -29,6 +29,10 @@ Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 
 
+# By how much the largest pixel's mean may exceed it, as weights are rounded: less than half, with what sums err.
+MEAN = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
     """A pass along an axis of x: how it goes over it, and the profile of every term, in the type of the sums."""
@@ -40,12 +44,16 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How sums are formed: in which type, whether without error, as whole numbers, and divided by what."""
+    """How sums are formed: in which type, whether without error, as whole numbers, and divided by what.
+
+    `clear` says that no quotient comes so near to a tie that the last place of an inverse would matter.
+    """
 
     work: np.dtype[Any]
     exact: bool
     whole: bool
     divisor: float
+    clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,7 @@ def bind(
     work = np.dtype(np.float64) if wide else work
     kind = final if _is_fused(problem, source, work, final) else work
     whole = not problem.dtype.startswith("float")
-    settings = Settings(work, exact, whole and final.itemsize >= 4, terms.divisor)
+    settings = Settings(work, exact, whole and final.itemsize >= 4, terms.divisor, _is_clear(source, work, kind, terms))
     x = _like(shape, strides, source) if source == dtype else np.empty(shape, source)
     passes = _passes(problem, x.ndim - problem.rank, terms, work)
     order = order_of(x)
@@ -165,6 +173,17 @@ def _is_fused(problem: Convolution, source: np.dtype[Any], work: np.dtype[Any], 
     if source.kind not in "biu" or problem.overflow != "saturate" or final.name not in ELEMENTS:
         return False
     return fits(ELEMENTS[work.name], ELEMENTS[final.name])
+
+
+def _is_clear(source: np.dtype[Any], work: np.dtype[Any], final: np.dtype[Any], terms: Terms) -> bool:
+    """Tell whether products with the inverse round to integers as quotients do.
+
+    Of an odd divisor n no quotient is a tie; the nearest are 1 / 2n from one, and two roundings err by less than that
+    where 4 n times the largest pixel is below 2**24 (2**53).
+    """
+    if final.kind not in "iu" or source.kind not in "iu" or terms.divisor % 2 != 1:
+        return False
+    return 4 * terms.divisor * 2.0 ** (8 * source.itemsize) < 2.0 ** (24 if work == np.float32 else 53)
 
 
 def _arithmetic(problem: Convolution, source: np.dtype[Any], terms: Terms) -> tuple[np.dtype[Any], bool]:
@@ -222,7 +241,12 @@ def _scaled(passes: list[Pass]) -> list[Pass]:
         return passes
     last = passes[-1]
     small, large = np.ldexp(first.profiles, -exponents), np.ldexp(last.profiles, exponents)
-    return [replace(first, profiles=small), *passes[1:-1], replace(last, profiles=large)]
+    return [_with_profiles(first, small), *passes[1:-1], _with_profiles(last, large)]
+
+
+def _with_profiles(one: Pass, profiles: Array) -> Pass:
+    """Return a pass with other profiles."""
+    return replace(one, profiles=profiles, how=replace(one.how, equal=bool((profiles == 1).all())))
 
 
 def _step(
@@ -254,7 +278,7 @@ def _step(
     across = by_axis.get(layout.along) if layout.along is not None else None
     rows = layout.rows
     height = 1 if rows is None else x.shape[rows]
-    divided = "" if settings.divisor == 1 else "exact" if settings.exact else "scaled"
+    divided = "" if settings.divisor == 1 else "exact" if settings.exact and not settings.clear else "scaled"
     told = Passes(
         layout,
         Axis(height, height) if down is None else down.how,
@@ -268,6 +292,7 @@ def _step(
         _watched(x, passes) or (divided == "scaled" and x.dtype.kind == "f" and settings.work == np.float32),
         settings.exact,
         settings.whole,
+        x.dtype == y.dtype and x.dtype.kind in "iu" and _means(passes, settings.divisor, x.dtype.itemsize),
     )
     target = current()
     plan = cut(told, target)
@@ -296,6 +321,16 @@ def _template(
         words[POINTERS.index(word)] = memory.address(one)
     words.extend(np.array([settings.divisor, 1 / settings.divisor], np.float64).view(np.int64).tolist())
     return words, list(kept.values())
+
+
+def _means(passes: list[Pass], divisor: float, itemsize: int) -> bool:
+    """Tell whether results are weighted means, but for rounding, so that they leave the range of pixels nowhere."""
+    total = 1 / divisor
+    for one in passes:
+        if len(one.profiles) > 1 or (one.profiles < 0).any():
+            return False
+        total *= float(one.profiles.astype(np.float64).sum())
+    return (total - 1) * 2.0 ** (8 * itemsize) < MEAN
 
 
 def _watched(x: Array, passes: list[Pass]) -> bool:

@@ -23,7 +23,7 @@ from striderule.planning.passes import BAND, CHAIN
 Array = npt.NDArray[Any]
 
 # Equal taps from which on windows take less than a product for each.
-LONG_DOWN, LONG_ACROSS = 12, 20
+LONG_DOWN, LONG_ACROSS = 8, 6
 # Products of a task: enough to be worth handing to another thread.
 TASK = 1 << 20
 # Rows of a band of windows: enough to share what a band begins with, and few enough that chains stay short.
@@ -60,7 +60,8 @@ class Axis:
 class Passes:
     """All that a call depends on but the values: arrays as `layout` sees them, the axes, and the types.
 
-    `row_steps` are the bytes between rows of x and of y. `exact` says that the sums are whole numbers without error.
+    `row_steps` are the bytes between rows of x and of y. `exact` says that the sums are whole numbers without error;
+    `whole` and `inside` are those of `Structure`.
     """
 
     layout: Layout
@@ -75,6 +76,7 @@ class Passes:
     watched: bool
     exact: bool
     whole: bool
+    inside: bool
 
 
 class Cut(NamedTuple):
@@ -90,7 +92,7 @@ class Cut(NamedTuple):
 
 def structure_of(passes: Passes, target: Target) -> Structure:
     """Return what code serves these passes."""
-    across = _across(passes, target.lanes(np.dtype(passes.work).itemsize))
+    across = _across(passes, target.lanes(np.dtype(passes.work).itemsize), 8 if target.registers >= 32 else 4)
     return Structure(
         passes.source,
         passes.result,
@@ -101,6 +103,7 @@ def structure_of(passes: Passes, target: Target) -> Structure:
         passes.terms > 1,
         passes.watched,
         passes.whole,
+        passes.inside,
     )
 
 
@@ -114,22 +117,23 @@ def _down(passes: Passes, target: Target) -> Down:
         rows = min(4, fewer)
         return Down("run" if passes.exact else "blocks", rows, vectors)
     if axis.taps <= SHORT:
-        return Down("few", min(rows if plain else 2, fewer), vectors, axis.kept, axis.stride, axis.dilation)
+        return Down("few", min(rows if plain else 2, fewer), vectors, axis.kept, axis.stride, axis.dilation, axis.equal)
     return Down("many", min(rows if plain else 1, fewer), vectors if plain else 2 * vectors)
 
 
-def _across(passes: Passes, lanes: int) -> Across:
+def _across(passes: Passes, lanes: int, vectors: int) -> Across:
     axis, pixel = passes.across, passes.layout.pixel
     gap = axis.dilation * pixel
     known = gap if gap <= 4 else 0
     stepped = axis.stride > 1
     if axis.equal and axis.taps >= LONG_ACROSS and passes.terms == 1:
-        block = 1 << levels_of(lanes, known)
-        rest, blocks = axis.taps % block, axis.taps // block
-        return Across("window", 2, (rest,), gap=known, stepped=stepped, several=blocks.bit_count() > 1)
+        levels = levels_of(lanes, known, axis.taps)
+        rest, blocks = axis.taps % (1 << levels), axis.taps >> levels
+        several = blocks.bit_count() > 1
+        return Across("window", 2, gap=known, stepped=stepped, several=several, rest=rest, levels=levels)
     if axis.taps <= SHORT:
-        return Across("taps", 4, axis.kept, gap=known, stepped=stepped)
-    return Across("taps", 4, tuple(range(axis.taps % SHORT)), loop=True, gap=known, stepped=stepped)
+        return Across("taps", vectors, axis.kept, gap=known, stepped=stepped, ones=axis.equal)
+    return Across("taps", vectors, tuple(range(axis.taps % SHORT)), loop=True, gap=known, stepped=stepped)
 
 
 @lru_cache(maxsize=256)
@@ -163,7 +167,7 @@ def cut(passes: Passes, target: Target) -> Cut:
     beyond = np.concatenate([left, right])
     beyond = np.where(beyond < 0, -1, (beyond + across.before) * pixel)
     chunks = -(-down.taps // CHAIN)
-    levels, rest = _levels(structure.across, across, pixel, lanes)
+    levels, rest = _levels(structure.across, across, pixel)
     tables = {
         "rows": begins,
         "beyond": np.append(beyond, 0),
@@ -209,12 +213,12 @@ def _band(passes: Passes, down: Down, line: int) -> int:
     return blocks * rows
 
 
-def _levels(code: Across, axis: Axis, pixel: int, lanes: int) -> tuple[list[int], int]:
+def _levels(code: Across, axis: Axis, pixel: int) -> tuple[list[int], int]:
     """Return (taken, offset, distance) of every level of sums above those in registers, and where the rest begins."""
     if code.kind != "window":
         return [0, 0, 0], 0
     gap = axis.dilation * pixel
-    first = levels_of(lanes, code.gap)
+    first = code.levels
     blocks, offset, levels = axis.taps >> first, 0, list[int]()
     for level in range(blocks.bit_length()):
         taken = blocks >> level & 1

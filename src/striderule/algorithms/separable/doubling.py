@@ -16,13 +16,13 @@ from striderule.codegen.tile import Pointer, Size, Vector
 SWEPT = 4
 
 
-def levels_of(lanes: int, gap: int) -> int:
-    """Return how many levels stay in registers: those whose distance is shorter than a vector.
+def levels_of(lanes: int, gap: int, taps: int) -> int:
+    """Return how many levels stay in registers: those whose distance is shorter than a vector, and than the window.
 
-    >>> levels_of(16, 1), levels_of(16, 3), levels_of(8, 8)
-    (4, 3, 0)
+    >>> levels_of(16, 1, 50), levels_of(16, 3, 50), levels_of(8, 8, 50), levels_of(16, 1, 7)
+    (4, 3, 0, 2)
     """
-    return sum(gap << level < lanes for level in range(lanes.bit_length())) if gap else 0
+    return sum(gap << level < lanes and 2 << level <= taps for level in range(lanes.bit_length())) if gap else 0
 
 
 class Doubling(Across):
@@ -41,13 +41,12 @@ class Doubling(Across):
     @property
     def _delay(self) -> int:
         """How many elements behind their places the first levels write."""
-        return levels_of(self.r.lanes, self.s.across.gap) * self.r.lanes
+        return self.s.across.levels * self.r.lanes
 
     def _first_levels(self, line: Pointer) -> None:
         """Write the sums of 2**levels taps, and of the rest of the window, for every place of the line."""
         r, across = self.r, self.s.across
-        gap, rest = across.gap, across.kept[0]
-        levels = levels_of(r.lanes, gap)
+        gap, rest, levels = across.gap, across.rest, across.levels
         zero = r.constant(0.0)
         waiting = [r.register(zero) for _ in range(levels)]
         parts = [r.register(zero) for _ in range(levels)]
@@ -115,7 +114,7 @@ class Doubling(Across):
             one = r.load(self._row(0) + (at + offset + self._delay), lanes=lanes)
             if across.several:
                 one = r.load(self._row(2) + at, lanes=lanes) + one
-            if across.kept[0]:
+            if across.rest:
                 one = one + r.load(self._row(1) + (at + self.size("rest") + self._delay), lanes=lanes)
             found.append(one)
         return found

@@ -68,13 +68,16 @@ class Down:
         rows = {offset: self.row(plane, first * down.stride + offset) for offset in sorted(meets)}
 
         def body(column: Size, vectors: int, lanes: int) -> None:
-            taps = {tap: r.broadcast(weights + tap, lanes) for tap in down.kept}
+            taps = {tap: r.broadcast(weights + tap, lanes) for tap in (() if down.ones else down.kept)}
             sums: dict[tuple[int, int], Vector] = {}
             for offset, row in rows.items():
                 for v, value in enumerate(self.read(row, column, vectors, lanes)):
                     for number, tap in meets[offset]:
                         before = sums.get((number, v))
-                        after = value * taps[tap] if before is None else r.multiply_add(value, taps[tap], before)
+                        if down.ones:
+                            after = value if before is None else before + value
+                        else:
+                            after = value * taps[tap] if before is None else r.multiply_add(value, taps[tap], before)
                         sums[number, v] = after
             for (number, v), value in sums.items():
                 r.store(value, self.line(number, term) + (column + v * lanes))

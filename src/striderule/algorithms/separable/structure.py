@@ -27,7 +27,7 @@ class Down:
     `kind` is "few" (the taps `kept` are written out, with this stride and dilation), "many" (a loop over taps), "run"
     (equal taps of exact numbers: what enters a window is added to it, and what leaves is taken away), or "blocks"
     (equal taps: sums up to a row, and from there on). `rows` rows of outputs and `vectors` vectors of columns are
-    formed together.
+    formed together. `ones` says that all taps are one.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class Down:
     kept: tuple[int, ...] = ()
     stride: int = 1
     dilation: int = 1
+    ones: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ class Across:
     """The horizontal pass.
 
     `kind` is "taps" (`kept` are those written out; with `loop` groups of `SHORT` taps go before them) or "window"
-    (equal taps: sums of twice as many, again and again; `kept` holds the number of taps that are no whole block).
-    `gap` is how many elements taps are apart, where the code knows it (0: it does not). `stepped` tells of a stride.
+    (equal taps: sums of twice as many, again and again, the first `levels` of them in registers; `rest` is the number
+    of taps that are no whole block then, `several` tells of several digits behind). `gap` is how many elements taps are
+    apart, where the code knows it (0: it does not). `stepped` tells of a stride; `ones` says that all taps are one.
     """
 
     kind: str
@@ -53,7 +55,10 @@ class Across:
     loop: bool = False
     gap: int = 1
     stepped: bool = False
+    ones: bool = False
     several: bool = False
+    rest: int = 0
+    levels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Structure:
 
     `divided` is "" or how sums become means: "exact" (the nearest quotient) or "scaled" (times the inverse). `terms`
     tells of several outer products; `watched` lets the routine tell whether a result was not finite; `whole` says that
-    sums are whole numbers that the result holds.
+    sums are whole numbers that the result holds, and `inside` that it holds all sums once they are rounded.
     """
 
     source: str
@@ -74,6 +79,7 @@ class Structure:
     terms: bool = False
     watched: bool = False
     whole: bool = False
+    inside: bool = False
 
     @property
     def name(self) -> str:
