@@ -246,6 +246,14 @@ def test_the_same_bits_for_threads_and_batch():
         np.testing.assert_array_equal(other, expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_it_is_chosen_for_large_kernels(dtype):
+    for size, chosen in ((3, "stencil"), (5, "stencil"), (21, "fourier"), (101, "fourier")):
+        plan = sr.explain(sr.correlate, sr.Array((900, 1100), dtype), np.random.default_rng(0).random((size, size)))
+        assert plan.algorithm == chosen
+        assert plan.cost.seconds == min(one.cost.seconds for one in plan.candidates if one.reason is None)
+
+
 def test_what_it_cannot_serve():
     image, kernel = np.ones((70, 70)), np.ones((5, 5))
     for words, reason in (({"stride": 2}, "every output"), ({"dtype": "int32"}, "float32 and float64")):
