@@ -15,6 +15,7 @@ import numpy as np
 from striderule.algorithms.images.terms import Terms
 from striderule.filters.request import Array, Request
 from striderule.functional.images import by_profiles, correlate
+from striderule.functional.normalized import Weights, around_gaps
 from striderule.kernels.smoothing import gaussian_profiles
 
 # Sums of outer products of so many taps an axis are given as one kernel; of longer ones taking it apart costs too much.
@@ -122,8 +123,12 @@ class Operator:
         request = self.request
         if not self.stages:
             return x.astype(request.working_type, copy=False)
+        # What is narrower than the arithmetic is an image, or says where there is one.
+        narrow = x is request.image or x.dtype.kind in "biu" or x.dtype == np.float16
+        work = request.working_type if narrow else x.dtype
+        work = work if x.dtype.kind == "c" else np.empty(0, work).real.dtype
         if self.profiles is not None:
-            return self._by_profiles(x, fill, np.result_type(request.working_type if x is request.image else x.dtype))
+            return self._by_profiles(x, fill, np.result_type(work))
         for positions, kernel in self.stages:
             # Weights take the type of the arithmetic, so that they do not widen it; a narrower image becomes wider
             # piece by piece on the way.
@@ -132,7 +137,7 @@ class Operator:
             x = correlate(
                 x,
                 taps,
-                dtype=np.result_type(request.working_type if x is request.image else x.dtype, taps),
+                dtype=np.result_type(work, taps),
                 boundary=tuple(request.boundary[position] for position in positions),
                 fill=fill,
                 axes=tuple(request.axes[position] for position in positions),
@@ -177,25 +182,9 @@ def apply(operator: Operator) -> Array:
     request = operator.request
     if request.missing is None and request.fill is not None:
         return operator(request.image, request.fill)
-    x = working(request)
-    gaps = np.zeros_like(x, bool) if request.missing is None else request.missing
-    outside, outside_gap = (0, 1.0) if request.fill is None else (request.fill, 0.0)
-    magnitudes = operator if operator.plain else operator.magnitudes()
-    pixels = np.where(gaps, x.dtype.type(0), x)
-    missing, present = gaps.astype(x.real.dtype), (~gaps).astype(x.real.dtype)
-
-    result = operator(pixels, outside)
-    missing_weight = magnitudes(missing, outside_gap)
-    signed_weight = missing_weight if operator.plain else operator(missing, outside_gap)
-    present_weight = magnitudes(present, 1.0 - outside_gap)
-    present_sum = result if operator.plain else magnitudes(pixels, outside)
-
-    touched = missing_weight > 0
-    corrected = touched & (present_weight > 0)
-    answer = result.copy()
-    answer[corrected] += present_sum[corrected] / present_weight[corrected] * signed_weight[corrected]
-    answer[touched & ~corrected] = nowhere(request)
-    return answer
+    weights = Weights.of([kernel for _, kernel in operator.stages], operator.divisor)
+    magnitudes = None if operator.plain else operator.magnitudes()
+    return around_gaps(operator, magnitudes, weights, request.image, request.missing, request.fill, nowhere(request))
 
 
 def confidence(operators: Sequence[Operator]) -> Array:

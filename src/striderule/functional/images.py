@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +17,7 @@ from striderule.functional.door import accepts_input, array, check_out, dtype_wo
 from striderule.functional.forms import form_of
 from striderule.functional.large import in_blocks
 from striderule.functional.names import IMAGE_NAMES, answers
-from striderule.functional.normalized import missing_pixels, normalized
+from striderule.functional.normalized import Weights, around_gaps, missing_pixels
 from striderule.functional.pixels import (
     Types,
     choose_types,
@@ -428,7 +428,14 @@ def _filter(
     missing = missing_pixels(pixels, valid, nan_is_missing=words.normalize)
     if missing is None and outside is not None and types.final.kind != "c":
         return slide(pixels, ready, outside, types.work, types.final, out)
-    result = normalized(slide, pixels, missing, ready, outside, types.work, _nowhere(types, outside))
+    if missing is None and outside is not None:
+        result = slide(pixels, ready, outside, types.work)
+    else:
+        plain = ready.dtype.kind != "c" and bool((ready >= 0).all())
+        magnitudes = None if plain else partial(_slid, slide, np.abs(ready), types.work)
+        signed = partial(_slid, slide, ready, types.work)
+        nowhere = _nowhere(types, outside)
+        result = around_gaps(signed, magnitudes, Weights.of([ready]), pixels, missing, outside, nowhere)
     return finish(result, types.final, words.overflow, out)
 
 
@@ -520,6 +527,10 @@ def _slide_of_profiles(
     size, ones = tuple(image[axis] for axis in axes), (1,) * len(axes)
     words = _Words("same", overflow, False, precision, algorithm, None)
     return _Slide(axes, size, kernel, ones, ones, kernel_sides("same", kernel, ones), boundary, size, words)
+
+
+def _slid(slide: _Slide, taps: Array, work: np.dtype[Any], pixels: Array, fill: Any) -> Array:
+    return slide(pixels, taps, fill, work)
 
 
 def _nowhere(types: Types, fill: Any) -> Any:

@@ -15,64 +15,131 @@ for all of them: for kernels that sum to zero (derivatives) it is the correlatio
 their local mean. In every case a constant image with holes gives what the constant image gives, adding a constant to
 the image adds that constant times the kernel's sum, and windows without missing pixels give the plain result, to the
 last bit.
+
+What is computed: the image with 0 where a pixel is missing, correlated with w and with |w|, and bytes of 1 where one is
+there, correlated likewise. The missing weight is what those lack of the sum of all weights; a kernel without negative
+taps needs one correlation of each.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms import memory, table
+from striderule.functional.standin import StandIn, stand_in
+
 Array = npt.NDArray[Any]
+# Correlates an array with a kernel, given what stands outside it.
+Slide = Callable[[Array, Any], Array]
+
+# Rows of the weights on what is there that are looked at for the largest.
+ROWS = 64
 
 
-class Slide(Protocol):
-    """Correlates an array of the image's shape with an array of the kernel's shape."""
+@dataclass(frozen=True)
+class Weights:
+    """What is known about a kernel: its sum, and the sum, the smallest and the number of the taps that are not zero.
 
-    def __call__(self, pixels: Array, taps: Array, fill: Any, work: np.dtype[Any]) -> Array:
-        """Return the sums of products, formed in the type `work`."""
+    `magnitude` and `least` are of magnitudes.
+    """
+
+    total: complex
+    magnitude: float
+    least: float
+    count: int
+
+    @classmethod
+    def of(cls, factors: Sequence[Array], divisor: float = 1) -> Weights:
+        """Return those of the outer product of `factors`, divided by `divisor`."""
+        magnitudes = [np.abs(factor).astype(np.float64) for factor in factors]
+        return cls(
+            math.prod(factor.sum().item() for factor in factors) / divisor,
+            math.prod(float(one.sum()) for one in magnitudes) / divisor,
+            math.prod(float(one.min(where=one > 0, initial=np.inf)) for one in magnitudes) / divisor,
+            sum(int(np.count_nonzero(one)) for one in magnitudes),
+        )
+
+    def whole(self, there: Array) -> float:
+        """Return the sum of magnitudes from which on nothing is missing, as it is rounded in `there`.
+
+        Every window without missing pixels comes to the same sum, formed in the same order. Where none is among those
+        that are looked at, a sum is taken for whole if it lacks no more than rounding.
+        """
+        margin = 8 * math.sqrt(self.count) * float(np.finfo(there.dtype).eps) * self.magnitude
+        rows = there[:: max(1, there.shape[0] // ROWS)]
+        seen = float(rows.max(initial=0.0))
+        return seen if abs(seen - self.magnitude) <= margin else self.magnitude - margin
 
 
 def missing_pixels(image: Array, valid: Array | None, *, nan_is_missing: bool) -> Array | None:
     """Return True where a pixel is to be left out, or None if there is no such pixel."""
-    missing = None if valid is None else ~valid
-    if nan_is_missing and image.dtype.kind in "fc":
-        nans = np.isnan(image)
-        missing = nans if missing is None else missing | nans
-    return missing if missing is not None and missing.any() else None
+    missing = None
+    if valid is not None and not bool(valid.all()):
+        missing = np.logical_not(valid, out=None if isinstance(valid, StandIn) else memory.empty(valid.shape, bool))
+    if not nan_is_missing or image.dtype.kind not in "fc":
+        return missing
+    code = None if isinstance(image, StandIn) or isinstance(missing, StandIn) else table.generated("gaps.call")
+    found = None if code is None else code.marks(image, missing)
+    if found is not None:
+        return cast(Array, found[0]) if found[1] else None
+    nans = np.isnan(image)
+    missing = nans if missing is None else missing | nans
+    return missing if missing.any() else None
 
 
-def normalized(
-    slide: Slide, image: Array, missing: Array | None, taps: Array, fill: Any, work: np.dtype[Any], nowhere: Any
+def around_gaps(
+    signed: Slide, magnitudes: Slide | None, weights: Weights, image: Array, missing: Array | None, fill: Any, none: Any
 ) -> Array:
     """Return the filter of the valid pixels as this module defines it.
 
-    `fill` is the valid value outside the image under ``boundary="constant"``, or None if that is missing too; `nowhere`
-    is the result where every tap that is not zero lies on a missing pixel.
+    Parameters
+    ----------
+    signed, magnitudes : callables
+        The correlation with the kernel, and with its magnitudes: None where they are the same.
+    weights : Weights
+        The kernel's.
+    image : ndarray
+    missing : ndarray of bool or None
+    fill : number or None
+        The valid value outside the image under ``boundary="constant"``, or None if that is missing too.
+    none : number
+        The result where every tap that is not zero lies on a missing pixel.
     """
-    outside_missing = fill is None
-    outside = 0 if fill is None else fill
-    if missing is None and not outside_missing:
-        return slide(image, taps, outside, work)
-    gaps = np.zeros_like(image, bool) if missing is None else missing
-    pixels = image if missing is None else np.where(missing, image.dtype.type(0), image)
-    magnitudes = np.abs(taps)
-    plain = taps.dtype.kind != "c" and bool((taps >= 0).all())
-
-    result = slide(pixels, taps, outside, work)
-    gap_magnitude = slide(gaps, magnitudes, int(outside_missing), work)
-    gap_weight = gap_magnitude if plain else slide(gaps, taps, int(outside_missing), work)
-    valid_magnitude = slide(~gaps, magnitudes, int(not outside_missing), work)
-    valid_sum = result if plain else slide(pixels, magnitudes, outside, work)
-
-    # Sums of positive taps, so they are zero exactly where no tap lies.
-    touched = gap_magnitude > 0
-    alone = touched & (valid_magnitude == 0)
-    corrected = touched & ~alone
+    outside, outside_there = (0, 0) if fill is None else (fill, 1)
+    pixels, there = _laid(image, missing)
+    sums = signed(pixels, outside)
+    on_it = (magnitudes or signed)(there, outside_there)
+    rest = None if magnitudes is None else (magnitudes(pixels, outside), signed(there, outside_there))
+    if isinstance(sums, StandIn) or weights.magnitude == 0:
+        return sums
+    whole, least = weights.whole(on_it), 0.5 * weights.least
+    code = None if sums.dtype.kind == "c" else table.generated("gaps.call")
+    if code is not None:
+        real = complex(weights.total).real, complex(none).real
+        numbers = (weights.magnitude, real[0], whole, least, real[1])
+        mended = code.mending(sums, on_it, rest, numbers)
+        if mended is not None:
+            return cast(Array, mended)
+    by_magnitudes, by_weights = rest or (sums, on_it)
     with np.errstate(all="ignore"):
-        mean = valid_sum[corrected] / valid_magnitude[corrected]
-        answer = result.astype(np.result_type(result, gap_weight, mean), copy=True)
-        answer[corrected] += mean * gap_weight[corrected]
-    answer[alone] = nowhere
-    return answer
+        corrected = sums + by_magnitudes / on_it * (weights.total - by_weights)
+    return np.where(on_it <= least, sums.dtype.type(none), np.where(on_it < whole, corrected, sums)).astype(sums.dtype)
+
+
+def _laid(image: Array, missing: Array | None) -> tuple[Array, Array]:
+    """Return the image with 0 where a pixel is missing, and bytes of 1, or 0 where one is missing."""
+    if isinstance(image, StandIn):
+        return image, stand_in(image.shape, np.uint8)
+    if missing is None:
+        return image, np.ones(image.shape, np.uint8)
+    code = table.generated("gaps.call")
+    laid = None if code is None else code.laying(image, missing)
+    if laid is not None:
+        return cast(tuple[Array, Array], laid)
+    return np.where(missing, image.dtype.type(0), image), (~missing).view(np.uint8)
