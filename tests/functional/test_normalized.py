@@ -201,3 +201,17 @@ def test_masks_that_are_refused(mask, keywords, kind, message):
     kernel = [1, 1] if keywords else [[1, 1]]
     with pytest.raises(kind, match=message):
         correlate(np.zeros((4, 5)), kernel, mask=mask, **keywords)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_large_kernels_know_where_nothing_is(signed):
+    """However their sums are formed: transforms round sums of nothing to small numbers."""
+    rng = np.random.default_rng(5)
+    image, kernel = rng.random((150, 150)).astype(np.float32), rng.standard_normal((40, 40)).astype(np.float32)
+    kernel = kernel if signed else abs(kernel)
+    valid = np.ones(image.shape, bool)
+    valid[20:120, 20:120] = False
+    got = correlate(image, kernel, mask=valid)
+    expected = correlate(image.astype(np.float64), kernel.astype(np.float64), mask=valid, algorithm="windows")
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 * np.nanmax(abs(expected)))

@@ -184,7 +184,12 @@ def apply(operator: Operator) -> Array:
         return operator(request.image, request.fill)
     weights = Weights.of([kernel for _, kernel in operator.stages], operator.divisor)
     magnitudes = None if operator.plain else operator.magnitudes()
-    return around_gaps(operator, magnitudes, weights, request.image, request.missing, request.fill, nowhere(request))
+    support = replace(
+        operator, stages=tuple((axes, (kernel != 0) * 1.0) for axes, kernel in operator.stages), divisor=1
+    )
+    return around_gaps(
+        operator, magnitudes, support, weights, request.image, request.missing, request.fill, nowhere(request)
+    )
 
 
 def confidence(operators: Sequence[Operator]) -> Array:

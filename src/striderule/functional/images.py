@@ -434,8 +434,9 @@ def _filter(
         plain = ready.dtype.kind != "c" and bool((ready >= 0).all())
         magnitudes = None if plain else partial(_slid, slide, np.abs(ready), types.work)
         signed = partial(_slid, slide, ready, types.work)
+        support = partial(_slid, slide, (ready != 0).astype(types.work), types.work)
         nowhere = _nowhere(types, outside)
-        result = around_gaps(signed, magnitudes, Weights.of([ready]), pixels, missing, outside, nowhere)
+        result = around_gaps(signed, magnitudes, support, Weights.of([ready]), pixels, missing, outside, nowhere)
     return finish(result, types.final, words.overflow, out)
 
 

@@ -40,6 +40,10 @@ Slide = Callable[[Array, Any], Array]
 
 # Rows of the weights on what is there that are looked at for the largest.
 ROWS = 64
+# A sum of magnitudes below so many units in the last place of that of all may be the rounding of transforms.
+NOISE = 1024
+# Kernels of at most so many taps are summed tap by tap.
+FEW = 64
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,14 @@ def missing_pixels(image: Array, valid: Array | None, *, nan_is_missing: bool) -
 
 
 def around_gaps(
-    signed: Slide, magnitudes: Slide | None, weights: Weights, image: Array, missing: Array | None, fill: Any, none: Any
+    signed: Slide,
+    magnitudes: Slide | None,
+    support: Slide,
+    weights: Weights,
+    image: Array,
+    missing: Array | None,
+    fill: Any,
+    none: Any,
 ) -> Array:
     """Return the filter of the valid pixels as this module defines it.
 
@@ -102,6 +113,8 @@ def around_gaps(
     ----------
     signed, magnitudes : callables
         The correlation with the kernel, and with its magnitudes: None where they are the same.
+    support : callable
+        That with 1 for every tap that is not zero.
     weights : Weights
         The kernel's.
     image : ndarray
@@ -119,6 +132,9 @@ def around_gaps(
     if isinstance(sums, StandIn) or weights.magnitude == 0:
         return sums
     whole, least = weights.whole(on_it), 0.5 * weights.least
+    if weights.count > FEW and float(on_it.min(initial=np.inf)) < NOISE * np.finfo(on_it.dtype).eps * weights.magnitude:
+        # Many taps may be summed by transforms, whose rounding is no sum of few taps.
+        on_it = np.where(support(there, outside_there) < 0.5, on_it.dtype.type(0), np.maximum(on_it, weights.least))
     code = None if sums.dtype.kind == "c" else table.generated("gaps.call")
     if code is not None:
         real = complex(weights.total).real, complex(none).real
