@@ -17,6 +17,7 @@ from striderule.filters import like as likeness
 from striderule.filters.passes import Operator, answer, apply, gaussian_derivatives
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
+from striderule.functional.standin import StandIn
 from striderule.kernels.derivatives import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, gradient_profiles
 
 Axis = int | Sequence[int] | None
@@ -65,6 +66,8 @@ def root_of_squares(parts: Sequence[Array], out: Array | None = None) -> Array:
     """
     sizes = [np.abs(part) if part.dtype.kind == "c" or len(parts) == 1 else part for part in parts]
     result: Array = sizes[0]
+    if isinstance(result, StandIn):
+        return result
     for number, part in enumerate(sizes[1:], 2):
         last = number == len(sizes)
         room = out if last and out is not None and out.dtype == result.dtype else None
