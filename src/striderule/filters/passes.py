@@ -74,7 +74,7 @@ class Operator:
             return self._by_profiles(request.image, request.fill, request.dtype, request.out, remember=alone)
         if plain and len(self.stages) == 1 and self.stages[0][1].dtype.kind != "c" and request.dtype is not None:
             return self._by_kernel(request.fill, request.dtype)
-        return request.finish(apply(self))
+        return request.finish(apply(self, request.out))
 
     def _by_kernel(self, fill: Any, final: np.dtype[Any]) -> Array:
         """Return the image correlated with the one kernel in one call, in the type `final`, and in `out`."""
@@ -173,11 +173,12 @@ def working(request: Request) -> Array:
     return request.image.astype(request.working_type, copy=False)
 
 
-def apply(operator: Operator) -> Array:
+def apply(operator: Operator, out: Array | None = None) -> Array:
     """Return the filtered image of the operator's request, in the type of the arithmetic.
 
     Missing pixels are left out as `striderule.correlate` leaves them out: each counts as the mean of the valid pixels
-    under the same window, weighted by the magnitudes of the weights (see `striderule.functional.normalized`).
+    under the same window, weighted by the magnitudes of the weights (see `striderule.functional.normalized`). `out` may
+    be written to, and is then what is returned.
     """
     request = operator.request
     if request.missing is None and request.fill is not None:
@@ -188,7 +189,7 @@ def apply(operator: Operator) -> Array:
         operator, stages=tuple((axes, (kernel != 0) * 1.0) for axes, kernel in operator.stages), divisor=1
     )
     return around_gaps(
-        operator, magnitudes, support, weights, request.image, request.missing, request.fill, nowhere(request)
+        operator, magnitudes, support, weights, request.image, request.missing, request.fill, nowhere(request), out
     )
 
 

@@ -436,7 +436,7 @@ def _filter(
         signed = partial(_slid, slide, ready, types.work)
         support = partial(_slid, slide, (ready != 0).astype(types.work), types.work)
         nowhere = _nowhere(types, outside)
-        result = around_gaps(signed, magnitudes, support, Weights.of([ready]), pixels, missing, outside, nowhere)
+        result = around_gaps(signed, magnitudes, support, Weights.of([ready]), pixels, missing, outside, nowhere, out)
     return finish(result, types.final, words.overflow, out)
 
 

@@ -106,6 +106,7 @@ def around_gaps(
     missing: Array | None,
     fill: Any,
     none: Any,
+    out: Array | None = None,
 ) -> Array:
     """Return the filter of the valid pixels as this module defines it.
 
@@ -123,6 +124,8 @@ def around_gaps(
         The valid value outside the image under ``boundary="constant"``, or None if that is missing too.
     none : number
         The result where every tap that is not zero lies on a missing pixel.
+    out : ndarray, optional
+        Where the result is written if it has this type; it may be the image.
     """
     outside, outside_there = (0, 0) if fill is None else (fill, 1)
     pixels, there = _laid(image, missing)
@@ -139,7 +142,7 @@ def around_gaps(
     if code is not None:
         real = complex(weights.total).real, complex(none).real
         numbers = (weights.magnitude, real[0], whole, least, real[1])
-        mended = code.mending(sums, on_it, rest, numbers)
+        mended = code.mending(sums, on_it, rest, numbers, out)
         if mended is not None:
             return cast(Array, mended)
     by_magnitudes, by_weights = rest or (sums, on_it)

@@ -41,18 +41,24 @@ def laying(x: Array, gaps: Array) -> tuple[Array, Array] | None:
 
 
 def mending(
-    sums: Array, there: Array, rest: tuple[Array, Array] | None, numbers: tuple[float, float, float, float, float]
+    sums: Array,
+    there: Array,
+    rest: tuple[Array, Array] | None,
+    numbers: tuple[float, float, float, float, float],
+    out: Array | None = None,
 ) -> Array | None:
     """Return the sums, corrected by what is missing; None where NumPy has to do it.
 
     `there` is what the weights' magnitudes come to on what is there; `rest` holds, for kernels with negative weights,
-    the sums by magnitudes, and what the weights come to. `numbers` are those of `routine.NUMBERS`.
+    the sums by magnitudes, and what the weights come to. `numbers` are those of `routine.NUMBERS`. The result is
+    `out` where that has its type, and its elements follow one another.
     """
     if sums.dtype.name not in ("float32", "float64") or any(one.dtype != sums.dtype for one in (there, *(rest or ()))):
         return None
     s, v, *others = (_plain(one) for one in (sums, there, *(rest or ())))
     a, u = others or (s, v)
-    result = memory.empty(sums.shape, sums.dtype)
+    room = out is not None and out.dtype == sums.dtype and out.flags.c_contiguous and out.flags.aligned
+    result = out if room and out is not None else memory.empty(sums.shape, sums.dtype)
     form = Form("mending", sums.dtype.name, rest is not None)
     return result if _run(form, (s, a, v, u, result), sums.size, numbers) else None
 
