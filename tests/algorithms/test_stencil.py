@@ -1,5 +1,7 @@
 """Image correlation on generated code, on every target that this machine runs, against NumPy and the plain loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -227,3 +229,24 @@ def test_the_definition_agrees_in_three_axes(machine):
         stored=("int16", "int32"), boundary="symmetric",
     )  # fmt: skip
     np.testing.assert_array_equal(stencil.stencil(problem, x, taps), reference.stencil(problem, x, taps))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+def test_lengths_of_several_kernels_in_one_pass(machine, scale):
+    """Of floats whose squares float32 does not hold, too; in every layout, and saturated."""
+    rng = np.random.default_rng(11)
+    x = (rng.standard_normal((3, 40, 75)) * scale).astype(np.float32)
+    kernels = np.stack([np.outer([1, 2, 1], [-1, 0, 1]), np.outer([-1, 0, 1], [1, 2, 1])]).astype(np.float32)
+    problem = Convolution.from_shapes(
+        (3, 1, 40, 75), (2, 1, 3, 3), padding=1, boundary="mirror", zero_taps="skip", stored=("float32", "float32")
+    )
+    wide = [sr.correlate(x.astype(float), kernel, boundary="mirror", axes=(1, 2)) for kernel in kernels]
+    for kind in range(KINDS):
+        found = stencil.lengths(problem, other_memory(x, kind, channel=0), kernels)
+        np.testing.assert_allclose(found, np.hypot(*wide), rtol=3e-5, atol=1e-6 * scale)
+    pixels = rng.integers(0, 256, (3, 40, 75)).astype(np.uint8)
+    out = np.empty((3, 40, 75), np.uint8)
+    small = replace(problem, stored=("uint8", "uint8"))
+    wide = [sr.correlate(pixels, kernel, boundary="mirror", axes=(1, 2)) for kernel in kernels]
+    assert stencil.lengths(small, pixels, kernels, 0, out) is out
+    np.testing.assert_array_equal(out, np.minimum(np.rint(np.hypot(*wide)), 255).astype(np.uint8))

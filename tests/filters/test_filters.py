@@ -227,8 +227,8 @@ def test_out_is_written_and_checked():
 def test_lengths_of_gradients():
     image = np.random.default_rng(8).random((5, 6, 7))
     parts = [filters.sobel(image, axis) for axis in range(3)]
-    np.testing.assert_allclose(filters.sobel(image), np.sqrt(sum(part**2 for part in parts)), rtol=1e-14)
-    np.testing.assert_allclose(filters.sobel(image, (0, 2)), np.hypot(parts[0], parts[2]), rtol=1e-14)
+    np.testing.assert_allclose(filters.sobel(image), np.sqrt(sum(part**2 for part in parts)), rtol=1e-13)
+    np.testing.assert_allclose(filters.sobel(image, (0, 2)), np.hypot(parts[0], parts[2]), rtol=1e-13)
     np.testing.assert_array_equal(filters.sobel(image[0, 0]), np.abs(filters.sobel(image[0, 0], 0)))
     parts = [filters.gaussian(image, 1, order=tuple(np.eye(3, dtype=int)[axis])) for axis in range(3)]
     np.testing.assert_allclose(filters.gradient_magnitude(image, 1), filters.magnitude(*parts), rtol=1e-13)

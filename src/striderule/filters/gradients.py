@@ -14,7 +14,7 @@ from striderule import kernels
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, answer, apply, gaussian_derivatives
+from striderule.filters.passes import Operator, answer, apply, gaussian_derivatives, length
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
 from striderule.functional.standin import StandIn
@@ -87,8 +87,21 @@ def _edge_filter(
     request = request.settle(request.signed_type if signed else request.length_type)
     profiles = [gradient_profiles(smooth_weights, p, request.rank, normalize=normalize) for p in positions]
     operators = [Operator.separable(request, each) for each in profiles]
+    return _vector(request, operators, signed=signed)
+
+
+def _vector(request: Request, operators: Sequence[Operator], *, signed: bool) -> Array:
+    """Return what the one operator gives, or the length of what several do: in one pass over the image, if that can be.
+
+    A mask is left to the passes one by one.
+    """
+    if signed:
+        return answer(request, None, *operators)
+    one_pass = None if request.confidence or request.algorithm not in (None, "stencil") else length(operators)
+    if one_pass is not None:
+        return one_pass
     parts = [apply(operator) for operator in operators]
-    return answer(request, parts[0] if signed else root_of_squares(parts, request.out), *operators)
+    return answer(request, root_of_squares(parts, request.out), *operators)
 
 
 @public
@@ -244,8 +257,7 @@ def roberts(image: Any, axis: Axis = None, *, like: str | None = None, **keyword
     request = request.settle(request.length_type if axis is None else request.signed_type)
     diagonals = [kernels.roberts(diagonal) for diagonal in (0, 1) if axis in (None, diagonal)]
     operators = [Operator.direct(request, kernel) for kernel in diagonals]
-    parts = [apply(operator) for operator in operators]
-    return answer(request, root_of_squares(parts, request.out) if axis is None else parts[0], *operators)
+    return _vector(request, operators, signed=axis is not None)
 
 
 @public

@@ -14,12 +14,14 @@ import numpy as np
 
 from striderule.algorithms.images.terms import Terms
 from striderule.filters.request import Array, Request
-from striderule.functional.images import by_profiles, correlate
+from striderule.functional.images import by_profiles, correlate, lengths
 from striderule.functional.normalized import Weights, around_gaps
 from striderule.kernels.smoothing import gaussian_profiles
 
 # Sums of outer products of so many taps an axis are given as one kernel; of longer ones taking it apart costs too much.
 LONGEST = 96
+# Taps of kernels whose results are combined in one pass, at most: larger ones are quicker one by one.
+SMALL = 32
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,19 @@ class Operator:
         if not self.stages or any(len(axes) > 1 or kernel.dtype.kind == "c" for axes, kernel in self.stages):
             return None
         return Terms.outer([kernel for _, kernel in self.stages], self.divisor)
+
+    def dense(self) -> Array | None:
+        """The operator as one real kernel over all filtered axes, or None if it is none."""
+        found, taken = np.ones((1,) * self.request.rank), set[int]()
+        for positions, kernel in self.stages:
+            if kernel.dtype.kind == "c" or taken.intersection(positions):
+                return None
+            taken.update(positions)
+            shape = [1] * self.request.rank
+            for position, size in zip(positions, kernel.shape, strict=True):
+                shape[position] = size
+            found = found * kernel.reshape(shape)
+        return found / self.divisor
 
     def finished(self) -> Array:
         """Return the filtered image in the settled type, written into `out` where there is one.
@@ -156,6 +171,30 @@ def few_products(request: Request, profiles: Sequence[Sequence[Array]]) -> bool:
     """
     plain = request.missing is None and request.fill is not None and request.rank == 2
     return plain and all(len(profile) <= LONGEST for each in profiles for profile in each)
+
+
+def length(operators: Sequence[Operator]) -> Array | None:
+    """Return the length of the vector of what operators of one request give, finished, or None if one pass cannot."""
+    request = operators[0].request
+    plain = request.missing is None and request.fill is not None and request.image.dtype.kind != "c"
+    found = [operator.dense() for operator in operators]
+    if not plain or request.dtype is None or any(kernel is None or kernel.size > SMALL for kernel in found):
+        return None
+    if len({kernel.shape for kernel in found if kernel is not None}) > 1:
+        return None
+    return lengths(
+        request.image,
+        np.stack([kernel for kernel in found if kernel is not None]),
+        axes=request.axes,
+        boundary=request.boundary,
+        fill=request.fill,
+        work=np.result_type(request.working_type, np.float32),
+        final=request.dtype,
+        overflow=request.overflow,
+        precision=request.precision,
+        algorithm=request.algorithm if request.algorithm == "stencil" else None,
+        out=request.out,
+    )
 
 
 def gaussian_derivatives(request: Request, sigma: Any, order: int, truncate: float) -> list[Operator]:

@@ -357,11 +357,12 @@ def _problem(
     final: np.dtype[Any],
     work: np.dtype[Any],
     form: KernelForm | None,
+    kernels: int = 1,
 ) -> Convolution:
     """Return the problem of real sums, once for calls alike."""
     return Convolution.from_shapes(
         (batch, 1, *slide.size),
-        (1, 1, *slide.kernel),
+        (kernels, 1, *slide.kernel),
         stride=slide.stride,
         padding=slide.sides,
         dilation=slide.dilation,
@@ -512,6 +513,40 @@ class _Passes(Recipe):
         target = None if out is None else out.transpose(self.order)
         result = self.bound.run(image.transpose(self.order), target)
         return result if result is None else result.transpose(self.back) if out is None else out
+
+
+def lengths(
+    image: Array,
+    kernels: Array,
+    *,
+    axes: Ints,
+    boundary: Words,
+    fill: Any,
+    work: np.dtype[Any],
+    final: np.dtype[Any],
+    overflow: Literal["saturate", "wrap", "refuse"],
+    precision: str,
+    algorithm: str | None,
+    out: Array | None = None,
+) -> Array | None:
+    """Return the root of the sum of the squares of what real `kernels` give, or None where it takes several passes.
+
+    The kernels are side by side on their first axis; all else is as for `by_profiles`.
+    """
+    slide = _slide_of_profiles(image.shape, kernels.shape[1:], axes, boundary, overflow, precision, algorithm)
+    if image.size == 0:
+        return None
+    rank, last = len(axes), range(-len(axes), 0)
+    planes = np.moveaxis(image, axes, last)
+    problem = _problem(slide, prod(planes.shape[:-rank]), image.dtype, final, work, None, len(kernels))
+    plan = plan_for(problem, precision, algorithm)
+    if plan.algorithm != "stencil":
+        return None
+    target = None if out is None else np.moveaxis(out, axes, last)
+    where = {"shape": planes.shape, "dtypes": (final,)}
+    operands = (problem, planes, kernels.astype(work, copy=False), fill)
+    result: Array = perform(plan, "stencil", "lengths", *operands, **where, out=target)
+    return np.moveaxis(result, last, axes) if out is None else out
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.casting import cast, no_integer, result_type
+from striderule.algorithms.casting import finished, no_integer, result_type
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.stencil.call import Kernels, call_for
 from striderule.algorithms.windows import stencil as windows
@@ -39,13 +41,31 @@ def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0, out: A
             return windows.stencil(problem, x, kernel, fill, out)
         if call.run(seen, taps, result):
             raise no_integer(final)
-    if stored == final:
-        return result
-    finished = cast(result, final, problem.overflow)
-    if out is None:
-        return finished
-    np.copyto(out, finished)
-    return out
+    return result if stored == final else finished(problem, result, out)
+
+
+def lengths(problem: Convolution, x: Array, kernels: Array, fill: Any = 0, out: Array | None = None) -> Array:
+    """Return the root of the sum of the squares of what several kernels give, in one pass over the image.
+
+    The problem has an output channel for each of `kernels`; all else is as for `stencil`. Large floats do not overflow
+    on the way, and small ones do not vanish.
+    """
+    single = replace(problem, out_channels=1)
+    final, work = result_type(problem), np.dtype(problem.dtype)
+    shape = (*x.shape[: x.ndim - problem.rank], *problem.output_size)
+    stored = final if stores(work, final, problem.overflow) else work
+    result = out if out is not None and stored == final else memory.empty_like(x, shape, stored)
+    taps = np.ascontiguousarray(kernels, work)
+    infos = ArrayInfo.of(x), ArrayInfo.of(result)
+    call = giving_way.attempt(call_for, single, Kernels.of(taps), fill, *infos, length=True)
+    if call is None:
+        plain = replace(single, stored=(x.dtype.name, work.name), overflow="saturate")
+        found = reduce(np.hypot, (np.abs(windows.stencil(plain, x, kernel, fill)) for kernel in taps))
+        result = np.asarray(found, work)
+        return finished(problem, result, out)
+    if call.run(x, taps, result):
+        raise no_integer(final)
+    return result if stored == final else finished(problem, result, out)
 
 
 def stores(work: np.dtype[Any], final: np.dtype[Any], overflow: str) -> bool:
