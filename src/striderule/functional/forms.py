@@ -86,7 +86,8 @@ def _ranks(kernel: Array) -> tuple[Rank, ...]:
             return (Rank(1),)
         wide = kernel.astype(np.float64)
         return _of_values(wide, np.finfo(np.float64).eps)
-    wide = kernel.astype(np.float64)
+    # Of the same rank as the kernel, and squares of its taps neither overflow nor vanish.
+    wide = kernel.astype(np.float64) / np.abs(kernel).max()
     rounding = float(np.finfo(kernel.dtype).eps)
     left = wide - outer(profiles_of(wide))
     if np.linalg.norm(left) <= ROUNDING * rounding * np.linalg.norm(wide):

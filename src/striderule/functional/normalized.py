@@ -61,6 +61,7 @@ class Weights:
     @classmethod
     def of(cls, factors: Sequence[Array], divisor: float = 1) -> Weights:
         """Return those of the outer product of `factors`, divided by `divisor`."""
+        factors = [np.ascontiguousarray(factor) for factor in factors]  # NumPy adds in the order of memory
         magnitudes = [np.abs(factor).astype(np.float64) for factor in factors]
         return cls(
             math.prod(factor.sum().item() for factor in factors) / divisor,

@@ -103,7 +103,7 @@ def cut(axes: Sequence[Reach], room: int, may_cut: Sequence[bool] | None = None)
     Examples
     --------
     >>> cut([Reach(65536, 65536, 8, 8), Reach(65536, 65536, 8, 8)], 1 << 24)
-    (512, 1)
+    (289, 1)
     """
     counts = [1] * len(axes)
     while _elements(axes, counts) > room:

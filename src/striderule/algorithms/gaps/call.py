@@ -17,6 +17,9 @@ from striderule.codegen.tile import ELEMENTS
 
 Array = npt.NDArray[Any]
 
+# Numbers of a trial, and the sums of its weights: all there is to come to is 1, and 7 stands where nothing is.
+TRIED, WHOLE = 37, (1.0, 1.0, 1.0, 0.0, 7.0)
+
 
 def marks(x: Array, before: Array | None) -> tuple[Array, bool] | None:
     """Return True where an element is NaN or was True before, and whether any is; None where NumPy has to do it."""
@@ -86,18 +89,47 @@ def _compiled(form: Form) -> Any:
 
 def _agrees(form: Form) -> bool:
     """Compare the routine with NumPy on a few drawn numbers."""
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 2, 37).astype(form.element)
-    gaps = rng.random(37) < 0.3
+    x, gaps = np.empty(TRIED, form.element), np.empty(TRIED, np.bool_)
     if form.work == "marks":
-        x[3] = np.nan
-        found = marks(x, gaps if form.more else None)
-        return found is not None and bool((found[0] == (np.isnan(x) | (gaps & form.more))).all())
+        return proof.agree(
+            lambda image, before: _marked(_holed(image), before if form.more else None),
+            lambda image, before: np.isnan(_holed(image)) | (before & form.more),
+            x,
+            gaps,
+        )
     if form.work == "laying":
-        laid = laying(x, gaps)
-        return laid is not None and bool((laid[0] == np.where(gaps, 0, x)).all() and (laid[1] == ~gaps).all())
-    v = (rng.integers(0, 5, 37) / 4).astype(form.element)
-    got = mending(x, v, (x, v) if form.more else None, (1.0, 1.0, 1.0, 0.0, 7.0))
-    with np.errstate(all="ignore"):
-        expected = np.where(v <= 0, 7, np.where(v < 1, x + x / v * (1 - v), x))
-    return got is not None and bool(np.allclose(got, expected))
+        return proof.agree(
+            laying,
+            lambda image, missing: (np.where(missing, image.dtype.type(0), image), (~missing).view(np.uint8)),
+            x,
+            gaps,
+        )
+    return proof.agree(
+        lambda sums, there: mending(sums, _parts(there), (sums, _parts(there)) if form.more else None, WHOLE),
+        _mended,
+        x,
+        x,
+    )
+
+
+def _marked(image: Array, before: Array | None) -> Array:
+    """Return the marks, and none where the routine says that there are none."""
+    found = marks(image, before)
+    return np.zeros(0, bool) if found is None or not found[1] else found[0]
+
+
+def _holed(image: Array) -> Array:
+    image[3] = np.nan
+    return image
+
+
+def _parts(there: Array) -> Array:
+    """Return quarters from 0 to 1."""
+    return np.abs(there) / there.dtype.type(4)
+
+
+def _mended(sums: Array, there: Array) -> Array:
+    v = _parts(there)
+    result: Array = np.where(v < 1, sums + sums / v * (1 - v), sums)
+    result[v <= 0] = WHOLE[-1]
+    return result

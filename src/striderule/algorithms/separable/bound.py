@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +17,10 @@ from striderule.algorithms.direct import proof
 from striderule.algorithms.images.numbers import fits
 from striderule.algorithms.images.terms import Terms
 from striderule.algorithms.separable.call import Axis, Cut, Passes, cut
-from striderule.algorithms.separable.layout import layout_of, order_of, straight
+from striderule.algorithms.separable.layout import layout_of, straight, straight_like
 from striderule.algorithms.separable.routine import passes_routine
 from striderule.algorithms.separable.structure import POINTERS, SHORT
+from striderule.algorithms.separable.trying import agrees
 from striderule.codegen import workers
 from striderule.codegen.target import current
 from striderule.codegen.tile import ELEMENTS
@@ -29,6 +31,8 @@ Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 
 
+# Taps of a profile that a trial looks at, where they are not all equal: so many times so many pixels of 4 fit 8 bits.
+TRIED = 4
 # By how much the largest pixel's mean may exceed it, as weights are rounded: less than half, with what sums err.
 MEAN = 0.1
 
@@ -71,13 +75,13 @@ class Step:
     watched: bool
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    moved: bool
+    moved: tuple[int, ...]
     copied: bool
     kept: Any
 
     def run(self, x: Array, out: Array | None) -> Array | None:
         """Return the result; None if it was not finite, and had to be."""
-        source = straight(x) if self.moved else x
+        source = straight(x, self.moved) if self.moved else x
         beside = out is None or self.copied
         y = memory.empty_like(source, self.shape, self.dtype) if out is None or beside else out
         threads = workers.get_num_threads()
@@ -146,8 +150,6 @@ def bind(
     settings = Settings(work, exact, whole and final.itemsize >= 4, terms.divisor, _is_clear(source, work, kind, terms))
     x = _like(shape, strides, source) if source == dtype else np.empty(shape, source)
     passes = _passes(problem, x.ndim - problem.rank, terms, work)
-    order = order_of(x)
-    passes = sorted(passes, key=lambda one: order.index(one.axis))
     steps = []
     while len(passes) > 2:
         (one, *passes), bare = passes, replace(settings, divisor=1, whole=False)
@@ -263,26 +265,27 @@ def _step(
     lengths = list(x.shape)
     for one in passes:
         lengths[one.axis] = one.how.outputs
-    shape, axes = tuple(lengths), [one.axis for one in passes]
+    shape, axes, source = tuple(lengths), [one.axis for one in passes], x
     y = memory.empty_like(x, shape, final) if out is None else _like(shape, out, final)
     layout = layout_of(x, y, axes) if aligned else None
-    moved = copied = layout is None
+    copied = layout is None
+    moved = tuple(axes) if copied else ()
     if layout is None:
-        x = memory.empty_like(x, x.shape, x.dtype)
+        x = straight_like(x, axes)
         y = memory.empty_like(x, shape, final)
         layout = layout_of(x, y, axes)
         assert layout is not None  # both are made so
-    by_axis = {one.axis: one for one in passes}
+    hows = {one.axis: one.how for one in passes}
     unit = np.ones((1, 1), settings.work)
-    down = by_axis.get(layout.down) if layout.down is not None else None
-    across = by_axis.get(layout.along) if layout.along is not None else None
+    down = hows.get(layout.down) if layout.down is not None else None
+    across = hows.get(layout.along) if layout.along is not None else None
     rows = layout.rows
     height = 1 if rows is None else x.shape[rows]
     divided = "" if settings.divisor == 1 else "exact" if settings.exact and not settings.clear else "scaled"
     told = Passes(
         layout,
-        Axis(height, height) if down is None else down.how,
-        Axis(layout.width, layout.width) if across is None else across.how,
+        Axis(height, height) if down is None else down,
+        Axis(layout.width, layout.width) if across is None else across,
         (0, 0) if rows is None else (x.strides[rows], y.strides[rows]),
         x.dtype.name,
         y.dtype.name,
@@ -298,13 +301,30 @@ def _step(
     plan = cut(told, target)
     structure = plan.structure
     name = structure.name
-    routine = proof.compiled(name, structure, lambda: passes_routine(name, target, structure), target, lambda: True)
-    profiles = [unit if one is None else one.profiles for one in (down, across)]
-    template, kept = _template(told, plan, profiles, fill, settings)
-    step = Step(
-        routine.address, template, plan.tasks, plan.room, told.watched, shape, final, moved, copied, (plan, *kept)
-    )
-    return step, y
+
+    def made(given: Sequence[Pass]) -> Step:
+        by_axis = {one.axis: one.profiles for one in given}
+        profiles = [unit if axis is None else by_axis.get(axis, unit) for axis in (layout.down, layout.along)]
+        template, kept = _template(told, plan, profiles, fill, settings)
+        routine = proof.compiled(name, structure, lambda: passes_routine(name, target, structure), target, trial)
+        return Step(
+            routine.address, template, plan.tasks, plan.room, told.watched, shape, final, moved, copied, (plan, *kept)
+        )
+
+    def trial() -> bool:
+        easy = [_easy(one) for one in passes]
+        return agrees(made(easy).run, [(one.axis, one.how, one.profiles) for one in easy], source, y, fill, settings)
+
+    return made(passes), y
+
+
+def _easy(one: Pass) -> Pass:
+    """Return a pass with profiles whose sums are exact and stay within 8 bits: ones at the taps that are looked at."""
+    taps = one.profiles.shape[1]
+    looked_at = np.linspace(0, len(one.how.kept) - 1, min(TRIED, len(one.how.kept))).astype(int)
+    profiles = np.zeros_like(one.profiles)
+    profiles[:, range(taps) if one.how.equal else [one.how.kept[i] for i in looked_at]] = 1
+    return Pass(one.axis, one.how, profiles)
 
 
 def _template(

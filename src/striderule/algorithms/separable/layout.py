@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms import memory
 from striderule.algorithms.direct.native import Ints, merged
 
 Array = npt.NDArray[Any]
@@ -31,18 +32,29 @@ class Layout(NamedTuple):
     walks: tuple[Ints, ...]
 
 
-def order_of(x: Array) -> list[int]:
-    """Return the axes from the outermost in memory to the innermost."""
+def order_of(x: Array, axes: Sequence[int] = ()) -> list[int]:
+    """Return the axes from the outermost in memory to the innermost, but those of `axes` in their own order.
+
+    Sums are formed axis after axis, so their order is part of a result, which must not depend on the memory of images.
+    """
     steps = [0] * (x.ndim + 1)
     for axis in reversed(range(x.ndim)):  # an axis of one element goes with the next one
         steps[axis] = abs(x.strides[axis]) if x.shape[axis] > 1 else steps[axis + 1]
-    return sorted(range(x.ndim), key=lambda axis: -steps[axis])
+    order = sorted(range(x.ndim), key=lambda axis: -steps[axis])
+    for place, axis in zip(sorted(order.index(axis) for axis in axes), axes, strict=True):
+        order[place] = axis
+    return order
 
 
 def layout_of(x: Array, y: Array, axes: Sequence[int]) -> Layout | None:
-    """Return how the passes see x and y, of which `axes` are summed (one or two); None if rows are not side by side."""
-    order = order_of(x)
-    places = sorted(order.index(axis) for axis in axes)
+    """Return how the passes see x and y, of which `axes` are summed, one or two in this order.
+
+    None if rows are not side by side in memory, or the axes lie in the other order there.
+    """
+    order = order_of(x, axes)
+    if order != order_of(x):
+        return None
+    places = [order.index(axis) for axis in axes]
     inner = prod(x.shape[axis] for axis in order[places[-1] + 1 :])
     along: int | None
     down: int | None
@@ -76,7 +88,13 @@ def _side_by_side(arrays: Sequence[Array], axes: Sequence[int]) -> bool:
     return True
 
 
-def straight(x: Array) -> Array:
-    """Return a copy of x whose elements follow one another in its memory order."""
-    order = order_of(x)
+def straight(x: Array, axes: Sequence[int]) -> Array:
+    """Return a copy of x that `layout_of` can be told of: its elements follow one another in the `order_of` both."""
+    order = order_of(x, axes)
     return np.array(x.transpose(order), order="C", copy=True).transpose(np.argsort(order))
+
+
+def straight_like(x: Array, axes: Sequence[int]) -> Array:
+    """Return memory that is like the copy `straight` makes, not filled."""
+    order = order_of(x, axes)
+    return memory.empty([x.shape[axis] for axis in order], x.dtype).transpose(np.argsort(order))
