@@ -125,7 +125,8 @@ def _holed(image: Array) -> Array:
 
 def _parts(there: Array) -> Array:
     """Return quarters from 0 to 1."""
-    return np.abs(there) / there.dtype.type(4)
+    quarters: Array = np.abs(there) / there.dtype.type(4)
+    return quarters
 
 
 def _mended(sums: Array, there: Array) -> Array:
