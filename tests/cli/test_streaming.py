@@ -126,7 +126,8 @@ main()
 def test_an_interrupt_leaves_nothing_behind(tmp_path, noise, compression):
     tifffile.imwrite(tmp_path / "in.tif", noise((20_000, 1000)), compression=compression, rowsperstrip=64)
     (tmp_path / "old.tif").write_bytes(b"as it was")
-    words = ["filter", "in.tif", "old.tif", "--overwrite", "-k", "gaussian:9", "--then", "gaussian:9"]
+    # So wide that there is time to interrupt it.
+    words = ["filter", "in.tif", "old.tif", "--overwrite", "-k", "gaussian:90", "--then", "gaussian:90"]
     running = subprocess.Popen(
         [sys.executable, "-c", SLOW, *words], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -54,8 +54,9 @@ def described(value: object) -> str | None:
     """
     if value is None or type(value) in (bool, int, float, str):
         return repr(value)
-    if type(value) is tuple:
-        name, parts = "", [described(part) for part in value]
+    if isinstance(value, tuple):
+        name = "" if type(value) is tuple else f"{type(value).__module__}.{type(value).__qualname__}"
+        parts = [described(part) for part in value]
     elif hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         name = f"{type(value).__module__}.{type(value).__qualname__}"
         parts = [described(getattr(value, field)) for field in value.__dataclass_fields__]

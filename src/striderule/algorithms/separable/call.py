@@ -92,7 +92,7 @@ class Cut(NamedTuple):
 
 def structure_of(passes: Passes, target: Target) -> Structure:
     """Return what code serves these passes."""
-    across = _across(passes, target.lanes(np.dtype(passes.work).itemsize), 8 if target.registers >= 32 else 4)
+    across = _across(passes, target.lanes(np.dtype(passes.work).itemsize), 8 if _is_roomy(target) else 4)
     return Structure(
         passes.source,
         passes.result,
@@ -107,9 +107,14 @@ def structure_of(passes: Passes, target: Target) -> Structure:
     )
 
 
+def _is_roomy(target: Target) -> bool:
+    """Tell whether so many sums stay in registers; where multiply-adds take no operand from memory, loads need some."""
+    return target.registers >= 32 and target.vector_bytes >= 64
+
+
 def _down(passes: Passes, target: Target) -> Down:
     axis = passes.down
-    rows, vectors = (8, 2) if target.registers >= 32 else (4, 2)
+    rows, vectors = (8, 2) if _is_roomy(target) else (4, 2)
     plain = axis.stride == axis.dilation == 1
     fewer = 1 << max(0, (axis.outputs - 1).bit_length())
     if axis.equal and plain and axis.taps >= LONG_DOWN and passes.terms == 1:
