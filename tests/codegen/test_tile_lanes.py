@@ -134,7 +134,7 @@ def test_lanes_move(machine, name):
     with r.tasks():
         for i, column in enumerate(r.transpose([r.load(x + i * n, lanes=n) for i in range(n)])):
             r.store(column, r.pointer("square") + i * n)
-        r.store(r.load_even(x, lanes=n), r.pointer("even"))
+        r.store(r.even(r.load(x, lanes=n), r.load(x + (n - 1), lanes=n)), r.pointer("even"))
         r.scatter(r.gather(x, r.size("step"), r.size("count"), n), r.pointer("far"), r.size("step"), r.size("count"))
         r.store(r.sum(r.load(x, lanes=n)), r.pointer("sum"))
     data = np.random.default_rng(3).integers(0, 200, n * n + 64).astype(name)

@@ -10,6 +10,8 @@ from math import prod
 import numpy as np
 import pytest
 
+import striderule as sr
+
 pytest.importorskip("llvmlite")
 
 from algorithms import test_transposed as transposing
@@ -400,6 +402,30 @@ def test_every_operation(machine, monkeypatch, call):
         small = 1e-6 if one.dtype in (np.float32, np.complex64) else 1e-14
         largest = np.abs(other[np.isfinite(other)]).max(initial=1)
         np.testing.assert_allclose(one, other, rtol=8 * small, atol=8 * small * largest)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize(
+    ("algorithm", "routine", "kernel"),
+    [
+        ("stencil", "stencil_", (5, 4)),
+        ("separable", "passes_", (5, 4)),
+        ("separable", "passes_", (21, 19)),
+        ("fourier", "spectra_", (13, 9)),
+    ],
+)
+def test_filters_of_images(arm, algorithm, routine, kernel, dtype):
+    """Each algorithm of images, forced: the sweep of operations leaves the choice, and its images are small."""
+    rng = np.random.default_rng(8)
+    image = rng.integers(0, 9, (45, 70)).astype(dtype)
+    work = np.float64 if dtype == "float64" else np.float32
+    taps = np.outer(*(rng.standard_normal(k) for k in kernel)).astype(work)
+    expected = sr.correlate(image, taps.astype(np.float64), dtype=np.float64, boundary="mirror", algorithm="windows")
+    arm.ran.clear()
+    got = sr.correlate(image, taps, boundary=("mirror", "mirror"), algorithm=algorithm)
+    assert_ran(arm, routine)
+    near = 1e-6 if work is np.float32 else 1e-14
+    assert np.linalg.norm(got - expected) <= near * np.linalg.norm(expected)
 
 
 def test_generated_code_of_every_family_ran(arm, monkeypatch):

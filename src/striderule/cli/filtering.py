@@ -99,7 +99,12 @@ def filter_command(
         ),
     ] = None,
     algorithm: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Force an algorithm: windows or reference.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Force an algorithm: stencil, separable, fourier, windows or reference.",
+            show_default=False,
+        ),
     ] = None,
     compare: Annotated[
         Path | None,

@@ -110,11 +110,6 @@ class Access(Arithmetic):
         with self.loop(count.smaller(vector.lanes)) as i:
             self.build.store(self.build.load((first + i).value), (where + i * step).value)
 
-    def load_even(self, where: Pointer, lanes: int | None = None) -> Vector:
-        """Return the numbers at where, where + 2, where + 4 ...; nothing behind the last of them is read."""
-        count = lanes or self.lanes
-        return self.even(self.load(where, lanes=count), self.load(where + (count - 1), lanes=count))
-
     def even(self, low: Vector, high: Vector) -> Vector:
         """Return every second number of two vectors, the other of which begins with the last lane of the one."""
         # The odd lanes of the other go on where the even lanes of the one end.

@@ -14,8 +14,9 @@ import numpy as np
 
 from striderule.algorithms.images.terms import Terms
 from striderule.filters.request import Array, Request
-from striderule.functional.images import by_profiles, correlate, lengths
+from striderule.functional.images import correlate
 from striderule.functional.normalized import Weights, around_gaps
+from striderule.functional.profiles import by_profiles, lengths
 from striderule.kernels.smoothing import gaussian_profiles
 
 # Sums of outer products of so many taps an axis are given as one kernel; of longer ones taking it apart costs too much.

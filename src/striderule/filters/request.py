@@ -91,7 +91,7 @@ confidence : bool, default False
     sum of |w| over valid pixels / sum of |w|, from 0 to 1.
 precision : {"highest", "high", "medium"}, optional
     The promise on the error, "highest" by default.
-algorithm : {"stencil", "windows", "reference"}, optional
+algorithm : {"stencil", "separable", "fourier", "windows", "reference"}, optional
     How it is computed; chosen by default.
 out : ndarray, optional
     Array of the result's shape and type to write to: one of its own memory, or the image itself where the result has

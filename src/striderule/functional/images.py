@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from math import prod
-from typing import Any, ClassVar, Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from striderule.algorithms import table
-from striderule.algorithms.images.terms import Terms
 from striderule.errors import InvalidArgument
-from striderule.functional.door import accepts_input, array, check_out, dtype_word, finish, overflow_word
-from striderule.functional.forms import form_of
+from striderule.functional.door import accepts_input, array, check_out, finish
 from striderule.functional.large import in_blocks
 from striderule.functional.names import IMAGE_NAMES, answers
 from striderule.functional.normalized import Weights, around_gaps, missing_pixels
@@ -26,10 +21,7 @@ from striderule.functional.pixels import (
     kernel_array,
     mask_array,
 )
-from striderule.functional.planned import noted, perform, plan_for
-from striderule.functional.precision import effective
-from striderule.functional.recipes import Recipe, clear_of, offer
-from striderule.functional.standin import StandIn, stand_in
+from striderule.functional.sliding import Slide, SlideWords
 from striderule.geometry.arguments import per_axis
 from striderule.geometry.imaging import (
     axis_number,
@@ -37,12 +29,8 @@ from striderule.geometry.imaging import (
     filtered_axes,
     image_output_size,
     kernel_sides,
-    mode_word,
 )
-from striderule.geometry.padding import Sides, Words, parse_boundary
-from striderule.geometry.problem import Convolution
-from striderule.planning import algorithm_word
-from striderule.planning.forms import KernelForm
+from striderule.geometry.padding import parse_boundary
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -124,8 +112,8 @@ def correlate(
     precision
         The promise on the error: ``"highest"`` (default), ``"high"`` or ``"medium"``.
     algorithm
-        ``"stencil"`` or ``"fourier"`` (generated code), ``"windows"`` (NumPy), ``"reference"`` (plain loops); default:
-        chosen.
+        ``"stencil"``, ``"separable"`` or ``"fourier"`` (generated code), ``"windows"`` (NumPy), ``"reference"`` (plain
+        loops); default: chosen.
     out
         Array of the result's shape and type to write to: one of its own memory, or the image itself where the result
         has its shape and type, which is then filtered in place with a copy of a few rows.
@@ -158,7 +146,7 @@ def correlate(
         image,
         kernel,
         flipped=False,
-        words=_Words.of(mode, overflow, nan, precision, algorithm, dtype),
+        words=SlideWords.of(mode, overflow, nan, precision, algorithm, dtype),
         boundary=boundary,
         fill=fill,
         stride=stride,
@@ -232,7 +220,7 @@ def convolve(
         image,
         kernel,
         flipped=True,
-        words=_Words.of(mode, overflow, nan, precision, algorithm, dtype),
+        words=SlideWords.of(mode, overflow, nan, precision, algorithm, dtype),
         boundary=boundary,
         fill=fill,
         stride=stride,
@@ -245,141 +233,11 @@ def convolve(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """The arguments that are words, known to be right."""
-
-    mode: str
-    overflow: Literal["saturate", "wrap", "refuse"]
-    normalize: bool
-    precision: str
-    algorithm: str | None
-    dtype: np.dtype[Any] | None
-
-    @classmethod
-    def of(cls, mode: Any, overflow: Any, nan: Any, precision: Any, algorithm: Any, dtype: Any) -> _Words:
-        if nan not in ("propagate", "normalize"):
-            raise InvalidArgument(f"nan must be 'propagate' or 'normalize', got {nan!r}")
-        return cls(
-            mode_word(mode),
-            overflow_word(overflow),
-            nan == "normalize",
-            effective(precision),
-            algorithm_word(algorithm),
-            dtype_word(dtype),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Slide:
-    """How a kernel of one shape slides over an image of one shape, and by which algorithm."""
-
-    axes: Ints
-    size: Ints
-    kernel: Ints
-    stride: Ints
-    dilation: Ints
-    sides: Sides
-    boundary: Words
-    output_size: Ints
-    words: _Words
-
-    def output_shape(self, image: Ints) -> Ints:
-        """Return the shape of the result, whose axes stand as in the image."""
-        sizes = dict(zip(self.axes, self.output_size, strict=True))
-        return tuple(sizes.get(axis, n) for axis, n in enumerate(image))
-
-    def __call__(
-        self,
-        pixels: Array,
-        taps: Array | Terms,
-        fill: Any,
-        work: np.dtype[Any],
-        final: np.dtype[Any] | None = None,
-        out: Array | None = None,
-    ) -> Array:
-        """Return the sums of products; complex ones as their real and imaginary parts, formed from real sums.
-
-        Real ones come in the type `final`, that of the sums unless given, and in `out` where there is one.
-        """
-        if pixels.dtype.kind != "c" and (isinstance(taps, Terms) or taps.dtype.kind != "c"):
-            return self._real(pixels, taps, fill, work, final, out)
-        if isinstance(taps, Terms):
-            parts = self._real(pixels.real, taps, fill.real, work), self._real(pixels.imag, taps, fill.imag, work)
-        elif pixels.dtype.kind != "c":
-            parts = self._real(pixels, taps.real, fill, work), self._real(pixels, taps.imag, fill, work)
-        elif taps.dtype.kind != "c":
-            parts = self._real(pixels.real, taps, fill.real, work), self._real(pixels.imag, taps, fill.imag, work)
-        else:
-            with np.errstate(all="ignore"):
-                parts = (
-                    self._real(pixels.real, taps.real, fill.real, work)
-                    - self._real(pixels.imag, taps.imag, fill.imag, work),
-                    self._real(pixels.real, taps.imag, fill.real, work)
-                    + self._real(pixels.imag, taps.real, fill.imag, work),
-                )
-        dtype = np.result_type(work, np.complex64)
-        if isinstance(parts[0], StandIn):
-            return stand_in(parts[0].shape, dtype)
-        result = np.empty(parts[0].shape, dtype)
-        result.real, result.imag = parts
-        return result
-
-    def _real(
-        self,
-        pixels: Array,
-        taps: Array | Terms,
-        fill: Any,
-        work: np.dtype[Any],
-        final: np.dtype[Any] | None = None,
-        out: Array | None = None,
-    ) -> Array:
-        shape, kind = self.output_shape(pixels.shape), work if final is None else final
-        if 0 in shape:
-            return np.zeros(shape, kind) if out is None else out
-        rank = len(self.axes)
-        last = range(-rank, 0)
-        planes = np.moveaxis(pixels, self.axes, last)
-        problem = _problem(self, prod(planes.shape[:-rank]), pixels.dtype, kind, work, form_of(taps))
-        plan = plan_for(problem, self.words.precision, self.words.algorithm)
-        operands = (problem, planes, taps, fill)
-        where = {"shape": (*planes.shape[:-rank], *self.output_size), "dtypes": (kind,)}
-        target = None if out is None else np.moveaxis(out, self.axes, last)
-        result: Array = perform(plan, "stencil", "stencil", *operands, **where, out=target)
-        return np.moveaxis(result, last, self.axes) if result is not target or out is None else out
-
-
-@lru_cache(maxsize=256)
-def _problem(
-    slide: _Slide,
-    batch: int,
-    source: np.dtype[Any],
-    final: np.dtype[Any],
-    work: np.dtype[Any],
-    form: KernelForm | None,
-    kernels: int = 1,
-) -> Convolution:
-    """Return the problem of real sums, once for calls alike."""
-    return Convolution.from_shapes(
-        (batch, 1, *slide.size),
-        (kernels, 1, *slide.kernel),
-        stride=slide.stride,
-        padding=slide.sides,
-        dilation=slide.dilation,
-        boundary=slide.boundary,
-        zero_taps="skip",
-        dtype=work.name,
-        stored=(source.name, final.name),
-        overflow=slide.words.overflow,
-        form=form,
-    )
-
-
 def _slide(
     image: Array,
     taps: Array,
     flipped: bool,
-    words: _Words,
+    words: SlideWords,
     *,
     boundary: Any,
     stride: Any,
@@ -387,7 +245,7 @@ def _slide(
     origin: Any,
     axes: Any,
     channel_axis: Any,
-) -> _Slide:
+) -> Slide:
     """Check the geometry and return it."""
     if image.ndim == 0:
         raise InvalidArgument("image must have at least one axis, got a single number")
@@ -399,7 +257,7 @@ def _slide(
     gaps = per_axis(dilation, rank, "dilation", 1)
     sides = kernel_sides(words.mode, taps.shape, gaps, origin, flipped=flipped)
     outputs = image_output_size(words.mode, size, taps.shape, steps, gaps)
-    return _Slide(chosen, size, taps.shape, steps, gaps, sides, parse_boundary(boundary, rank), outputs, words)
+    return Slide(chosen, size, taps.shape, steps, gaps, sides, parse_boundary(boundary, rank), outputs, words)
 
 
 def _filter(
@@ -407,7 +265,7 @@ def _filter(
     kernel: Any,
     *,
     flipped: bool,
-    words: _Words,
+    words: SlideWords,
     fill: Any,
     channel_axis: int | None,
     mask: Any,
@@ -441,131 +299,7 @@ def _filter(
     return finish(result, types.final, words.overflow, out)
 
 
-def by_profiles(
-    image: Array,
-    profiles: Terms,
-    *,
-    axes: Ints,
-    boundary: Words,
-    fill: Any,
-    work: np.dtype[Any],
-    final: np.dtype[Any],
-    overflow: Literal["saturate", "wrap", "refuse"],
-    precision: str,
-    algorithm: str | None,
-    out: Array | None = None,
-    remember: bool = False,
-) -> Array:
-    """Correlate an image with the outer product of `profiles`, one for each of `axes`, and give it in the type `final`.
-
-    Everything was checked before. Sums are formed in the type `work`, that of real numbers. `remember` says that this
-    is all that the function under way does, so that calls like it may do it at once.
-    """
-    slide = _slide_of_profiles(image.shape, profiles.shape, axes, boundary, overflow, precision, algorithm)
-    if final.kind == "c":
-        return finish(slide(image, profiles, fill, work), final, overflow, out)
-    if remember and image.dtype.kind != "c" and noted.get() is None:
-        _offer(slide, image, profiles, fill, work, final, out)
-    return slide(image, profiles, fill, work, final, out)
-
-
-def _offer(
-    slide: _Slide,
-    image: Array,
-    profiles: Terms,
-    fill: Any,
-    work: np.dtype[Any],
-    final: np.dtype[Any],
-    out: Array | None,
-) -> None:
-    """Offer passes that are bound to arrays like these, where they are what computes."""
-    if image.size == 0:
-        return
-    rank = len(slide.axes)
-    order = [axis for axis in range(image.ndim) if axis not in slide.axes] + list(slide.axes)
-    planes, target = image.transpose(order), None if out is None else out.transpose(order)
-    problem = _problem(slide, prod(planes.shape[:-rank]), image.dtype, final, work, form_of(profiles))
-    plan = plan_for(problem, slide.words.precision, slide.words.algorithm)
-    if plan.algorithm == "separable":
-        bound = table.family("stencil", plan.algorithm).bound_for(problem, planes, profiles, fill, target)
-        if bound is not None:
-            offer(_Passes(bound, tuple(order), tuple(int(axis) for axis in np.argsort(order))))
-
-
-@dataclass(frozen=True, slots=True)
-class _Passes(Recipe):
-    """Passes bound to arrays, whose axes they see in another order."""
-
-    bound: Any
-    order: Ints
-    back: Ints
-    roles: ClassVar[tuple[str, ...]] = ("image", "out")
-
-    def perform(self, *arrays: Any) -> Any:
-        """Return the result, or None where that takes more."""
-        return self.run(*arrays)
-
-    def run(self, *arrays: Any) -> Any:
-        """Return the result, or None where the call must be checked anew."""
-        image, out = arrays
-        if not image.flags.aligned or not clear_of(out, image) or (out is not None and not out.flags.aligned):
-            return None
-        target = None if out is None else out.transpose(self.order)
-        result = self.bound.run(image.transpose(self.order), target)
-        return result if result is None else result.transpose(self.back) if out is None else out
-
-
-def lengths(
-    image: Array,
-    kernels: Array,
-    *,
-    axes: Ints,
-    boundary: Words,
-    fill: Any,
-    work: np.dtype[Any],
-    final: np.dtype[Any],
-    overflow: Literal["saturate", "wrap", "refuse"],
-    precision: str,
-    algorithm: str | None,
-    out: Array | None = None,
-) -> Array | None:
-    """Return the root of the sum of the squares of what real `kernels` give, or None where it takes several passes.
-
-    The kernels are side by side on their first axis; all else is as for `by_profiles`.
-    """
-    slide = _slide_of_profiles(image.shape, kernels.shape[1:], axes, boundary, overflow, precision, algorithm)
-    if image.size == 0:
-        return None
-    rank, last = len(axes), range(-len(axes), 0)
-    planes = np.moveaxis(image, axes, last)
-    problem = _problem(slide, prod(planes.shape[:-rank]), image.dtype, final, work, None, len(kernels))
-    plan = plan_for(problem, precision, algorithm)
-    if plan.algorithm != "stencil":
-        return None
-    target = None if out is None else np.moveaxis(out, axes, last)
-    where = {"shape": planes.shape, "dtypes": (final,)}
-    operands = (problem, planes, kernels.astype(work, copy=False), fill)
-    result: Array = perform(plan, "stencil", "lengths", *operands, **where, out=target)
-    return np.moveaxis(result, last, axes) if out is None else out
-
-
-@lru_cache(maxsize=256)
-def _slide_of_profiles(
-    image: Ints,
-    kernel: Ints,
-    axes: Ints,
-    boundary: Words,
-    overflow: Literal["saturate", "wrap", "refuse"],
-    precision: str,
-    algorithm: str | None,
-) -> _Slide:
-    """Return how a kernel of profiles slides, once for calls alike."""
-    size, ones = tuple(image[axis] for axis in axes), (1,) * len(axes)
-    words = _Words("same", overflow, False, precision, algorithm, None)
-    return _Slide(axes, size, kernel, ones, ones, kernel_sides("same", kernel, ones), boundary, size, words)
-
-
-def _slid(slide: _Slide, taps: Array, work: np.dtype[Any], pixels: Array, fill: Any) -> Array:
+def _slid(slide: Slide, taps: Array, work: np.dtype[Any], pixels: Array, fill: Any) -> Array:
     return slide(pixels, taps, fill, work)
 
 

@@ -13,8 +13,8 @@ with the kernel as applicability and the mask as certainty), times the kernel's 
 That quotient has no meaning for kernels with taps of both signs, whose partial sums may vanish. The form above has one
 for all of them: for kernels that sum to zero (derivatives) it is the correlation of the valid pixels' differences from
 their local mean. In every case a constant image with holes gives what the constant image gives, adding a constant to
-the image adds that constant times the kernel's sum, and windows without missing pixels give the plain result, to the
-last bit.
+the image adds that constant times the kernel's sum, and windows without missing pixels give the plain result: to
+rounding where transforms compute it, whose tiles see more than a window, or where the plain filter takes another way.
 
 What is computed: the image with 0 where a pixel is missing, correlated with w and with |w|, and bytes of 1 where one is
 there, correlated likewise. The missing weight is what those lack of the sum of all weights; a kernel without negative

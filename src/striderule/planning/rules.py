@@ -262,7 +262,7 @@ def _stencil(problem: Any, machine: Machine) -> str | None:
         return "it filters images, and this is another operation"
     if problem.dtype not in SUMS:
         return f"it computes in {', '.join(SUMS)}, and this needs {problem.dtype}"
-    if isinstance(problem.form, KernelForm) and problem.form.given:
+    if _is_passes(problem):
         return "its kernel was given as a profile for each axis, and passes along them are its definition"
     return None
 

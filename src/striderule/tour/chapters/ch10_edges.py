@@ -103,9 +103,9 @@ tour.show(
 # %% [markdown]
 # ## What it costs
 #
-# `sr.filters.sobel` does both kernels and the length of the answer in one pass over the picture. `explain` tells how:
-# what is known of each kernel, which ways there are, and how long each should take. Below it the times of this machine,
-# beside those of other libraries where they are installed.
+# `sr.filters.sobel` does both kernels and the length of the answer in one pass over the picture. `explain` tells
+# which ways there are, how long each should take, and why it is not another. Below it the times of this machine, beside
+# those of other libraries where they are installed.
 
 # %%
 small = grey.astype(np.float32)

@@ -1,0 +1,148 @@
+"""Kernels that are given as profiles of the axes, and several kernels at once: what filters of images are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import table
+from striderule.algorithms.images.terms import Terms
+from striderule.functional.door import finish
+from striderule.functional.forms import form_of
+from striderule.functional.planned import noted, perform, plan_for
+from striderule.functional.recipes import Recipe, clear_of, offer
+from striderule.functional.sliding import Slide, SlideWords, problem_of
+from striderule.geometry.imaging import kernel_sides
+from striderule.geometry.padding import Words
+
+Array = npt.NDArray[Any]
+Ints = tuple[int, ...]
+
+
+def by_profiles(
+    image: Array,
+    profiles: Terms,
+    *,
+    axes: Ints,
+    boundary: Words,
+    fill: Any,
+    work: np.dtype[Any],
+    final: np.dtype[Any],
+    overflow: Literal["saturate", "wrap", "refuse"],
+    precision: str,
+    algorithm: str | None,
+    out: Array | None = None,
+    remember: bool = False,
+) -> Array:
+    """Correlate an image with the outer product of `profiles`, one for each of `axes`, and give it in the type `final`.
+
+    Everything was checked before. Sums are formed in the type `work`, that of real numbers. `remember` says that this
+    is all that the function under way does, so that calls like it may do it at once.
+    """
+    slide = _slide_of_profiles(image.shape, profiles.shape, axes, boundary, overflow, precision, algorithm)
+    if final.kind == "c":
+        return finish(slide(image, profiles, fill, work), final, overflow, out)
+    if remember and image.dtype.kind != "c" and noted.get() is None:
+        _offer(slide, image, profiles, fill, work, final, out)
+    return slide(image, profiles, fill, work, final, out)
+
+
+def _offer(
+    slide: Slide,
+    image: Array,
+    profiles: Terms,
+    fill: Any,
+    work: np.dtype[Any],
+    final: np.dtype[Any],
+    out: Array | None,
+) -> None:
+    """Offer passes that are bound to arrays like these, where they are what computes."""
+    if image.size == 0:
+        return
+    rank = len(slide.axes)
+    order = [axis for axis in range(image.ndim) if axis not in slide.axes] + list(slide.axes)
+    planes, target = image.transpose(order), None if out is None else out.transpose(order)
+    problem = problem_of(slide, prod(planes.shape[:-rank]), image.dtype, final, work, form_of(profiles))
+    plan = plan_for(problem, slide.words.precision, slide.words.algorithm)
+    if plan.algorithm == "separable":
+        bound = table.family("stencil", plan.algorithm).bound_for(problem, planes, profiles, fill, target)
+        if bound is not None:
+            offer(_Passes(bound, tuple(order), tuple(int(axis) for axis in np.argsort(order))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Passes(Recipe):
+    """Passes bound to arrays, whose axes they see in another order."""
+
+    bound: Any
+    order: Ints
+    back: Ints
+    roles: ClassVar[tuple[str, ...]] = ("image", "out")
+
+    def perform(self, *arrays: Any) -> Any:
+        """Return the result, or None where that takes more."""
+        return self.run(*arrays)
+
+    def run(self, *arrays: Any) -> Any:
+        """Return the result, or None where the call must be checked anew."""
+        image, out = arrays
+        if not image.flags.aligned or not clear_of(out, image) or (out is not None and not out.flags.aligned):
+            return None
+        target = None if out is None else out.transpose(self.order)
+        result = self.bound.run(image.transpose(self.order), target)
+        return result if result is None else result.transpose(self.back) if out is None else out
+
+
+def lengths(
+    image: Array,
+    kernels: Array,
+    *,
+    axes: Ints,
+    boundary: Words,
+    fill: Any,
+    work: np.dtype[Any],
+    final: np.dtype[Any],
+    overflow: Literal["saturate", "wrap", "refuse"],
+    precision: str,
+    algorithm: str | None,
+    out: Array | None = None,
+) -> Array | None:
+    """Return the root of the sum of the squares of what real `kernels` give, or None where it takes several passes.
+
+    The kernels are side by side on their first axis; all else is as for `by_profiles`.
+    """
+    slide = _slide_of_profiles(image.shape, kernels.shape[1:], axes, boundary, overflow, precision, algorithm)
+    if image.size == 0:
+        return None
+    rank, last = len(axes), range(-len(axes), 0)
+    planes = np.moveaxis(image, axes, last)
+    problem = problem_of(slide, prod(planes.shape[:-rank]), image.dtype, final, work, None, len(kernels))
+    plan = plan_for(problem, precision, algorithm)
+    if plan.algorithm != "stencil":
+        return None
+    target = None if out is None else np.moveaxis(out, axes, last)
+    where = {"shape": planes.shape, "dtypes": (final,)}
+    operands = (problem, planes, kernels.astype(work, copy=False), fill)
+    result: Array = perform(plan, "stencil", "lengths", *operands, **where, out=target)
+    return np.moveaxis(result, last, axes) if out is None else out
+
+
+@lru_cache(maxsize=256)
+def _slide_of_profiles(
+    image: Ints,
+    kernel: Ints,
+    axes: Ints,
+    boundary: Words,
+    overflow: Literal["saturate", "wrap", "refuse"],
+    precision: str,
+    algorithm: str | None,
+) -> Slide:
+    """Return how a kernel of profiles slides, once for calls alike."""
+    size, ones = tuple(image[axis] for axis in axes), (1,) * len(axes)
+    words = SlideWords("same", overflow, False, precision, algorithm, None)
+    return Slide(axes, size, kernel, ones, ones, kernel_sides("same", kernel, ones), boundary, size, words)
