@@ -113,7 +113,8 @@ def test_rows_are_decoded_once(noise, tmp_path, monkeypatch):
 
 
 SLOW = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background ignore it
 from striderule.cli import streaming
 streaming.LARGE, streaming.ROOM = 10, 200_000
 from striderule.__main__ import main
