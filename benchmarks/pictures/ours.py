@@ -59,6 +59,11 @@ def _canny(job: Job, image: Array, words: dict[str, Any]) -> Call:
     return lambda: sr.filters.canny(image, sigma=job.number, **words)
 
 
+def _gradient(job: Job, image: Array, words: dict[str, Any]) -> Call:
+    boundary = words["boundary"]  # it makes its arrays itself
+    return lambda: sr.filters.gradient(image, boundary=boundary, dtype=job.result)[0]
+
+
 def _harris(job: Job, image: Array, words: dict[str, Any]) -> Call:
     return lambda: sr.filters.corner_harris(image, sigma=job.number, **words)
 
@@ -70,6 +75,7 @@ _CALLS: dict[str, Callable[[Job, Array, dict[str, Any]], Call]] = {
     "sobel": _named("sobel", axis=lambda job: int(job.argument)),
     "scharr": _named("scharr", axis=lambda job: int(job.argument)),
     "sobel_length": _named("sobel"),
+    "gradient": _gradient,
     "gradient_magnitude": _named("gradient_magnitude", sigma=lambda job: job.number),
     "log": _named("log", sigma=lambda job: job.number),
     "dog": _named("dog", sigma1=lambda job: job.number, sigma2=lambda job: 1.6 * job.number),

@@ -380,3 +380,14 @@ def test_lengths_overflow_where_their_result_does(monkeypatch, dtype):
         assert np.isnan(direct.length(special, special[::-1].copy())[0])
         np.testing.assert_array_equal(direct.length(special[1:], np.array([1, 2, 4], dtype)), [np.inf, np.inf, 5])
         assert direct.length(special[:0], special[:0]).size == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_directions_of_two_arrays(machine, dtype):
+    rng = np.random.default_rng(12)
+    down, right = rng.standard_normal((2, 5, 300)).astype(dtype)
+    for one, other in ((down, right), (down[:, ::-3], right[:, ::-3]), (down.T, right.T), (down[:0], right[:0])):
+        found = direct.direction(one, other)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, np.arctan2(one, other), rtol=3 * np.finfo(dtype).eps)
+    assert direct.direction(down, right, out=right) is right

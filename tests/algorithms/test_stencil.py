@@ -250,3 +250,62 @@ def test_lengths_of_several_kernels_in_one_pass(machine, scale):
     wide = [sr.correlate(pixels, kernel, boundary="mirror", axes=(1, 2)) for kernel in kernels]
     assert stencil.lengths(small, pixels, kernels, 0, out) is out
     np.testing.assert_array_equal(out, np.minimum(np.rint(np.hypot(*wide)), 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_lengths_and_directions_of_several_kernels_in_one_pass(machine, dtype):
+    """And the sums themselves, in the bits that each kernel gives alone; in every layout and at any address."""
+    rng = np.random.default_rng(12)
+    work = "float64" if dtype == "float64" else "float32"
+    x = drawn_image(rng, (3, 40, 75), dtype)
+    kernels = np.stack([np.outer([-1, 0, 1], [3, 10, 3]), np.outer([3, 10, 3], [-1, 0, 1])]).astype(work)
+    problem = Convolution.from_shapes(
+        (3, 1, 40, 75), (2, 1, 3, 3), padding=1, boundary="mirror", zero_taps="skip", stored=(dtype, work), dtype=work
+    )
+    alone = replace(problem, out_channels=1)
+    for kind in range(KINDS):
+        image = other_memory(x, kind, channel=0)
+        length, angle, down, right = stencil.together(problem, image, kernels, 0, ("length", "direction", "sums"))
+        for found, kernel in zip((down, right), kernels, strict=True):
+            np.testing.assert_array_equal(found, stencil.stencil(alone, image, kernel))
+        unit = np.finfo(work).eps
+        np.testing.assert_allclose(length, np.hypot(*np.float64([down, right])), rtol=2 * unit)
+        np.testing.assert_allclose(angle, np.arctan2(*np.float64([down, right])), rtol=3 * unit, atol=1e-30)
+    (flat,) = stencil.together(problem, np.zeros_like(x), kernels, 0, ("direction",))
+    assert not flat.any()
+    assert not np.signbit(flat).any()
+
+
+@pytest.mark.parametrize("final", ["uint8", "float32"])
+def test_many_kernels_in_one_reading_give_the_bits_of_each(machine, final):
+    """Of different zeros, one of them all zeros; between guard pages."""
+    rng = np.random.default_rng(13)
+    kernels = rng.integers(-2, 3, (7, 3, 5)).astype(np.float32) / 3
+    kernels[-1] = 0
+    for source in ("uint8", "float32"):
+        x = guarded(drawn_image(rng, (21, 90), source))
+        problem = Convolution.from_shapes(
+            (1, 1, 21, 90), (7, 1, 3, 5), padding=(1, 2), boundary="wrap", zero_taps="skip", stored=(source, final)
+        )
+        out = guarded(np.ones((7, 21, 90), final))
+        stencil.together(problem, x, kernels[::2], 0, ("sums",), list(out[::2]))
+        stencil.together(problem, x, kernels[[5, 3, 1]], 0, ("sums",), [out[5], out[3], out[1]])
+        alone = replace(problem, out_channels=1)
+        for found, kernel in zip(out, kernels, strict=True):
+            np.testing.assert_array_equal(found, stencil.stencil(alone, x, kernel))
+
+
+def test_results_of_several_kernels_are_tried_where_no_test_has_run(machine, monkeypatch):
+    monkeypatch.setattr(proof, "PROVED", ())
+    call._call_for.cache_clear()
+    proof.forget()
+    x = drawn_image(np.random.default_rng(14), (9, 40), "float32")
+    kernels = np.stack([sr.kernels.sobel(0), sr.kernels.sobel(1)]).astype(np.float32)
+    problem = Convolution.from_shapes(
+        (1, 1, 9, 40), (2, 1, 3, 3), padding=1, zero_taps="skip", stored=("float32", "float32")
+    )
+    found = stencil.together(problem, x, kernels, 0, ("length", "direction"))
+    np.testing.assert_allclose(found[1], np.arctan2(*(windows.stencil(replace(problem, out_channels=1), x, k)
+                               for k in kernels)), rtol=1e-6)  # fmt: skip
+    call._call_for.cache_clear()
+    proof.forget()

@@ -29,6 +29,7 @@ BOUNDS = {
     "erf": 2.5,
     "normal": 4.5,
 }
+BOUND_OF_ANGLES = 2.5
 # Where the functions bend: for float32 and float64.
 RANGES = {
     "exp": ((-105, 89), (-746, 710)),
@@ -69,6 +70,25 @@ def text_of(name, machine, dtype):
         here = r.first_lanes(r.size("length") - i)
         r.store(getattr(vmath, name)(r, r.load(r.pointer("x") + i, here)), r.pointer("y") + i, here)
     return r.finish()
+
+
+def text_of_two(name, machine, dtype):
+    r = Routine("apply", machine, ELEMENTS[dtype], pointers=("y", "x", "result"), sizes=("length",))
+    with r.tasks(), r.loop(r.size("length"), step=r.lanes) as i:
+        here = r.first_lanes(r.size("length") - i)
+        operands = [r.load(r.pointer(word) + i, here) for word in "yx"]
+        r.store(getattr(vmath, name)(r, *operands), r.pointer("result") + i, here)
+    return r.finish()
+
+
+def applied_to_two(name, machine, y, x):
+    key = ("vmath of two", name, x.dtype)
+    routine = jit.compiled("apply", key, lambda: text_of_two(name, machine, str(x.dtype)), machine)
+    result = np.empty_like(x)
+    words = np.array([y.ctypes.data, x.ctypes.data, result.ctypes.data, x.size], np.int64)
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(routine.address)
+    function(words.ctypes.data, 0, 1)
+    return result
 
 
 def applied(name, machine, x):
@@ -186,9 +206,58 @@ def test_exp_around_its_thresholds(dtype, machine):
         assert (np.abs(found[finite] - expected[finite]) <= 1.5 * unit).all()
 
 
+def angles(dtype, count):
+    """Draw points in all directions and of every size, near the axes, and near where the formula changes."""
+    rng = np.random.default_rng(3)
+    limits = np.finfo(dtype)
+    sizes = 10.0 ** rng.uniform(np.log10(limits.tiny) - 5, np.log10(limits.max), (2, count))
+    plain = rng.standard_normal((2, count))
+    ratio = np.tan(np.pi / 8 * rng.integers(0, 9, count)) * (1 + rng.integers(-9, 10, count) * limits.eps)
+    near = np.stack([plain[0] * ratio, plain[0]])
+    grid = np.stack(np.meshgrid(np.arange(-60, 61), np.arange(-60, 61))).reshape(2, -1)
+    points = np.concatenate([sizes * np.sign(plain), plain, near, near[::-1], grid], axis=1)
+    return points.clip(-limits.max, limits.max).astype(dtype)
+
+
+def test_angles_in_float32(machine):
+    """Against float64, whose own error is a millionth of a unit."""
+    y, x = angles("float32", 100_000)
+    expected = np.arctan2(y.astype(float), x.astype(float))
+    unit = np.spacing(np.maximum(np.abs(expected), np.finfo(np.float32).tiny).astype(np.float32))
+    error = np.abs(applied_to_two("arctan2", machine, y, x) - expected) / unit
+    assert 0.4 < error.max() <= BOUND_OF_ANGLES
+
+
+def test_angles_in_float64(machine):
+    """Against decimal arithmetic: where the tangent of the expected angle is that of the point, it is the angle."""
+    y, x = angles("float64", 40)
+    found = applied_to_two("arctan2", machine, y, x)
+    with localcontext(prec=60):
+        for up, along, angle in zip(y.tolist()[:160], x.tolist()[:160], found.tolist(), strict=False):
+            expected = polynomials.arctan2(Decimal(up), Decimal(along))
+            unit = Decimal(math.ulp(max(abs(float(expected)), np.finfo(np.float64).tiny)))
+            assert abs(Decimal(angle) - expected) <= Decimal(BOUND_OF_ANGLES) * unit, (up, along)
+    usual = np.arctan2(y, x)
+    assert (np.abs(found - usual) <= (BOUND_OF_ANGLES + 1) * np.spacing(np.abs(usual))).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_angles_of_zeros_infinities_and_nan(dtype, machine):
+    limits = np.finfo(dtype)
+    sizes = [0.0, limits.smallest_subnormal, limits.tiny, 1.0, limits.max, np.inf, np.nan]
+    points = np.array([*sizes, *(-size for size in sizes)], dtype)
+    y, x = (np.ascontiguousarray(each.ravel()) for each in np.meshgrid(points, points))
+    found, expected = applied_to_two("arctan2", machine, y, x), np.arctan2(y, x)
+    np.testing.assert_allclose(found, expected, rtol=3 * limits.eps, atol=0)
+    numbers = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(found[numbers]), np.signbit(expected[numbers]))
+
+
 @pytest.mark.parametrize("name", ["sse2", "avx2", "avx512", "neon"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_no_function_is_called(name, dtype):
+    assert re.search(r"^\s*(?:call|bl)\w*\s", jit.assembly(text_of_two("arctan2", target.named(name), dtype),
+                     target.named(name)), re.MULTILINE) is None  # fmt: skip
     call = re.compile(r"^\s*(?:call|bl)\w*\s", re.MULTILINE)
     kind = target.named(name)
     for function in BOUNDS:

@@ -58,6 +58,12 @@ def test_gradient_is_length_and_direction():
     length, direction = filters.gradient(image, kernel="scharr")
     np.testing.assert_allclose(length, np.hypot(down, right), rtol=1e-13)
     np.testing.assert_allclose(direction, np.arctan2(down, right), rtol=1e-13)
+    both = filters.gradient(image, kernel="scharr", derivatives=True)
+    for found, expected in zip(both, (length, direction, down, right), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14)
+    apart = filters.gradient(image, kernel="scharr", derivatives=True, algorithm="windows")
+    for found, expected in zip(both, apart, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
     length, direction = filters.gradient(image, 1.2, boundary="wrap")
     np.testing.assert_allclose(length, filters.gradient_magnitude(image, 1.2, boundary="wrap"), rtol=1e-13)
     small = (image * 255).astype(np.uint8)

@@ -29,6 +29,19 @@ with localcontext(prec=DIGITS):
     PI = 16 * arctan(Decimal(1) / 5) - 4 * arctan(Decimal(1) / 239)  # Machin
 
 
+def arctan2(y, x):
+    """Return the angle of a point, of which no coordinate is zero: halved until its tangent is small."""
+    if abs(y) > abs(x):
+        acute = PI / 2 - arctan2(abs(x), abs(y))
+        return (acute if x > 0 else PI - acute).copy_sign(y)
+    tangent, doublings = abs(y / x), 0
+    while tangent > Decimal("0.1"):
+        tangent, doublings = tangent / (1 + (1 + tangent**2).sqrt()), doublings + 1
+    # Of a tangent below 1e-20 less than 1e-40 of it is lost.
+    angle = 2**doublings * (arctan(tangent) if tangent > Decimal("1e-20") else tangent)
+    return (angle if x > 0 else PI - angle).copy_sign(y)
+
+
 def cosine(x):
     total, term, n = Decimal(0), Decimal(1), 0
     while not negligible(term):
@@ -77,6 +90,12 @@ def tanh_rest(z):
     return (tanh(x) - x) / x**3
 
 
+def arctan_rest(z):
+    """arctan(x) = x + x z f(z) with z = x^2."""
+    x = z.sqrt()
+    return (arctan(x) - x) / x**3
+
+
 def erf_rest(z):
     """erf(x) = x + x f(z) with z = x^2."""
     x = z.sqrt()
@@ -101,6 +120,8 @@ TABLE = {
     # 1 + t from 1 to 2.
     "LOG1P": (log_rest, Decimal(0), Decimal(1) / 9, (5, 10)),
     "TANH": (tanh_rest, Decimal(0), Decimal("0.3025"), (5, 11)),
+    # Up to tan(pi / 8), and a little beyond.
+    "ARCTAN": (arctan_rest, Decimal(0), Decimal("0.1717"), (5, 11)),
     "ERF": (erf_rest, Decimal(0), Decimal("0.5625"), (6, 11)),
 }
 # name: function, last place and degree, each for float32 and float64. They equal the function where (x - MIDDLE) / (x +

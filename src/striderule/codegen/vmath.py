@@ -1,4 +1,4 @@
-"""Functions of vectors in the tile language: exp, log, tanh, erf and their relatives, for float32 and float64.
+"""Functions of vectors in the tile language: exp, log, tanh, erf, arctan2 and their relatives, for float32 and float64.
 
 There are no calls in them, on any target. Their errors are at most so many units in the last place of the result
 (``tests/codegen/test_vmath.py`` holds them to it; a denormal result has the unit of the least normal number):
@@ -6,7 +6,7 @@ There are no calls in them, on any target. Their errors are at most so many unit
     exp, log               1.25
     log1p, tanh            1.75
     expm1, log1p_exp       2.25
-    sigmoid, erf           2.5
+    sigmoid, erf, arctan2  2.5
     normal                 4.5      the share of the normal distribution, also where it is tiny
 
 Infinities give the limit of the function, NaN stays, and denormal numbers count in full.
@@ -43,15 +43,24 @@ _LN2 = 6931471805599453094172321214581765680755
 _SCALE = 10**40
 
 
-def _parts_of_ln2(bits: int) -> tuple[float, float]:
-    high = (_LN2 << bits) // _SCALE
-    return high / 2**bits, ((_LN2 << bits) - high * _SCALE) / (_SCALE << bits)
+# pi / 4 likewise.
+_PI_QUARTER = 7853981633974483096156608458198757210493
+
+
+def _parts(number: int, bits: int) -> tuple[float, float]:
+    """Return a number of 40 digits as what so many bits behind the point hold, and the rest."""
+    high = (number << bits) // _SCALE
+    return high / 2**bits, ((number << bits) - high * _SCALE) / (_SCALE << bits)
 
 
 _FORMATS = {
-    "float32": _Format(INT32, 23, 127, *_parts_of_ln2(15)),
-    "float64": _Format(INT64, 52, 1023, *_parts_of_ln2(41)),
+    "float32": _Format(INT32, 23, 127, *_parts(_LN2, 15)),
+    "float64": _Format(INT64, 52, 1023, *_parts(_LN2, 41)),
 }
+
+
+# The upper bits of pi / 4, times up to 4, are exact.
+_QUARTERS = {"float32": _parts(_PI_QUARTER, 21), "float64": _parts(_PI_QUARTER, 50)}
 
 
 def polynomial(r: Routine, x: Vector, table: Sequence[float]) -> Vector:
@@ -232,6 +241,39 @@ def weighted_sigmoid(r: Routine, weight: Vector, x: Vector) -> Vector:
     """Return weight / (1 + exp(-x)); the exponential of -|x| never overflows."""
     small = exp_of_negative(r, -r.absolute(x))
     return r.select(x.less(0), weight * small, weight) / (small + 1)
+
+
+# arctan2 --------------------------------------------------------------------------------------------------------------
+
+
+def arctan2(r: Routine, y: Vector, x: Vector) -> Vector:
+    """Return the angle of (x, y) from -pi to pi, in the quadrant that the signs of both say, those of zeros too.
+
+    As C's and NumPy's: where both are zero, 0 or pi with the sign of y, and where both are infinite, odd multiples of
+    pi / 4.
+    """
+    up, along = r.absolute(y), r.absolute(x)
+    steep = up.greater(along)
+    small, large = r.select(steep, along, up), r.select(steep, up, along)
+    # Infinities become 1 and 0, of which 0 times what is no number is none; what is large must not overflow in a sum.
+    endless = large.equals(math.inf)
+    small = r.select(endless, r.select(small.equals(math.inf), x.like(1), small * 0), small)
+    large = r.select(endless, x.like(1), large)
+    scale = r.select(large.greater(2.0 ** (_FORMATS[x.element.name].bias - 1)), x.like(0.25), x.like(1))
+    small, large = small * scale, large * scale
+    # arctan q = pi / 4 + arctan((q - 1) / (q + 1)), with q = small / large above tan(pi / 8).
+    turned = small.greater(large * math.tan(math.pi / 8))
+    upper, lower = r.select(turned, small - large, small), r.select(turned, small + large, large)
+    tangent = upper / r.select(lower.equals(0), x.like(1), lower)
+    square = tangent * tangent
+    angle = r.multiply_add(tangent * square, polynomial(r, square, coefficients.ARCTAN[x.element.name]), tangent)
+    # Eighths of a turn: q upside down is pi / 2 less its angle, and left of zero it is pi less that.
+    eighths = r.select(turned, x.like(1), x.like(0))
+    eighths, angle = r.select(steep, 2 - eighths, eighths), r.select(steep, -angle, angle)
+    left = r.copy_sign(x.like(1), x).less(0)
+    eighths, angle = r.select(left, 4 - eighths, eighths), r.select(left, -angle, angle)
+    high, low = _QUARTERS[x.element.name]
+    return r.copy_sign(eighths * high + r.multiply_add(eighths, x.like(low), angle), y)
 
 
 # The normal distribution ----------------------------------------------------------------------------------------------

@@ -76,6 +76,13 @@ def root_of_squares(parts: Sequence[Array], out: Array | None = None) -> Array:
     return result
 
 
+def direction(down: Array, right: Array) -> Array:
+    """Return the angle of (right, down) from -pi to pi, element by element."""
+    if isinstance(down, StandIn):
+        return down
+    return table.family("elementwise").direction(down, right)  # type: ignore[no-any-return]
+
+
 def _edge_filter(
     name: str, smooth_weights: Sequence[int], image: Any, axis: Axis, normalize: bool, keywords: Keywords
 ) -> Array:

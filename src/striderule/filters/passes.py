@@ -14,9 +14,11 @@ import numpy as np
 
 from striderule.algorithms.images.terms import Terms
 from striderule.filters.request import Array, Request
+from striderule.functional import door
 from striderule.functional.images import correlate
 from striderule.functional.normalized import Weights, around_gaps
-from striderule.functional.profiles import by_profiles, lengths
+from striderule.functional.profiles import by_profiles, lengths, slide_of_profiles
+from striderule.functional.together import combined
 from striderule.kernels.smoothing import gaussian_profiles
 
 # Sums of outer products of so many taps an axis are given as one kernel; of longer ones taking it apart costs too much.
@@ -196,6 +198,25 @@ def length(operators: Sequence[Operator]) -> Array | None:
         algorithm=request.algorithm if request.algorithm == "stencil" else None,
         out=request.out,
     )
+
+
+def at_once(operators: Sequence[Operator], results: tuple[str, ...]) -> tuple[Array, ...] | None:
+    """Return results of what operators of one request give together, or None if that is not done in one pass.
+
+    `results` are words of `striderule.functional.together`.
+    """
+    request = operators[0].request
+    plain = request.missing is None and request.fill is not None and request.image.dtype.kind != "c"
+    free = plain and request.algorithm in (None, "stencil")
+    found = [operator.dense() for operator in operators] if free else [None]
+    kernels = [kernel for kernel in found if kernel is not None and kernel.size <= SMALL]
+    same = len(kernels) == len(operators) and len({kernel.shape for kernel in kernels}) == 1
+    if not same or request.dtype is None or request.dtype != door.float_of(request.dtype):
+        return None
+    words = request.axes, request.boundary, request.overflow, request.precision, request.algorithm
+    slide = slide_of_profiles(request.image.shape, kernels[0].shape, *words)
+    work = np.result_type(request.working_type, np.float32)
+    return combined(slide, request.image, np.stack(kernels), request.fill, work, request.dtype, results)
 
 
 def gaussian_derivatives(request: Request, sigma: Any, order: int, truncate: float) -> list[Operator]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack, cast
-
-import numpy as np
+from typing import Any, Unpack
 
 from striderule.errors import InvalidArgument
-from striderule.filters.gradients import root_of_squares
-from striderule.filters.passes import Operator, apply, confidence, gaussian_derivatives
+from striderule.filters.gradients import direction, root_of_squares
+from striderule.filters.passes import Operator, apply, at_once, confidence, gaussian_derivatives
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
 from striderule.kernels.derivatives import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, gradient_profiles
@@ -25,9 +23,10 @@ def gradient(
     kernel: str = "sobel",
     normalize: bool = False,
     truncate: float = 4.0,
+    derivatives: bool = False,
     **keywords: Unpack[Keywords],
-) -> tuple[Array, Array]:
-    """Return the length and the direction of the gradient, together.
+) -> tuple[Array, ...]:
+    """Return the length and the direction of the gradient, together; with a small kernel in one pass over the image.
 
     With a the derivative along the first filtered axis (down) and b that along the second (to the right): sqrt(a^2 +
     b^2) and atan2(a, b).
@@ -44,15 +43,18 @@ def gradient(
         Divide so that a slope of 1 an element has length 1. Gaussian derivatives always have that scale.
     truncate : float, default 4.0
         Where the Gaussian ends, in standard deviations.
+    derivatives : bool, default False
+        Return a and b too, behind the direction.
     **keywords
-        See `striderule.filters`. `out` has no use here: two arrays are returned.
+        See `striderule.filters`. `out` has no use here: several arrays are returned.
 
     Returns
     -------
-    length, direction : ndarray of the image's shape
+    length, direction : ndarray of the image's shape; with `derivatives` also a and b
         The direction in which the image grows brighter, in radians from -pi to pi: 0 to the right, pi/2 downwards.
         float32 for integers of up to 16 bits, float64 for wider ones, otherwise the image's type. `dtype` is that of
-        the length; the direction has its float type.
+        the length; direction and derivatives have its float type. The direction errs by at most 2.5 units in the last
+        place more than what it is computed from.
 
     Examples
     --------
@@ -73,10 +75,19 @@ def gradient(
         operators = [Operator.separable(request, each) for each in profiles]
     else:
         operators = gaussian_derivatives(request, sigma, 1, truncate)
+    words = ("length", "direction", "sums") if derivatives else ("length", "direction")
+    found = at_once(operators, words)
+    if found is None:
+        found = _in_passes(request, operators, derivatives=derivatives)
+    return (*found, confidence(operators)) if request.confidence else found
+
+
+def _in_passes(request: Request, operators: Sequence[Operator], *, derivatives: bool) -> tuple[Array, ...]:
+    """Return length and direction from the two derivatives, and these where they are asked for."""
     down, right = (apply(operator) for operator in operators)
-    assert request.dtype is not None  # settled above
-    angle = door.cast(np.arctan2(down, right), door.float_of(request.dtype))
-    length = request.finish(root_of_squares((down, right)))
-    if request.confidence:
-        return cast(tuple[Array, Array], (length, angle, confidence(operators)))
-    return length, angle
+    assert request.dtype is not None  # settled before
+    kind = door.float_of(request.dtype)
+    angle = door.cast(direction(down, right), kind)
+    if derivatives:
+        return request.finish(root_of_squares((down, right))), angle, door.cast(down, kind), door.cast(right, kind)
+    return request.finish(root_of_squares((down, right), down)), angle

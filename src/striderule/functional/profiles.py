@@ -44,7 +44,7 @@ def by_profiles(
     Everything was checked before. Sums are formed in the type `work`, that of real numbers. `remember` says that this
     is all that the function under way does, so that calls like it may do it at once.
     """
-    slide = _slide_of_profiles(image.shape, profiles.shape, axes, boundary, overflow, precision, algorithm)
+    slide = slide_of_profiles(image.shape, profiles.shape, axes, boundary, overflow, precision, algorithm)
     if final.kind == "c":
         return finish(slide(image, profiles, fill, work), final, overflow, out)
     if remember and image.dtype.kind != "c" and noted.get() is None:
@@ -116,7 +116,7 @@ def lengths(
 
     The kernels are side by side on their first axis; all else is as for `by_profiles`.
     """
-    slide = _slide_of_profiles(image.shape, kernels.shape[1:], axes, boundary, overflow, precision, algorithm)
+    slide = slide_of_profiles(image.shape, kernels.shape[1:], axes, boundary, overflow, precision, algorithm)
     if image.size == 0:
         return None
     rank, last = len(axes), range(-len(axes), 0)
@@ -133,7 +133,7 @@ def lengths(
 
 
 @lru_cache(maxsize=256)
-def _slide_of_profiles(
+def slide_of_profiles(
     image: Ints,
     kernel: Ints,
     axes: Ints,

@@ -10,7 +10,7 @@ import math
 import struct
 from array import array
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,22 +99,32 @@ def length(x: Array, other: Array, out: Array | None = None) -> Array:
 
     Overflows only where the result does.
     """
+    return _of_two("length", x, other, out)
+
+
+def direction(y: Array, x: Array, out: Array | None = None) -> Array:
+    """Return arctan2(y, x) of two arrays, as `length` does."""
+    return _of_two("direction", y, x, out)
+
+
+def _of_two(name: str, x: Array, other: Array, out: Array | None) -> Array:
+    """Return a function of two arrays."""
     result = memory.empty_like(x, x.shape, x.dtype) if out is None else out
     if result.size == 0:
         return result
     if not result.flags.aligned:
-        return giving_way.given(out, length(x, other))
+        return giving_way.given(out, _of_two(name, x, other, None))
     one, two = aligned(x), aligned(other)
-    call = giving_way.attempt(bind_length, one, two, result)
+    call = giving_way.attempt(bind_two, name, one, two, result)
     if call is None:
-        return giving_way.given(out, windows.length(x, other))
+        return giving_way.given(out, getattr(windows, name)(x, other))
     call.run(one, result, two)
     return result
 
 
-def bind_length(x: Array, other: Array, result: Array) -> Call | None:
-    """Return what computes `length` of arrays like these; see `bind`."""
-    form = _form("length", "", x.dtype, result.dtype, x.dtype, other.dtype)
+def bind_two(name: str, x: Array, other: Array, result: Array) -> Call | None:
+    """Return what computes `length` or `direction` of arrays like these; see `bind`."""
+    form = _form(name, "", x.dtype, result.dtype, x.dtype, other.dtype)
     operands = (result, x, other)
     if form is None or x.dtype.kind != "f" or not all(one.flags.aligned and one.shape == x.shape for one in operands):
         return None
@@ -244,8 +254,8 @@ def _trial(form: Form) -> Callable[[], bool]:
         if form.name == "prelu":
             slope = np.zeros((3, 1) if form.level else 37, form.sources[1])
             return proof.agree(prelu, windows.prelu, x, slope, dtype)
-        if form.name == "length":
-            return proof.agree(length, windows.length, x, x.copy())
+        if form.name in ("length", "direction"):
+            return proof.agree(partial(_of_two, form.name, out=None), getattr(windows, form.name), x, x.copy())
         values = [1, 2][: len(PARAMETERS.get(form.name, ()))]
         parameters = (form.word,) if form.word else tuple(values)
         return proof.agree(apply, _converted, form.name, x, dtype, parameters)

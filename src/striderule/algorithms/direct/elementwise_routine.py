@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from striderule.algorithms.direct.activation import ACTIVATIONS, PARAMETERS
+from striderule.codegen import vmath
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, Mask, Pointer, Routine, Size, Vector
 
@@ -39,8 +40,9 @@ LIGHT = frozenset(
 class Form:
     """What the code depends on.
 
-    `name` is the activation, "prelu" or "length", `word` the parameter that is no number; `sources` and `result` name
-    the elements in memory, `element` that of the arithmetic. `level` says that a slope is the same for all columns.
+    `name` is the activation, "prelu", "length" or "direction", `word` the parameter that is no number; `sources` and
+    `result` name the elements in memory, `element` that of the arithmetic. `level` says that a slope is the same for
+    all columns.
     """
 
     name: str
@@ -186,6 +188,8 @@ def _value(
     if form.name == "length":
         other = r.convert(r.load(places[2] + i, mask), kind) if slope is None else slope
         result = _length(r, x, other)
+    elif form.name == "direction":
+        result = vmath.arctan2(r, x, r.convert(r.load(places[2] + i, mask), kind))
     elif form.name == "prelu":
         steepness = r.convert(r.load(places[2] + i, mask), kind) if slope is None else slope
         result = ACTIVATIONS["leaky_relu"](r, x, steepness)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from math import prod
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from striderule.algorithms.direct.native import merged, words_of
 from striderule.algorithms.stencil.cutting import Cut
 from striderule.algorithms.stencil.layout import Layout, Window
 from striderule.algorithms.stencil.routine import stencil_routine
-from striderule.algorithms.stencil.structure import POINTERS, SIZES, Load, Structure
+from striderule.algorithms.stencil.structure import POINTERS, SIZES, SUMS, Load, Results, Structure
 from striderule.algorithms.stencil.tables import chains, distances, line_table, outer_table
 from striderule.algorithms.windows import stencil as windows
 from striderule.codegen import workers
@@ -58,8 +59,7 @@ class Kernels(NamedTuple):
 class Request:
     """What a call is made for; calls for the latest requests are kept.
 
-    The problem is that of one kernel; y has an axis of kernels before the others, unless their results are combined to
-    a `length`.
+    The problem is that of one kernel, and y one of the results, of which each stands so many bytes on: `places`.
     """
 
     problem: Convolution
@@ -67,8 +67,8 @@ class Request:
     fill: Any
     x: ArrayInfo
     y: ArrayInfo
-    kernel_step: int
-    length: bool
+    places: Ints
+    results: Results
     target: Target
 
 
@@ -126,13 +126,12 @@ def call_for(
     fill: Any,
     x: ArrayInfo,
     y: ArrayInfo,
-    kernel_step: int = 0,
-    *,
-    length: bool = False,
+    places: Ints = (0,),
+    results: Results = SUMS,
 ) -> Call:
-    """Return the call; y is that of one kernel, and `kernel_step` the bytes to the next one's."""
+    """Return the call; y is one of the results, and `places` how many bytes behind the first each of them stands."""
     bare = replace(problem, form=None)
-    return _call_for(Request(bare, kernels, fill, x, y, kernel_step, length, current()))
+    return _call_for(Request(bare, kernels, fill, x, y, places, results, current()))
 
 
 @lru_cache(maxsize=256)
@@ -159,7 +158,6 @@ def _call_for(request: Request) -> Call:
     outers, planes = prod(axis.outputs for axis in layout.outer), prod(axis.outputs for axis in layout.planes)
     values = sizes | {
         "outers": outers, "outer_taps": structure.outer_taps, "walks": len(walks), "threads": 1, "room_size": room,
-        "kernel_step": request.kernel_step,
     }  # fmt: skip
     values |= {name: memory.address(table) for name, table in tables.items()}
     words = array("q", [values.get(name, 0) for name in (*POINTERS, *SIZES)])
@@ -183,7 +181,7 @@ def _structure(request: Request, layout: Layout, cut: Cut, loads: list[Load]) ->
         tuple(loads) if cut.written else (),
         in_place=any(not part.laid for part in cut.strip.parts), laid=any(part.laid for part in cut.strip.parts),
         compact=cut.compact, side_by_side=_side_by_side(line.y_step, layout.line.unit, y.dtype.itemsize),
-        refuses=final.kind in "biu" and may_be_nan, kernels=request.kernels.number, length=request.length,
+        refuses=final.kind in "biu" and may_be_nan, kernels=request.kernels.number, results=request.results,
     )  # fmt: skip
 
 
@@ -215,6 +213,7 @@ def _tables(
         "line_sources": table,
         "outer": outer_table(problem, layout.outer, cut.outer_taps),
         "bands": np.array(cut.bands, np.int64).ravel(),
+        "results": np.array(request.places, np.int64),
         "parts": np.array([(p.first, p.outputs, p.laid, p.first * y_step) for p in cut.strip.parts], np.int64).ravel(),
         "blank": blank,
         "blank_line": blank_line,
@@ -237,31 +236,38 @@ def _agrees(request: Request) -> bool:
     for tap in request.kernels.taps(problem.kernel):
         ones[tap] = 1
     y = request.y
-    final = (request.kernels.number, *y.shape)
 
     def computed(image: Array) -> Array:
-        made = np.lib.stride_tricks.as_strided(_room(y, request), final, (request.kernel_step, *y.strides))
+        made = [np.lib.stride_tricks.as_strided(one, y.shape, y.strides) for one in _room(y, request)]
         _call_for(request).run(image, ones, made[0])
-        return made[:1].copy() if request.length else made.copy()
+        return np.stack(made)
 
     def expected(image: Array) -> Array:
         plain = replace(problem, form=None, stored=(request.x.dtype.name, y.dtype.name))
         sums = [windows.stencil(plain, image, kernel, request.fill) for kernel in ones]
-        if request.length:
-            sums = [np.sqrt(sum(np.square(each.astype(np.float64)) for each in sums)).astype(y.dtype)]
-        return np.stack(sums)
+        return np.stack([one.astype(y.dtype) for one in combined(sums, request.results)])
 
     image = np.lib.stride_tricks.as_strided(np.empty(1, request.x.dtype), request.x.shape, request.x.strides)
     return proof.agree(computed, expected, image)
 
 
-def _room(y: ArrayInfo, request: Request) -> Array:
-    """Return memory for a result that stands like y, its first element first."""
-    steps = [
-        (request.kernels.number - 1, request.kernel_step),
-        *((n - 1, s) for n, s in zip(y.shape, y.strides, strict=True)),
-    ]
-    low, high = (sum(limit(n * step, 0) for n, step in steps) for limit in (min, max))
-    whole = np.zeros(high - low + y.dtype.itemsize, np.uint8)
-    found: Array = whole[-low : -low + y.dtype.itemsize].view(y.dtype)
+def combined(sums: Sequence[Array], results: Results) -> list[Array]:
+    """Return the results of what several kernels give, by NumPy."""
+    found: list[Array] = []
+    for word in results:
+        if word == "length":
+            found.append(np.asarray(reduce(np.hypot, (np.abs(each) for each in sums))))
+        elif word == "direction":
+            found.append(np.asarray(np.arctan2(*sums)))
+        else:
+            found.extend(sums)
     return found
+
+
+def _room(y: ArrayInfo, request: Request) -> list[Array]:
+    """Return memory for results that stand like y and each other, the first element of each first."""
+    steps = [(n - 1) * step for n, step in zip(y.shape, y.strides, strict=True)]
+    low, high = (sum(limit(step, 0) for step in steps) + limit(request.places) for limit in (min, max))
+    whole = np.zeros(high - low + y.dtype.itemsize, np.uint8)
+    starts = [place - low for place in request.places]
+    return [whole[start : start + y.dtype.itemsize].view(y.dtype) for start in starts]

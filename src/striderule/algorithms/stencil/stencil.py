@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.casting import finished, no_integer, result_type
 from striderule.algorithms.direct import giving_way
-from striderule.algorithms.stencil.call import Kernels, call_for
+from striderule.algorithms.stencil.call import Kernels, call_for, combined
+from striderule.algorithms.stencil.structure import Results
 from striderule.algorithms.windows import stencil as windows
 from striderule.geometry.problem import Convolution
 
@@ -50,22 +51,44 @@ def lengths(problem: Convolution, x: Array, kernels: Array, fill: Any = 0, out: 
     The problem has an output channel for each of `kernels`; all else is as for `stencil`. Large floats do not overflow
     on the way, and small ones do not vanish.
     """
+    return together(problem, x, kernels, fill, ("length",), None if out is None else [out])[0]
+
+
+def together(
+    problem: Convolution,
+    x: Array,
+    kernels: Array,
+    fill: Any,
+    results: Results,
+    out: Sequence[Array] | None = None,
+) -> Sequence[Array]:
+    """Return `results` of what several kernels give, each like that of `stencil`, in one reading of the image.
+
+    The problem has an output channel for each of `kernels`; all else is as for `stencil`, but that a direction, which
+    takes two kernels, is no integer. Arrays of `out` have the same strides.
+    """
     single = replace(problem, out_channels=1)
     final, work = result_type(problem), np.dtype(problem.dtype)
-    shape = (*x.shape[: x.ndim - problem.rank], *problem.output_size)
+    count = sum(len(kernels) if word == "sums" else 1 for word in results)
     stored = final if stores(work, final, problem.overflow) else work
-    result = out if out is not None and stored == final else memory.empty_like(x, shape, stored)
+    if out is not None and stored == final:
+        made = out
+    else:
+        shape = (count, *x.shape[: x.ndim - problem.rank], *problem.output_size)
+        made = list(memory.empty_like(x[None], shape, stored))
     taps = np.ascontiguousarray(kernels, work)
-    infos = ArrayInfo.of(x), ArrayInfo.of(result)
-    call = giving_way.attempt(call_for, single, Kernels.of(taps), fill, *infos, length=True)
+    places = tuple(memory.address(one) - memory.address(made[0]) for one in made)
+    infos = ArrayInfo.of(x), ArrayInfo.of(made[0])
+    call = giving_way.attempt(call_for, single, Kernels.of(taps), fill, *infos, places, results)
     if call is None:
         plain = replace(single, stored=(x.dtype.name, work.name), overflow="saturate")
-        found = reduce(np.hypot, (np.abs(windows.stencil(plain, x, kernel, fill)) for kernel in taps))
-        result = np.asarray(found, work)
-        return finished(problem, result, out)
-    if call.run(x, taps, result):
+        made = combined([windows.stencil(plain, x, kernel, fill) for kernel in taps], results)
+    elif call.run(x, taps, made[0]):
         raise no_integer(final)
-    return result if stored == final else finished(problem, result, out)
+    if made is out:
+        return made
+    goals: Sequence[Array | None] = [None] * count if out is None else out
+    return [finished(problem, one, goal) for one, goal in zip(made, goals, strict=True)]
 
 
 def stores(work: np.dtype[Any], final: np.dtype[Any], overflow: str) -> bool:

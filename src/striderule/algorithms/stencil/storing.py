@@ -1,4 +1,4 @@
-"""What becomes of sums: lengths of gradients, rounding half to even, saturation, and the store."""
+"""What becomes of sums: lengths and directions of gradients, rounding half to even, saturation, and the store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from striderule.algorithms.casting import limits
 from striderule.algorithms.stencil.structure import Structure
+from striderule.codegen import vmath
 from striderule.codegen.tile import BOOL, ELEMENTS, INT32, INT64, Mask, Pointer, Routine, Size, Vector
 
 # Beyond these squares of float32 and float64, or sums of a few, might not be normal numbers: powers of two.
@@ -25,9 +26,8 @@ class Storing:
 
     def store(self, sums: Sequence[Vector], y: Pointer, count: Size, mask: Mask | None) -> None:
         """Store the sums of all kernels of some outputs, of which `count` exist, from y on."""
-        values = [self.length(sums)] if self.s.length else sums
-        for number, value in enumerate(values):
-            place = y.skip(self.r.size("kernel_step") * number) if number else y
+        for number, value in enumerate(self.results(sums)):
+            place = y.skip(self.r.entry(self.r.table("results"), number)) if number else y
             if self.s.refuses:
                 self.refuse(value, mask)
             made = self.finished(value)
@@ -35,6 +35,18 @@ class Storing:
                 self.r.store(made, place, mask)
             else:
                 self.scatter(made, self.room, place, count)
+
+    def results(self, sums: Sequence[Vector]) -> list[Vector]:
+        """Return what is written of the sums of all kernels."""
+        found: list[Vector] = []
+        for word in self.s.results:
+            if word == "length":
+                found.append(self.length(sums))
+            elif word == "direction":  # of the second axis' derivative to the right, and of the first's down
+                found.append(vmath.arctan2(self.r, sums[0], sums[1]))
+            else:
+                found.extend(sums)
+        return found
 
     def scatter(self, vector: Vector, room: Pointer, y: Pointer, count: Size) -> None:
         """Write lanes to places apart."""

@@ -9,6 +9,8 @@ POINTERS = (
     "x", "y", "weights",
     # Tables: where positions of rows and elements of lines are found; the places of outer taps; bands and parts.
     "row_sources", "line_sources", "outer", "walk", "bands", "parts",
+    # How many bytes behind the first each result stands.
+    "results",
     # Taps that are gone over in loops, and how they are grouped.
     "taps", "segments",
     # A line of fill values in the type of the sums, and one fill value in that of the image.
@@ -24,7 +26,7 @@ SIZES = (
     # Lines: where their own elements begin and end among those laid out, phases, elements between two in the table and
     # in the room, and between lines there.
     "inner_first", "inner_last", "phases", "phase_size", "phase_pitch", "pitch",
-    "segment_count", "kernel_step",
+    "segment_count",
 )  # fmt: skip
 OUTSIDE = -(1 << 62)
 """The distance of what does not exist."""
@@ -51,6 +53,11 @@ class Load(NamedTuple):
     meets: tuple[Meet, ...]
 
 
+Results = tuple[str, ...]
+"""What is written of the sums of several kernels: words of "sums", each by itself, "length", and "direction"."""
+SUMS: Results = ("sums",)
+
+
 @dataclass(frozen=True, slots=True)
 class Structure:
     """What a routine is made for.
@@ -59,8 +66,8 @@ class Structure:
     those that do not fit. `rows` of outputs by `vectors` are held in registers for each of `kernels`; two rows of
     outputs lie `step` rows of the kernel apart, which has `row_taps`. `loads` are written out; with none, they are gone
     over in loops. Some lines are read `in_place`, some are `laid` out, from elements side by side if the image is
-    `compact`; so are results where `side_by_side` says so. `refuses` says that a NaN is to be told of. What several
-    kernels give is combined to its `length`, or written apart.
+    `compact`; so are results where `side_by_side` says so. `refuses` says that a NaN is to be told of. Of what several
+    kernels give the `results` are written, each to where it stands.
     """
 
     source: str
@@ -79,7 +86,7 @@ class Structure:
     side_by_side: bool
     refuses: bool
     kernels: int = 1
-    length: bool = False
+    results: Results = SUMS
 
     @property
     def slots(self) -> int:

@@ -136,6 +136,11 @@ def length(x: Array, other: Array, out: Array | None = None) -> Array:
         return np.asarray(np.hypot(x, other, out=out))
 
 
+def direction(y: Array, x: Array, out: Array | None = None) -> Array:
+    """Return arctan2(y, x)."""
+    return np.asarray(np.arctan2(y, x, out=out))
+
+
 def prelu(x: Array, weight: Array, dtype: np.dtype[Any]) -> Array:
     """Return x where positive, elsewhere weight * x; the weight is broadcast to x."""
     return elementwise(lambda block, slope: np.where(block > 0, block, slope * block), dtype, x, weight)
