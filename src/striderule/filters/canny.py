@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
 
 from striderule.algorithms import table
 from striderule.algorithms.edges.linking import linked
-from striderule.algorithms.edges.picture import Picture
+from striderule.algorithms.edges.picture import STRONG, WEAK, Picture
 from striderule.algorithms.edges.thinning import gradients, thinned, threshold
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
@@ -113,7 +114,7 @@ def edges(request: Request, *, sigma: Any, low_threshold: Any, high_threshold: A
     for plane in np.ndindex(planes.shape[:-2]):
         missing = None if gaps is None else gaps[plane]
         one = replace(request, image=planes[plane], axes=(0, 1), mask=None, missing=missing, dtype=None)
-        result[plane] = _plane(one, sigma, low, high, quantiles=use_quantiles)
+        result[plane] = _plane(Plane(one, sigma), low, high, quantiles=use_quantiles)
     return np.moveaxis(result, (-2, -1), request.axes)
 
 
@@ -134,39 +135,58 @@ def thresholds(dtype: np.dtype[Any], low: Any, high: Any, *, quantiles: bool) ->
     return found[0], found[1]
 
 
-def _plane(request: Request, sigma: Any, low: Any, high: Any, *, quantiles: bool) -> Array:
-    """Return the edges of one plane, both of whose axes are filtered."""
-    found = _by_generated_code(request, sigma, low, high, quantiles=quantiles)
-    if found is not None:
-        return found
-    down, right, magnitude = gradients(_smoothed(request, sigma))
-    if quantiles:
-        low, high = np.percentile(magnitude, [100.0 * low, 100.0 * high])
-    ridges = thinned(down, right, magnitude, _kept(request), low)
-    weak = ridges > 0
-    return linked(weak, weak & (ridges >= high))
+@dataclass(frozen=True)
+class Plane:
+    """One plane, both of whose axes are filtered, and the Gaussian; or what that has made of it."""
+
+    request: Request
+    sigma: Any
+    smoothed: Array | None = None
+
+    @functools.cached_property
+    def picture(self) -> Picture:
+        """The plane for generated code."""
+        return _picture(self.request, self.sigma) if self.smoothed is None else _as_it_is(self.smoothed)
+
+    def gradients(self) -> tuple[Array, Array, Array]:
+        """Return the derivatives of the smoothed plane, and their length, in NumPy."""
+        return gradients(smooth(self.request, self.sigma) if self.smoothed is None else self.smoothed)
+
+    def lengths(self) -> Array:
+        """Return the length of the gradient."""
+        code = table.generated("edges.detection")
+        found = None if code is None else code.length(self.picture)
+        return self.gradients()[2] if found is None else found
+
+    def marks(self, low: float, high: float, *, quantiles: bool) -> Array:
+        """Return what is left after thinning, as bytes: `WEAK`, or `STRONG` where the higher threshold is reached."""
+        code = table.generated("edges.detection")
+        if code is not None:
+            # Thresholds that are given are compared in the image's precision.
+            single = self.picture.stored == "float32" and not quantiles
+            marks: Array | None = code.marks(
+                self.picture, threshold(low), float(np.float32(high)) if single else float(high)
+            )
+            if marks is not None:
+                if self.request.missing is not None:
+                    marks[~_kept(self.request)] = 0
+                return marks
+        ridges = thinned(*self.gradients(), _kept(self.request), low)
+        return np.where(ridges >= high, np.uint8(STRONG), np.uint8(WEAK)) * (ridges > 0)
 
 
-def _by_generated_code(request: Request, sigma: Any, low: Any, high: Any, *, quantiles: bool) -> Array | None:
-    """Return the edges of one plane, or None where no code can be made."""
+def link(marks: Array) -> Array:
+    """Return which marks are strong or touch such ones through others; the marks may be changed."""
     code = table.generated("edges.detection")
-    if code is None:
-        return None
-    picture = _picture(request, sigma)
+    found: Array | None = None if code is None else code.linked(marks)
+    return linked(marks > 0, marks == STRONG) if found is None else found
+
+
+def _plane(plane: Plane, low: float, high: float, *, quantiles: bool) -> Array:
+    """Return the edges of one plane."""
     if quantiles:
-        lengths = code.length(picture)
-        if lengths is None:
-            return None
-        low, high = np.percentile(lengths, [100.0 * low, 100.0 * high])
-    elif picture.stored == "float32":
-        high = float(np.float32(high))  # both thresholds are compared in the image's precision
-    marks = code.marks(picture, threshold(low), float(high))
-    if marks is None:
-        return None
-    if request.missing is not None:
-        marks[~_kept(request)] = 0
-    result: Array | None = code.linked(marks)
-    return result
+        low, high = np.percentile(plane.lengths(), [100.0 * low, 100.0 * high])
+    return link(plane.marks(low, high, quantiles=quantiles))
 
 
 def _picture(request: Request, sigma: Any) -> Picture:
@@ -175,8 +195,7 @@ def _picture(request: Request, sigma: Any) -> Picture:
         request.image if request.image.dtype.isnative else request.image.astype(request.image.dtype.newbyteorder("="))
     )
     if request.missing is not None or request.fill not in (0, None):
-        none = np.ones(1)
-        return Picture(_smoothed(request, sigma), 1.0, (("edge", "edge"),) * 2, (none, none))
+        return _as_it_is(smooth(request, sigma))
     scale = 1.0 / np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1.0
     if image.dtype == np.float16:
         image = image.astype(np.float32)
@@ -192,12 +211,18 @@ def _picture(request: Request, sigma: Any) -> Picture:
     return Picture(image, scale, (first, second), (weights[0], weights[1]), share)
 
 
+def _as_it_is(smoothed: Array) -> Picture:
+    """Return a picture that is not smoothed any more."""
+    none = np.ones(1)
+    return Picture(smoothed, 1.0, (("edge", "edge"),) * 2, (none, none))
+
+
 def _share(inside: Request, sigma: Any) -> Array:
     """Return which share of the Gaussian lies on ones, and a last bit more, so that nothing is divided by 0."""
     return np.asarray(run(inside, gaussian_passes(inside, sigma)) + np.finfo(inside.image.dtype).eps)
 
 
-def _smoothed(request: Request, sigma: Any) -> Array:
+def smooth(request: Request, sigma: Any) -> Array:
     """Return the Gaussian mean of what is there, in floats of range 0 to 1."""
     floats = as_float(request.image)
     inside = np.ones(floats.shape, floats.dtype)

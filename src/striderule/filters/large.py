@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,10 @@ from striderule.geometry.padding import parse_boundary
 
 Array = npt.NDArray[Any]
 
+# Filters whose blocks are no parts of the image with a border that is read, and the modules beside this one that have
+# their own `in_bands`.
+APART = {"canny": "canny_bands"}
+
 
 def in_blocks(function: Callable[..., Any], image: Array, arguments: Sequence[Any], keywords: dict[str, Any]) -> Any:
     """Return ``function(image, *arguments, **keywords)``, in blocks where its results read a few neighbours each.
@@ -28,6 +33,9 @@ def in_blocks(function: Callable[..., Any], image: Array, arguments: Sequence[An
     def filtered(part: Array, **rest: Any) -> Any:
         return function(part, *arguments, **rest)
 
+    if function.__name__ in APART:
+        module = importlib.import_module(f"striderule.filters.{APART[function.__name__]}")
+        return module.in_bands(function, image, arguments, keywords)
     reaches = None if keywords.get("like") is not None else _reaches(filtered, image, keywords)
     if reaches is None:
         copied = keywords.get("out") is not None and bands.in_place(image, keywords["out"])

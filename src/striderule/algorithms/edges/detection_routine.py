@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from striderule.algorithms.edges.picture import STRONG, WEAK
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, FLOAT32, FLOAT64, UINT8, Count, Mask, Pointer, Routine, Size, Vector
 
@@ -38,8 +39,6 @@ SIDE = 2
 # Rings of three lines each: smoothed rows, their differences along the row, both components, the length; two single
 # lines: the row between the two passes of the Gaussian, and differences across rows.
 LINES = 5 * 3 + 2
-# Marks: what is left after thinning, and of it what reaches the higher threshold.
-WEAK, STRONG = 1, 3
 
 
 @dataclass(frozen=True, slots=True)

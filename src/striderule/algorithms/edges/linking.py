@@ -22,24 +22,30 @@ def linked(weak: Array, strong: Array) -> Array:
     rows, columns = weak.shape
     if not weak.size or not strong.any():
         return np.zeros(weak.shape, bool)
-    # With a gap behind every row no run goes on into the next.
-    line = np.zeros((rows, columns + 2), np.int8)
-    line[:, 1:-1] = weak
-    flat = line.ravel()
-    steps = np.diff(flat)
-    first, last = np.flatnonzero(steps == 1) + 1, np.flatnonzero(steps == -1)
-    above, below = _touching(first, last, columns + 2)
-    roots = _components(len(first), above, below)
+    first, last, roots = runs(weak)
     good = np.zeros(len(first), bool)
     at = np.flatnonzero(np.pad(strong, ((0, 0), (1, 1))).ravel())
     good[roots[np.searchsorted(first, at, side="right") - 1]] = True
     kept = good[roots]
     # +1 where a kept run begins and -1 behind its end: the running sum is 1 on it.
-    marks = np.zeros(flat.size + 1, np.int8)
+    marks = np.zeros(rows * (columns + 2) + 1, np.int8)
     marks[first[kept]] = 1
     marks[last[kept] + 1] = -1
     inside = np.add.accumulate(marks[:-1], dtype=np.int8).reshape(rows, columns + 2)
     return np.asarray(inside[:, 1:-1] != 0)
+
+
+def runs(weak: Array) -> tuple[Index, Index, Index]:
+    """Return the first and the last place of every run within a row, and the smallest run of its component.
+
+    Places count in rows of two elements more, one on each side: with that gap no run goes on into the next row.
+    """
+    rows, columns = weak.shape
+    line = np.zeros((rows, columns + 2), np.int8)
+    line[:, 1:-1] = weak
+    steps = np.diff(line.ravel())
+    first, last = np.flatnonzero(steps == 1) + 1, np.flatnonzero(steps == -1)
+    return first, last, components(len(first), *_touching(first, last, columns + 2))
 
 
 def _touching(first: Index, last: Index, width: int) -> tuple[Index, Index]:
@@ -54,7 +60,7 @@ def _touching(first: Index, last: Index, width: int) -> tuple[Index, Index]:
     return above, np.repeat(low, counts) + offsets
 
 
-def _components(count: int, a: Index, b: Index) -> Index:
+def components(count: int, a: Index, b: Index) -> Index:
     """Return, for each of `count` nodes, the smallest node that edges (a, b) connect it with."""
     parent = np.arange(count)
     while True:

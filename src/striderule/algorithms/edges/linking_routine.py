@@ -7,7 +7,7 @@ walks on from the done marks beside every border of two bands.
 
 from __future__ import annotations
 
-from striderule.algorithms.edges.detection_routine import STRONG, WEAK
+from striderule.algorithms.edges.picture import STRONG, WEAK
 from striderule.codegen.target import Target
 from striderule.codegen.tile import INT64, UINT8, Count, Pointer, Routine, Size
 

@@ -11,6 +11,9 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Words = tuple[str, str]
 
+# Marks: what is left after thinning, and of it what reaches the higher threshold.
+WEAK, STRONG = 1, 3
+
 
 @dataclass(frozen=True)
 class Picture:
