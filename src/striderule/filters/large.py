@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 # Filters whose blocks are no parts of the image with a border that is read, and the modules beside this one that have
 # their own `in_bands`.
-APART = {"canny": "canny_bands"}
+APART = {"canny": "canny_bands", "match_template": "templates_bands"}
 
 
 def in_blocks(function: Callable[..., Any], image: Array, arguments: Sequence[Any], keywords: dict[str, Any]) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Unpack, cast
 
 import numpy as np
@@ -101,6 +103,42 @@ def result_shape(request: Request, template: tuple[int, ...], *, pad_input: bool
     return request.shape_with([request.image.shape[a] - k + 1 for a, k in zip(request.axes, template, strict=True)])
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a whole image, whatever part of it is looked at: on these the last bits of results depend."""
+
+    # A whole number near the elements of each plane, and near all of them; whether they are finite; and the largest
+    # magnitude of integers.
+    near: Array
+    near_all: float
+    finite: bool
+    largest: int
+
+    @classmethod
+    def of(cls, request: Request) -> Facts:
+        """Return what there is to know of a request's image."""
+        x = request.image
+        finite = x.dtype.kind != "f" or bool(np.isfinite(x).all())
+        low, high = (int(x.min(initial=0)), int(x.max(initial=0))) if x.dtype.kind in "biu" else (0, 0)
+        valid = None if request.missing is None else ~request.missing
+        return cls(*nearness(x, valid, request.axes), finite, max(abs(low), abs(high)))
+
+
+# What is known of the image whose part is filtered.
+known: ContextVar[Facts | None] = ContextVar("known", default=None)
+
+
+def nearness(x: Array, valid: Array | None, axes: tuple[int, ...]) -> tuple[Array, float]:
+    """Return a whole number near the valid elements of each plane of an image, and one near all of them."""
+    last = tuple(range(-len(axes), 0))
+    planes = np.moveaxis(x, axes, last)
+    there = None if valid is None else np.moveaxis(valid, axes, last)
+    near = np.zeros(planes.shape[: -len(axes)])
+    for place in np.ndindex(near.shape):
+        near[place] = _near(planes[place], None if there is None else there[place])
+    return near, _near(x, valid)
+
+
 def coefficients_of(request: Request, taps: Array, *, pad_input: bool, relative: bool) -> tuple[Array, Array]:
     """Return the correlation coefficients, and which share of the window was there.
 
@@ -112,9 +150,9 @@ def coefficients_of(request: Request, taps: Array, *, pad_input: bool, relative:
         where.correlate(request.image.astype(request.length_type), taps - taps.mean(), 0)
         shape = result_shape(request, taps.shape, pad_input=pad_input)
         return stand_in(shape, request.length_type), stand_in(shape, request.length_type)
-    x = request.image
+    x, facts = request.image, known.get() or Facts.of(request)
     if request.missing is not None or request.fill is None:
-        return _with_gaps(where, x.astype(np.float64), taps)
+        return _with_gaps(where, x.astype(np.float64), taps, facts.near_all)
     deviations = taps - taps.mean()
     small, whole = float((deviations * deviations).sum()), float((taps * taps).sum())
     eps = np.finfo(np.float64).eps
@@ -122,23 +160,23 @@ def coefficients_of(request: Request, taps: Array, *, pad_input: bool, relative:
     if small <= NOISE * eps * whole or 0 in shape:
         return np.zeros(shape, request.length_type), np.ones(shape, request.length_type)
     floor = 0.0 if relative else float(np.finfo(as_skimage(x.dtype)).eps)
-    result = where.fast(
-        x, slid(x, taps, deviations, single=relative and request.length_type != np.float64), small, floor
-    )
+    single = relative and request.length_type != np.float64
+    result = where.fast(x, slid(x.dtype, taps, deviations, facts.largest, single=single), small, floor, facts)
     if result is None:
-        result = _plain(where, x.astype(np.float64), deviations, floor)
+        result = _plain(where, x.astype(np.float64), deviations, floor, facts.near_all)
     return result, np.ones(shape, request.length_type)
 
 
-def slid(x: Array, taps: Array, deviations: Array, *, single: bool) -> Array:
+def slid(dtype: np.dtype[Any], taps: Array, deviations: Array, largest: int, *, single: bool) -> Array:
     """Return what is slid over the image: the template as it is where its sums of products are whole numbers of int32.
 
-    Those are exact, which tells in even parts of an image; else the template's deviations from its mean.
+    Those are exact, which tells in even parts of an image; else the template's deviations from its mean. `largest` is
+    the largest magnitude in the image.
     """
-    if single and x.dtype.kind in "biu" and taps.size <= FEW and bool((taps == np.rint(taps)).all()):
-        largest = max(abs(int(x.min(initial=0))), abs(int(x.max(initial=0))))
-        if largest * float(np.abs(taps).sum()) < 2**31 and float(np.abs(taps).max()) < 2**15:
-            return taps.astype(np.int16)
+    whole = taps.size <= FEW and bool((taps == np.rint(taps)).all())
+    held = largest * float(np.abs(taps).sum()) < 2**31 and float(np.abs(taps).max()) < 2**15
+    if single and dtype.kind in "biu" and whole and held:
+        return taps.astype(np.int16)
     return deviations.astype(np.float32 if single else np.float64)
 
 
@@ -147,10 +185,9 @@ def as_skimage(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
 
 
-def _plain(where: _Windows, x: Array, deviations: Array, floor: float) -> Array:
+def _plain(where: _Windows, x: Array, deviations: Array, floor: float, middle: float) -> Array:
     """Return the coefficients from sums over the windows, in NumPy."""
     request = where.request
-    middle = _near(x)
     # The image's middle is taken away first: squares of what is left lose fewer digits when they are subtracted.
     x = x - middle
     fill = complex(request.fill or 0).real - middle
@@ -162,10 +199,11 @@ def _plain(where: _Windows, x: Array, deviations: Array, floor: float) -> Array:
     return np.clip(np.divide(product, norm, out=np.zeros_like(product), where=~flat), -1.0, 1.0)
 
 
-def _near(x: Array) -> float:
-    """Return a whole number near the elements of an image."""
-    some = x[tuple(slice(None, None, 1 + n // 16) for n in x.shape)].astype(np.float64)
-    some = some[np.isfinite(some)]
+def _near(x: Array, valid: Array | None) -> float:
+    """Return a whole number near the elements of an image, some of which are looked at."""
+    few = tuple(slice(None, None, 1 + n // 16) for n in x.shape)
+    some = x[few].astype(np.float64)
+    some = some[np.isfinite(some) if valid is None else np.isfinite(some) & valid[few]]
     return float(np.round(some.mean())) if some.size else 0.0
 
 
@@ -191,7 +229,7 @@ class _Windows:
             **self.words,
         )
 
-    def fast(self, x: Array, taps: Array, power: float, floor: float) -> Array | None:
+    def fast(self, x: Array, taps: Array, power: float, floor: float, facts: Facts) -> Array | None:
         """Return the coefficients of images of two axes by generated code; None where that has to be left to NumPy.
 
         `taps` are the template or its deviations, whose squares sum to `power`.
@@ -200,7 +238,7 @@ class _Windows:
         """
         request, rank = self.request, len(self.template)
         code = table.generated("templates.coefficients") if rank == 2 else None
-        if code is None or (x.dtype.kind == "f" and not np.isfinite(x).all()):
+        if code is None or not facts.finite:
             return None
         products = self.correlate(x, taps, request.fill)
         planes, found = (np.moveaxis(one, request.axes, (-2, -1)) for one in (x, products))
@@ -215,7 +253,8 @@ class _Windows:
             size = self.template[0], self.template[1]
             noise = NOISE * float(np.finfo(np.float64).eps)
             total = float(taps.sum(dtype=np.float64))
-            if not code.coefficients(wide, found[plane], size, total, power, _near(wide), noise, floor):
+            near = float(facts.near[plane])
+            if not code.coefficients(wide, found[plane], size, total, power, near, noise, floor):
                 return None
         return np.moveaxis(result, (-2, -1), request.axes)
 
@@ -229,14 +268,12 @@ class _Windows:
         return x
 
 
-def _with_gaps(where: _Windows, x: Array, taps: Array) -> tuple[Array, Array]:
+def _with_gaps(where: _Windows, x: Array, taps: Array, middle: float) -> tuple[Array, Array]:
     """Return the coefficients over the pixels that are there, each with the part of the template that lies on it."""
     request = where.request
     there = np.ones(x.shape) if request.missing is None else (~request.missing).astype(np.float64)
     outside = 0.0 if request.fill is None else 1.0
     x[there == 0] = 0
-    inside = x[np.isfinite(x)]
-    middle = float(inside.sum() / max(1.0, there.sum()))
     x = np.where(there > 0, x - middle, 0.0)
     fill = 0.0 if request.fill is None else complex(request.fill).real - middle
     t = taps - taps.mean()
