@@ -151,7 +151,7 @@ class _Job:
         array, size = self._planes(array, span), array.shape[self.rows]
         if span.low >= 0 and span.high <= size:
             return bands.along(array, self.rows, span.low, span.high)
-        return np.take(array, np.arange(span.low, span.high) % size, axis=self.rows)
+        return np.asarray(np.take(array, np.arange(span.low, span.high) % size, axis=self.rows))
 
     def _mask(self, span: _Span) -> dict[str, Any]:
         return {} if self.mask is None else {"mask": self._part(self.mask, span)}
