@@ -14,8 +14,9 @@ import striderule as sr
 from striderule.errors import InvalidArgument
 from striderule.functional import precision, recipes
 from striderule.planning import forget
-from striderule.planning.cost import COSTS, Cost
+from striderule.planning.cost import COSTS
 from striderule.planning.rules import RULES, Rule
+from striderule.planning.work import Cost
 
 X, W = sr.Array((1, 8, 20, 20)), sr.Array((8, 8, 3, 3))
 

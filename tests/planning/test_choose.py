@@ -8,9 +8,10 @@ from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.geometry.problem import Convolution, LocalConvolution
 from striderule.planning import PRECISIONS, Machine, Plan, algorithm_word, choose, forget, precision_word
-from striderule.planning.cost import COSTS, Cost
+from striderule.planning.cost import COSTS
 from striderule.planning.forms import KernelForm, Rank
 from striderule.planning.rules import RULES, Rule, keeps_promise
+from striderule.planning.work import Cost
 
 PROBLEM = Convolution.from_shapes((1, 3, 8), (4, 3, 3))
 SERVED_BY_ALL = Convolution.from_shapes((1, 6, 72), (6, 1, 9), groups=6)

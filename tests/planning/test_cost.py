@@ -14,6 +14,7 @@ from striderule.planning.machine import DEFAULTS, itemsize
 from striderule.planning.register_tiles import register_tiles
 from striderule.planning.rules import PROMISES, keeps_promise
 from striderule.planning.schedule import CHAIN, MOST_PLANES, PLANES, SHARED, schedule
+from striderule.planning.work import Cost, work_of
 
 LAYER = Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1)
 PROBLEMS = (
@@ -52,7 +53,7 @@ def test_itemsize(dtype, size):
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
 def test_work_counts_what_the_definition_says(problem):
-    work = cost.work_of(problem, "float32")
+    work = work_of(problem, "float32")
     if hasattr(problem, "multiply_adds"):
         assert work.operations == problem.multiply_adds
         assert work.flops == 2 * work.operations
@@ -65,15 +66,15 @@ def test_work_counts_what_the_definition_says(problem):
 
 
 def test_pooling_counts_the_elements_of_its_windows():
-    assert cost.work_of(PROBLEMS[-2], "uint8").operations == 4 * 4 * 4 * 4
-    assert cost.work_of(PROBLEMS[-2], "uint8").least_bytes == 4 * 64 + 4 * 16
-    assert cost.work_of(PROBLEMS[-1], "uint8").operations == 4 * 81
+    assert work_of(PROBLEMS[-2], "uint8").operations == 4 * 4 * 4 * 4
+    assert work_of(PROBLEMS[-2], "uint8").least_bytes == 4 * 64 + 4 * 16
+    assert work_of(PROBLEMS[-1], "uint8").operations == 4 * 81
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_direct_computes_the_edges_of_its_tiles_too(name):
     machine = Machine.of(name)
-    work = cost.work_of(LAYER, "float32")
+    work = work_of(LAYER, "float32")
     found = cost.direct(LAYER, work, machine)
     assert work.operations <= found.operations < 1.2 * work.operations
     assert work.limit(machine) < found.seconds < cost.windows(LAYER, work, machine).seconds
@@ -88,7 +89,7 @@ def test_direct_counts_what_its_tiles_compute_beyond_the_edges(name, size):
     """Rows of tiles beyond the last channel, and lanes beyond the last position: counted one by one here."""
     machine = Machine.of(name)
     problem = Convolution.from_shapes((3, 4, size, size), (14, 2, 3, 3), padding=1, groups=2)
-    found = cost.direct(problem, cost.work_of(problem, "float32"), machine)
+    found = cost.direct(problem, work_of(problem, "float32"), machine)
     lanes = machine.lanes("float32")
     cut = schedule(problem, lanes, machine.registers, 4)
     tiles = sum(-(-min(cut.channels, 7 - first) // cut.tile[0]) for first in range(0, 7, cut.channels))
@@ -140,7 +141,7 @@ def test_more_work_takes_longer():
         words = {"dtype": "int64", "stored": ("int8", "int8")} if name == "dots" else {}
         problem = Convolution.from_shapes((1, channels, 28, 28), (channels, channels, 3, 3), **words)
         machine = Machine.of("avx2", units=("dot16",))
-        found = cost.COSTS[name](problem, cost.work_of(problem, "float32"), machine)
+        found = cost.COSTS[name](problem, work_of(problem, "float32"), machine)
         return min(one.seconds for one in (found if isinstance(found, tuple) else (found,)))
 
     for name in set(cost.COSTS) - {"separable"}:  # that filters single channels
@@ -155,11 +156,11 @@ def test_the_blocks_are_those_of_windows():
 def test_error_bounds_keep_the_promise_for_any_size():
     for channels in (1, 100, 100_000):
         problem = Convolution.from_shapes((1, channels, 8, 8), (1, channels, 3, 3))
-        error, random_error = cost.work_of(problem, "float32").pairwise
+        error, random_error = work_of(problem, "float32").pairwise
         assert 0 < error <= PROMISES["highest"][1]
         assert 0 < random_error <= PROMISES["highest"][0]
         assert keeps_promise("highest", "float32", error, random_error) is None
-    assert cost.work_of(PROBLEMS[2], "float32").pairwise == (0, 0)
+    assert work_of(PROBLEMS[2], "float32").pairwise == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -185,5 +186,5 @@ def test_both_errors_are_held_to_the_promise(word, dtype, errors, reason):
 
 
 def test_weights_that_are_packed_before_cost_nothing():
-    found = cost.Cost(1, 2, 3, 5.0, 1e-7, 1e-8, packing=2.0).with_packed_weights()
+    found = Cost(1, 2, 3, 5.0, 1e-7, 1e-8, packing=2.0).with_packed_weights()
     assert (found.seconds, found.packing) == (3.0, 0.0)

@@ -4,33 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from striderule.errors import InvalidArgument
 from striderule.planning import report
-from striderule.planning.cost import COSTS, Cost, Work, work_of
+from striderule.planning.cost import COSTS
 from striderule.planning.machine import Machine
 from striderule.planning.rules import PRECISIONS, RULES, keeps_promise, takes_too_much
+from striderule.planning.work import Cost, Work, work_of
 
 DEFAULT_MACHINE = Machine.of("avx2")
+
+
+class Circumstances(NamedTuple):
+    """What a cost depends on besides the algorithm."""
+
+    problem: Any
+    work: Work
+    machine: Machine
+    packed: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An algorithm that was considered: why it is not to be chosen (None: it may be), and what it would cost.
 
-    `cost` is None where it cannot serve the problem at all. An algorithm with variants is a candidate in each of them.
+    An algorithm with variants is a candidate in each of them; `variant` is the word for it, or None. `under` is None
+    where the algorithm cannot serve the problem at all.
     """
 
     name: str
     describes: str
     reason: str | None
-    cost: Cost | None
+    variant: str | None = None
+    under: Circumstances | None = None
 
     @property
-    def variant(self) -> str | None:
-        """The word for this way of the algorithm, or None where it has but one."""
-        return None if self.cost is None else self.cost.variant
+    def cost(self) -> Cost | None:
+        """What it costs, None where it cannot serve: worked out when it is asked for, as it decides nothing."""
+        if self.under is None:
+            return None
+        return next(cost for cost in _costs(self.name, self.under) if cost.variant == self.variant)
 
     @property
     def label(self) -> str:
@@ -188,26 +202,24 @@ def choose(
 
 @lru_cache(maxsize=2048)
 def _plan(problem: Any, promise: str, forced: str | None, machine: Machine, dtype: str, packed: bool) -> Plan:
-    work = work_of(problem, dtype)
     # By one image on one core of the default machine: neither batch nor threads nor measurements change the bits.
-    one, model = _one_image(problem), machine.model
-    single = work_of(one, dtype)
+    one, work = _one_image(problem), work_of(problem, dtype)
+    asked, single = Circumstances(problem, work, machine, packed), work_of(one, dtype)
     candidates: list[Candidate] = []
     # Of every candidate that can serve: what decides about it, and whether it keeps the promise.
     decisive: dict[Candidate, tuple[Cost, bool]] = {}
     for name, rule in RULES.items():
         cannot = rule.cannot(problem, machine)
         if cannot is not None:
-            candidates.append(Candidate(name, rule.describes, cannot, None))
+            candidates.append(Candidate(name, rule.describes, cannot))
             continue
-        deciding = {cost.variant: cost for cost in _costs(name, one, single, model, packed=packed)}
-        for cost in _costs(name, problem, work, machine, packed=packed):
-            by = deciding.get(cost.variant, cost)
-            breaks = keeps_promise(promise, work.dtype, by.error, by.random_error)
-            reason = rule.declines(problem, machine) or breaks or takes_too_much(rule, by.workspace)
-            candidate = Candidate(name, rule.describes, reason, cost)
+        declined = rule.declines(problem, machine)
+        for cost in _costs(name, Circumstances(one, single, machine.model, packed)):
+            breaks = keeps_promise(promise, work.dtype, cost.error, cost.random_error)
+            reason = declined or breaks or takes_too_much(rule, cost.workspace)
+            candidate = Candidate(name, rule.describes, reason, cost.variant, asked)
             candidates.append(candidate)
-            decisive[candidate] = by, breaks is None
+            decisive[candidate] = cost, breaks is None
     if forced is None:
         chosen = min((one for one in decisive if one.reason is None), key=lambda one: decisive[one][0].seconds)
     else:
@@ -219,13 +231,15 @@ def _plan(problem: Any, promise: str, forced: str | None, machine: Machine, dtyp
 def forget() -> None:
     """Forget the plans that are kept, where rules or costs were changed."""
     _plan.cache_clear()
+    _costs.cache_clear()
 
 
-def _costs(name: str, problem: Any, work: Work, machine: Machine, *, packed: bool) -> tuple[Cost, ...]:
+@lru_cache(maxsize=512)
+def _costs(name: str, under: Circumstances) -> tuple[Cost, ...]:
     """Return the costs of the variants of an algorithm."""
-    found = COSTS[name](problem, work, machine)
+    found = COSTS[name](under.problem, under.work, under.machine)
     costs = found if isinstance(found, tuple) else (found,)
-    return tuple(cost.with_packed_weights() for cost in costs) if packed else costs
+    return tuple(cost.with_packed_weights() for cost in costs) if under.packed else costs
 
 
 def _asked_for(forced: str, problem: Any, machine: Machine, decisive: dict[Candidate, tuple[Cost, bool]]) -> Candidate:

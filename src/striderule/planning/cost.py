@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
-from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
-from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
-from striderule.planning import dots, passes, spectra, transforms
-from striderule.planning.forms import KernelForm
+from striderule.geometry.problem import Convolution, TransposedConvolution
+from striderule.planning import dots, image_cost, transforms
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.phases import phases
 from striderule.planning.planes import MASKS, plane_operations, plane_tile, rolling_tile, rolls
@@ -23,6 +21,7 @@ from striderule.planning.runs import flattened
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
 from striderule.planning.winograd import VARIANTS, any_error, packing_operations, random_error, tiling
+from striderule.planning.work import Cost, Work, work_of
 
 # Elements of the blocks of `windows`: the matrix of columns, 2 MiB of float32 for the second-level cache, and a sweep
 # tap by tap, which stays in the first or second between taps.
@@ -50,144 +49,8 @@ SPREAD_ALONE = 1.8
 # transform weights, which are written far apart, and seconds to find out whether borders let them be transformed.
 WINOGRAD_CALL, WINOGRAD_LOOP = 10e-6, 0.84
 WINOGRAD_PACKED, WINOGRAD_LOOKED = 3.0, 60e-6
-# `separable`: seconds a call, and the part of the peak that its vector operations reach.
-PASSES_CALL, PASSES_LOOP = 15e-6, 0.6
-# `stencil`: seconds a call, and the part of the peak that its vector operations reach.
-STENCIL_CALL, STENCIL_LOOP = 5e-6, 0.6
-# `fourier` of images: seconds a call.
-SPECTRA_CALL = 120e-6
 # The parts of complex numbers.
 _REAL = {"complex64": "float32", "complex128": "float64"}
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What the definition asks for: the same for every algorithm. Sizes in elements, of the arithmetic type."""
-
-    kind: str
-    operations: int
-    terms: int
-    inputs: int
-    weights: int
-    outputs: int
-    dtype: str
-    # The type of what is multiplied, where there are instructions for it that form sums in another.
-    multiplied: str = ""
-
-    @property
-    def operation_name(self) -> str:
-        """What is counted: multiply-adds, or comparisons and additions of windows."""
-        return "multiply-adds" if self.kind in ("convolution", "local", "transposed") else "window elements"
-
-    @property
-    def flops(self) -> int:
-        """Operations of arithmetic: two for each multiply-add."""
-        return (2 if self.operation_name == "multiply-adds" else 1) * self.operations
-
-    @property
-    def least_bytes(self) -> int:
-        """Bytes when everything is read and written once."""
-        return (self.inputs + self.weights + self.outputs) * itemsize(self.dtype)
-
-    def limit(self, machine: Machine) -> float:
-        """Return the seconds below which no machine of that peak and bandwidth can do the definition's operations."""
-        return max(self.arithmetic(machine), self.least_bytes / machine.bandwidth)
-
-    def arithmetic(self, machine: Machine) -> float:
-        """Return the seconds that the definition's operations take at the machine's peak."""
-        return self.flops / machine.peak(self.multiplied or self.dtype)
-
-    @property
-    def unit(self) -> float:
-        """Half a unit in the last place of the arithmetic; exact integers have none."""
-        return {"float32": 2.0**-24, "float64": 2.0**-53}.get(self.dtype, 0.0)
-
-    def errors(self, roundings: float) -> tuple[float, float]:
-        """Return the errors of sums in which no term passes more than so many roundings; exact integers have none.
-
-        The first is the bound for any finite data, to first order, as a part of the sum of |x||w|: n roundings err by
-        at most n units in the last place's half (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
-        The second is what zero-mean random data comes to, as a part of the norm of the exact result: there roundings
-        add up like a random walk, of which half the root of n is a safe estimate (Higham and Mary, "A new approach to
-        probabilistic rounding error analysis", 2019); see docs/accuracy.md.
-        """
-        return self.unit * roundings, self.unit * max(1.0, math.sqrt(roundings) / 2)
-
-    @property
-    def pairwise(self) -> tuple[float, float]:
-        """The errors of chains of at most `CHAIN` terms that are added in pairs, which adds log2 of their number."""
-        chains = max(1, -(-self.terms // CHAIN))
-        return self.errors(min(self.terms, CHAIN) + math.ceil(math.log2(chains)))
-
-
-def work_of(problem: Any, dtype: str) -> Work:
-    """Return what the definition of a problem asks for; `dtype` counts where the problem names no type.
-
-    >>> work_of(Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1), "float32").operations
-    115605504
-    """
-    if isinstance(problem, Convolution):
-        return _convolution_work("convolution", problem, 1)
-    if isinstance(problem, LocalConvolution):
-        return _convolution_work("local", problem.plain, prod(problem.tile))
-    if isinstance(problem, TransposedConvolution):
-        inputs = problem.batch * problem.in_channels * prod(problem.size)
-        weights = problem.in_channels * problem.out_channels // problem.groups * prod(problem.kernel)
-        outputs = prod(problem.output_shape)
-        return Work("transposed", problem.multiply_adds, problem.terms, inputs, weights, outputs, problem.dtype)
-    if isinstance(problem, Unfold):
-        inputs = problem.batch * problem.channels * prod(problem.size)
-        outputs = prod(problem.columns_shape)
-        return Work("unfold", outputs, 1, inputs, 0, outputs, dtype)
-    inputs, outputs = problem.batch * problem.channels * prod(problem.size), prod(problem.output_shape)
-    window = 1
-    if isinstance(problem, Pooling | FractionalPooling):
-        window = prod(problem.kernel)
-    elif isinstance(problem, AdaptivePooling):
-        # Windows of adaptive pooling differ by one element; they cover the input about once.
-        window = max(1, round(inputs / max(1, outputs)))
-    return Work("pooling", outputs * window, window, inputs, 0, outputs, dtype)
-
-
-def _convolution_work(kind: str, problem: Convolution, kernels: int) -> Work:
-    inputs = problem.batch * problem.in_channels * prod(problem.size)
-    weights = problem.out_channels * problem.terms * kernels
-    outputs = prod(problem.output_shape)
-    counted = problem.zero_taps == "count"
-    multiplied = "int8" if counted and dots.BYTES.keys() >= set(problem.stored or "-") else ""
-    return Work(kind, problem.multiply_adds, problem.terms, inputs, weights, outputs, problem.dtype, multiplied)
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What an algorithm needs: operations (those that padding its tiles adds, too), bytes, seconds, errors, tile.
-
-    `error` is the bound for any finite data, as a part of the norm of |x| correlated with |w|; `random_error` is what
-    zero-mean random data comes to, as a part of the norm of the exact result. Both are held to what a precision
-    promises. `variant` is the word that tells the ways of one algorithm apart (`Rule.variants`), None where it has one.
-    `packing` is that part of `seconds` which lays out or transforms the weights, and `packed_bytes` that part of
-    `workspace` which holds them then; both go where they are packed before.
-    """
-
-    operations: int
-    bytes_moved: int
-    workspace: int
-    seconds: float
-    error: float
-    random_error: float
-    tile: str | None = None
-    variant: str | None = None
-    packing: float = 0.0
-    packed_bytes: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as plain data."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    def with_packed_weights(self) -> Cost:
-        """Return the same for weights that are packed before."""
-        seconds, workspace = self.seconds - self.packing, self.workspace - self.packed_bytes
-        return replace(self, seconds=seconds, workspace=workspace, packing=0.0, packed_bytes=0)
 
 
 def windows(problem: Any, work: Work, machine: Machine) -> Cost:
@@ -381,22 +244,10 @@ def _phases(problem: TransposedConvolution, work: Work, machine: Machine) -> Cos
     return Cost(work.operations, work.least_bytes, 0, seconds, error, random_error, words)
 
 
-def stencil(problem: Convolution, work: Work, machine: Machine) -> Cost:
-    """Generated code: lines read where they stand, or laid out once a task, for the sums of several rows."""
-    taps = getattr(problem.form, "taps", prod(problem.kernel))
-    operations = work.outputs * taps
-    source, final = problem.stored or (work.dtype, work.dtype)
-    moved = work.inputs * itemsize(source) + work.outputs * itemsize(final)
-    seconds = 2 * operations / (STENCIL_LOOP * machine.peak(work.dtype))
-    # Terms of a chain follow one another, and so do the sums of chains.
-    errors = work.errors(min(taps, CHAIN) + max(0, -(-taps // CHAIN) - 1))
-    return Cost(operations, moved, 0, STENCIL_CALL + max(seconds, moved / machine.bandwidth), *errors)
-
-
 def fourier(problem: Convolution, work: Work, machine: Machine) -> Cost:
     """Generated transforms of tiles of images; of signals NumPy's, of blocks of float64, on one thread."""
     if problem.rank == 2:
-        return _tiles_of_images(problem, work, machine)
+        return image_cost.tiles(problem, work, machine)
     length = transforms.block_length(replace(problem, batch=1))
     count = problem.batch * transforms.block_count(problem, length)
     pairs = problem.out_channels * (problem.in_channels // problem.groups)
@@ -411,41 +262,6 @@ def fourier(problem: Convolution, work: Work, machine: Machine) -> Cost:
     error = transforms.error(length) + (work.unit if work.dtype == "float32" else 0.0)
     seconds = CALL + transforms.seconds(problem, length)
     return Cost(operations, moved, workspace, seconds, error, error, f"blocks of {length} inputs")
-
-
-def separable(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:
-    """Generated code: a pass along each axis for every outer product of the kernel."""
-    form = problem.form
-    assert isinstance(form, KernelForm)  # else it cannot serve
-    source, final = problem.stored or (work.dtype, work.dtype)
-    moved = work.inputs * itemsize(source) + work.outputs * itemsize(final)
-    dtype = work.dtype if work.dtype.startswith("float") else "float64"
-    costs = []
-    for rank in form.ranks:
-        operations = int(work.outputs * passes.operations(problem, rank))
-        seconds = PASSES_CALL + max(2 * operations / (PASSES_LOOP * machine.peak(dtype)), moved / machine.bandwidth)
-        error, random_error = work.errors(passes.roundings(problem))
-        errors = error * rank.growth + rank.left, random_error * rank.growth + rank.random_left
-        costs.append(Cost(operations, moved, 0, seconds, *errors, passes.words(problem, rank), passes.variant_of(rank)))
-    return tuple(costs)
-
-
-def _tiles_of_images(problem: Convolution, work: Work, machine: Machine) -> Cost:
-    """Two tiles are transformed, multiplied by the spectrum of the taps, and transformed back, by each task."""
-    lanes, size = machine.lanes(work.dtype), itemsize(work.dtype)
-    plan = spectra.tiling(problem, lanes, machine.registers)
-    assert plan is not None  # the rule has seen to it
-    tasks = problem.batch * plan.pairs
-    rate = machine.peak(work.dtype) / (2 * lanes) * min(1.0, tasks / machine.cores)
-    seconds = SPECTRA_CALL + max(problem.batch * plan.operations / rate, work.least_bytes / machine.bandwidth)
-    # A transform of n complex numbers takes about 5 n log2(n) operations of arithmetic, a product 6 n; two make a
-    # multiply-add.
-    operations = int(tasks * plan.points * (5 * math.log2(plan.points) + 3))
-    held = 2 * size * plan.points
-    words = f"{plan.count} tiles of {plan.size[0]} x {plan.size[1]} inputs for {plan.step[0]} x {plan.step[1]} outputs"
-    moved = work.least_bytes + 4 * tasks * held
-    errors = spectra.PROMISED[work.dtype], spectra.random_error(plan.points, work.dtype)
-    return Cost(operations, moved, held * (1 + min(tasks, machine.cores)), seconds, *errors, words)
 
 
 def winograd(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:
@@ -485,7 +301,7 @@ COSTS: dict[str, Callable[[Any, Work, Machine], Cost | tuple[Cost, ...]]] = {
     "depthwise": depthwise,
     "dots": dot_products,
     "fourier": fourier,
-    "separable": separable,
-    "stencil": stencil,
+    "separable": image_cost.separable,
+    "stencil": image_cost.stencil,
     "winograd": winograd,
 }

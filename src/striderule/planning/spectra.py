@@ -61,6 +61,7 @@ class Tiles:
         return prod(min(-(-n // step), count) for n, step, count in zip(self.size, self.step, self.counts, strict=True))
 
 
+@lru_cache(maxsize=64)
 def radices(length: int, registers: int) -> Ints:
     """Return the radices of the passes: as few as there are, of up to 8, or 4 where there are few registers.
 

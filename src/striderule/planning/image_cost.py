@@ -1,0 +1,67 @@
+"""What filters of images cost: every tap, passes along the axes, and spectra of tiles, all in generated code."""
+
+from __future__ import annotations
+
+import math
+from math import prod
+
+from striderule.geometry.problem import Convolution
+from striderule.planning import passes, spectra
+from striderule.planning.forms import KernelForm
+from striderule.planning.machine import Machine, itemsize
+from striderule.planning.schedule import CHAIN
+from striderule.planning.work import Cost, Work
+
+# `separable`: seconds a call, and the part of the peak that its vector operations reach.
+PASSES_CALL, PASSES_LOOP = 15e-6, 0.6
+# `stencil`: seconds a call, and the part of the peak that its vector operations reach.
+STENCIL_CALL, STENCIL_LOOP = 5e-6, 0.6
+# `fourier` of images: seconds a call.
+SPECTRA_CALL = 120e-6
+
+
+def stencil(problem: Convolution, work: Work, machine: Machine) -> Cost:
+    """Generated code: lines read where they stand, or laid out once a task, for the sums of several rows."""
+    taps = getattr(problem.form, "taps", prod(problem.kernel))
+    operations = work.outputs * taps
+    source, final = problem.stored or (work.dtype, work.dtype)
+    moved = work.inputs * itemsize(source) + work.outputs * itemsize(final)
+    seconds = 2 * operations / (STENCIL_LOOP * machine.peak(work.dtype))
+    # Terms of a chain follow one another, and so do the sums of chains.
+    errors = work.errors(min(taps, CHAIN) + max(0, -(-taps // CHAIN) - 1))
+    return Cost(operations, moved, 0, STENCIL_CALL + max(seconds, moved / machine.bandwidth), *errors)
+
+
+def separable(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:
+    """Generated code: a pass along each axis for every outer product of the kernel."""
+    form = problem.form
+    assert isinstance(form, KernelForm)  # else it cannot serve
+    source, final = problem.stored or (work.dtype, work.dtype)
+    moved = work.inputs * itemsize(source) + work.outputs * itemsize(final)
+    dtype = work.dtype if work.dtype.startswith("float") else "float64"
+    costs = []
+    for rank in form.ranks:
+        operations = int(work.outputs * passes.operations(problem, rank))
+        seconds = PASSES_CALL + max(2 * operations / (PASSES_LOOP * machine.peak(dtype)), moved / machine.bandwidth)
+        error, random_error = work.errors(passes.roundings(problem))
+        errors = error * rank.growth + rank.left, random_error * rank.growth + rank.random_left
+        costs.append(Cost(operations, moved, 0, seconds, *errors, passes.words(problem, rank), passes.variant_of(rank)))
+    return tuple(costs)
+
+
+def tiles(problem: Convolution, work: Work, machine: Machine) -> Cost:
+    """Generated code: each task transforms two tiles, multiplies them by the spectrum of the taps, and goes back."""
+    lanes, size = machine.lanes(work.dtype), itemsize(work.dtype)
+    plan = spectra.tiling(problem, lanes, machine.registers)
+    assert plan is not None  # the rule has seen to it
+    tasks = problem.batch * plan.pairs
+    rate = machine.peak(work.dtype) / (2 * lanes) * min(1.0, tasks / machine.cores)
+    seconds = SPECTRA_CALL + max(problem.batch * plan.operations / rate, work.least_bytes / machine.bandwidth)
+    # A transform of n complex numbers takes about 5 n log2(n) operations of arithmetic, a product 6 n; two make a
+    # multiply-add.
+    operations = int(tasks * plan.points * (5 * math.log2(plan.points) + 3))
+    held = 2 * size * plan.points
+    words = f"{plan.count} tiles of {plan.size[0]} x {plan.size[1]} inputs for {plan.step[0]} x {plan.step[1]} outputs"
+    moved = work.least_bytes + 4 * tasks * held
+    errors = spectra.PROMISED[work.dtype], spectra.random_error(plan.points, work.dtype)
+    return Cost(operations, moved, held * (1 + min(tasks, machine.cores)), seconds, *errors, words)
