@@ -79,8 +79,8 @@ class Step:
     copied: bool
     kept: Any
 
-    def run(self, x: Array, out: Array | None) -> Array | None:
-        """Return the result; None if it was not finite, and had to be."""
+    def run(self, x: Array, out: Array | None) -> tuple[Array, bool]:
+        """Return the result, and whether it was not finite and had to be."""
         source = straight(x, self.moved) if self.moved else x
         beside = out is None or self.copied
         y = memory.empty_like(source, self.shape, self.dtype) if out is None or beside else out
@@ -92,12 +92,11 @@ class Step:
         words[FLAGS], words[WATCHED], words[WORK] = first, first + 8 * threads, room.address
         words[THREADS] = threads
         workers.run(self.address, words.buffer_info()[0], self.tasks)
-        if self.watched and flags[threads]:
-            return None
+        spoilt = self.watched and bool(flags[threads])
         if out is None or y is out:
-            return y
+            return y, spoilt
         np.copyto(out, y)
-        return out
+        return out, spoilt
 
 
 X, Y, FLAGS, WATCHED, WORK = (POINTERS.index(word) for word in ("x", "y", "flags", "watched", "work"))
@@ -118,11 +117,16 @@ class Bound:
 
     def run(self, x: Array, out: Array | None) -> Array | None:
         """Return the result, in `out` where there is one; None if it was not finite, and had to be."""
-        result: Array | None = x if x.dtype == self.source else x.astype(self.source, order="C")
+        result, spoilt = self.through(x, out)
+        return None if spoilt else result
+
+    def through(self, x: Array, out: Array | None) -> tuple[Array, bool]:
+        """Return the result, in `out` where there is one, and whether it was not finite and had to be."""
+        result, any_spoilt = x if x.dtype == self.source else x.astype(self.source, order="C"), False
         for step in self.steps:
-            if result is not None:
-                result = step.run(result, out if step is self.steps[-1] else None)
-        return result
+            result, spoilt = step.run(result, out if step is self.steps[-1] else None)
+            any_spoilt = any_spoilt or spoilt
+        return result, any_spoilt
 
 
 def bind(

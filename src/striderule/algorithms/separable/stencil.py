@@ -13,6 +13,7 @@ from striderule.algorithms.direct import giving_way
 from striderule.algorithms.images.factors import factored
 from striderule.algorithms.images.terms import Terms
 from striderule.algorithms.separable.bound import Bound, bind
+from striderule.algorithms.separable.mending import mend
 from striderule.algorithms.windows import stencil as windows
 from striderule.codegen.target import current
 from striderule.geometry.problem import Convolution
@@ -32,26 +33,33 @@ def stencil(
 
     `x` is (*planes, *size) with any strides; the result comes in its type of the problem, written to `out` where there
     is one. A kernel that is no `Terms` is taken for the sum of as many outer products as `variant` says. Gives way to
-    `windows` where no code can be made, and where infinities would meet others than the definition lets them meet.
+    `windows` where no code can be made; where infinities would meet others than the definition lets them meet, its
+    own products are formed (`mending`).
     """
     terms = kernel if isinstance(kernel, Terms) else factored(kernel, int((variant or "rank1").removeprefix("rank")))
     done = None
     if x.size and all(problem.output_size) and all(one.any() for term in terms.terms for one in term):
-        done = giving_way.attempt(_computed, problem, x, terms, fill, out)
+        done = giving_way.attempt(_computed, problem, x, kernel, terms, fill, out)
     return windows.stencil(problem, x, kernel, fill, out) if done is None else done
 
 
-def _computed(problem: Convolution, x: Array, terms: Terms, fill: Any, out: Array | None) -> Array | None:
-    """Return the result, or None where values were not finite that had to be."""
+def _computed(
+    problem: Convolution, x: Array, kernel: Array | Terms, terms: Terms, fill: Any, out: Array | None
+) -> Array:
+    """Return the result."""
     where = None if out is None or not out.flags.aligned else out.strides
     bound = _bound(problem, x.shape, x.strides, x.dtype, x.flags.aligned, terms, fill, where, False, current().name)
     target = out if where is not None and bound.final == result_type(problem) else None
-    result = bound.run(x, target)
-    if result is None and bound.widens:
+    result, spoilt = bound.through(x, target)
+    if spoilt and bound.widens:
         # Sums of large numbers leave float32 where their means do not.
-        bound = _bound(problem, x.shape, x.strides, x.dtype, x.flags.aligned, terms, fill, where, True, current().name)
-        result = bound.run(x, target)
-    if result is None or result is out or (out is None and result.dtype == result_type(problem)):
+        wide = _bound(problem, x.shape, x.strides, x.dtype, x.flags.aligned, terms, fill, None, True, current().name)
+        means, spoilt = wide.through(x, None)
+        with np.errstate(over="ignore"):
+            np.copyto(result, means, "same_kind", where=~np.isfinite(result))
+    if spoilt:
+        mend(problem, x, kernel, terms, fill, result)
+    if result is out or (out is None and result.dtype == result_type(problem)):
         return result
     return finished(problem, result, out)
 
