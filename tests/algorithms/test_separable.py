@@ -1,5 +1,7 @@
 """Passes along the axes: drawn images, kernels and borders against sums in float64, on every target."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from striderule.algorithms.images.tables import shown
 from striderule.algorithms.images.terms import Terms
 from striderule.algorithms.separable import stencil as separable
 from striderule.algorithms.separable.doubling import levels_of
+from striderule.algorithms.separable.sides import pieces
 from striderule.algorithms.windows import stencil as windows
 from striderule.codegen import target, workers
 from striderule.errors import CompilationFailed
@@ -162,6 +165,37 @@ def test_means_of_integers_are_rounded_right(dtype, length):
     sums = expected(problem, x, Terms(kernel.terms), 0)
     assert (np.abs(sums) < 2**53).all()  # so that the quotient below is the nearest
     assert np.array_equal(separable.stencil(problem, x, kernel), np.rint(sums / length**2).astype(dtype))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.usefixtures("never_gives_way")
+def test_running_sums_of_integers_are_exact(seed, on_target):
+    rng = np.random.default_rng([seed, TARGETS.index(on_target)])
+    dtype = ["uint8", "int8", "uint16", "int16", "bool", "uint8"][seed]
+    channels = int(rng.integers(1, 6))
+    sizes = ((70, 90), (9, 12)), ((3, 5), (30, 40)), ((150, 31), (201, 6)), ((1, 1), (2, 300))
+    for (shape, lengths), final in zip(sizes, (dtype, dtype, "float32", "float64"), strict=True):
+        x = np.moveaxis(drawn_image(rng, (*shape, channels), dtype), -1, 0)
+        kernel = Terms.outer([np.ones(length, np.float32) for length in lengths], float(np.prod(lengths)))
+        words = [tuple(map(str, rng.choice(BOUNDARIES, 2))) for _ in lengths]
+        problem = problem_of(x.shape, 1, kernel, "float32", (dtype, final), boundary=words)
+        means = expected(problem, x, Terms(kernel.terms), 1) / kernel.divisor
+        got = separable.stencil(problem, x, kernel, 1)
+        if final == dtype:
+            assert np.array_equal(got, np.rint(means).astype(dtype))
+        else:
+            assert np.allclose(got, means, rtol=1e-7, atol=1e-30)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_pieces_beyond_a_line_are_its_extension(size):
+    for words in itertools.product(BOUNDARIES, repeat=2):
+        places = shown(size, -20, 30, words)
+        found = np.full(50, -2)
+        for start, source, count, step in np.reshape(pieces(places, 0), (-1, 4)):
+            assert (found[start : start + count] == -2).all()
+            found[start : start + count] = source + step * np.arange(count)
+        assert np.array_equal(found, places)
 
 
 @pytest.mark.parametrize("length", [9, 40, 90])

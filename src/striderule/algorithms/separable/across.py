@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from striderule.algorithms.images.numbers import narrowed
 from striderule.algorithms.separable.down import Room
+from striderule.algorithms.separable.sides import extend
 from striderule.algorithms.separable.spans import spans
 from striderule.algorithms.separable.structure import SHORT, Structure
 from striderule.codegen.tile import ELEMENTS, Pointer, Register, Routine, Size, Vector
@@ -29,26 +30,13 @@ class Across:
 
     def __init__(self, r: Routine, s: Structure, room: Room) -> None:
         self.r, self.s, self.room, self.size = r, s, room, r.size
-        self.result = ELEMENTS[s.result]
+        self.result, self.held = ELEMENTS[s.result], ELEMENTS[s.held]
         self.watch: Register | None = r.register(r.constant(0.0)) if s.watched else None
 
     def extend(self, line: Pointer, term: Size) -> None:
         """Fill in what stands beyond both borders; `line` is where the left extension begins."""
-        r, pixel = self.r, self.size("pixel")
-        outside = r.broadcast(r.pointer("fills") + term, 1)
-        before, width = self.size("before"), self.size("width")
-
-        def put(entry: Size, target: Size) -> None:
-            place = r.entry(r.table("beyond"), entry)
-            with r.loop(pixel) as c:
-                there = line + (place.larger(0) + c)
-                value = r.select(place.below(0), outside, r.load(there, lanes=1))
-                r.store(value, line + (target + c))
-
-        with r.loop(self.size("before_pixels")) as i:
-            put(i, i * pixel)
-        with r.loop(self.size("after_pixels")) as i:
-            put(self.size("before_pixels") + i, before + width + i * pixel)
+        outside = self.r.broadcast(self.r.pointer("fills") + term, 1)
+        extend(self.r, self.s, line, self.r.convert(outside, self.held))
 
     def line(self, line: Line) -> None:
         """Write the results of a line."""
@@ -79,8 +67,10 @@ class Across:
     def store(self, value: Vector, y: Pointer) -> None:
         """Write results: means, if sums are to be divided, in the type of the result."""
         r, s = self.r, self.s
+        mean = ELEMENTS[s.mean]
+        value = r.convert(value, mean)
         if s.divided:
-            divisor, inverse = r.number("divisor"), r.number("inverse")
+            divisor, inverse = r.number("divisor", mean), r.number("inverse", mean)
             if value.lanes != r.lanes:
                 divisor, inverse = (r.shuffle(one, one, range(value.lanes)) for one in (divisor, inverse))
             if s.divided == "exact" and not r.target.fma:

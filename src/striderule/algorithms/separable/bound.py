@@ -16,7 +16,7 @@ from striderule.algorithms.casting import result_type
 from striderule.algorithms.direct import proof
 from striderule.algorithms.images.numbers import fits
 from striderule.algorithms.images.terms import Terms
-from striderule.algorithms.separable.call import Axis, Cut, Passes, cut
+from striderule.algorithms.separable.call import LONG_ACROSS, Axis, Cut, Passes, cut
 from striderule.algorithms.separable.layout import layout_of, straight, straight_like
 from striderule.algorithms.separable.routine import passes_routine
 from striderule.algorithms.separable.structure import POINTERS, SHORT
@@ -50,10 +50,12 @@ class Pass:
 class Settings:
     """How sums are formed: in which type, whether without error, as whole numbers, and divided by what.
 
-    `clear` says that no quotient comes so near to a tie that the last place of an inverse would matter.
+    `clear` says that no quotient comes so near to a tie that the last place of an inverse would matter. Sums become
+    results in the type `mean`.
     """
 
     work: np.dtype[Any]
+    mean: np.dtype[Any]
     exact: bool
     whole: bool
     divisor: float
@@ -147,16 +149,17 @@ def bind(
     """
     final = result_type(problem)
     source = dtype if dtype.isnative and dtype.name in ELEMENTS else np.dtype(problem.dtype)
-    work, exact = _arithmetic(problem, source, terms)
-    work = np.dtype(np.float64) if wide else work
-    kind = final if _is_fused(problem, source, work, final) else work
-    whole = not problem.dtype.startswith("float")
-    settings = Settings(work, exact, whole and final.itemsize >= 4, terms.divisor, _is_clear(source, work, kind, terms))
+    mean, exact = _arithmetic(problem, source, terms)
+    mean = np.dtype(np.float64) if wide else mean
+    kind = final if _is_fused(problem, source, mean, final) else mean
+    whole = not problem.dtype.startswith("float") and final.itemsize >= 4
+    work = _running(problem, source, terms) or mean
+    settings = Settings(work, mean, exact, whole, terms.divisor, _is_clear(source, mean, kind, terms))
     x = _like(shape, strides, source) if source == dtype else np.empty(shape, source)
     passes = _passes(problem, x.ndim - problem.rank, terms, work)
     steps = []
     while len(passes) > 2:
-        (one, *passes), bare = passes, replace(settings, divisor=1, whole=False)
+        (one, *passes), bare = passes, replace(settings, mean=work, divisor=1, whole=False)
         step, x = _step(x, [one], fill, work, None, bare, aligned=aligned)
         steps.append(step)
         with np.errstate(all="ignore"):
@@ -209,6 +212,22 @@ def _arithmetic(problem: Convolution, source: np.dtype[Any], terms: Terms) -> tu
     if not floats or terms.divisor != 1:  # means are exact as far as can be
         work = np.dtype(np.float64)
     return work, bound < 2**53 if work == np.float64 else False
+
+
+def _running(problem: Convolution, source: np.dtype[Any], terms: Terms) -> np.dtype[Any] | None:
+    """Return the integers in which windows of equal taps are summed, each from the one before; None where they are not.
+
+    Sums of 32 bits are exact where the last of them fits, whatever is larger on the way.
+    """
+    profiles = terms.terms[0]
+    if source.kind not in "biu" or source.itemsize > 2 or len(terms.terms) > 1 or max(terms.shape) < LONG_ACROSS:
+        return None
+    if {*problem.stride, *problem.dilation} != {1} or not all(bool((one == 1).all()) for one in profiles):
+        return None
+    bits = 8 * source.itemsize
+    if math.prod(terms.shape) << (bits - (source.kind == "i")) < 2**31:
+        return np.dtype(np.int32)
+    return np.dtype(np.uint32) if source.kind != "i" and math.prod(terms.shape) << bits < 2**32 else None
 
 
 def _passes(problem: Convolution, planes: int, terms: Terms, work: np.dtype[Any]) -> list[Pass]:
@@ -288,12 +307,13 @@ def _step(
     divided = "" if settings.divisor == 1 else "exact" if settings.exact and not settings.clear else "scaled"
     told = Passes(
         layout,
-        Axis(height, height) if down is None else down,
-        Axis(layout.width, layout.width) if across is None else across,
+        Axis(height, height, equal=True) if down is None else down,
+        Axis(layout.width, layout.width, equal=True) if across is None else across,
         (0, 0) if rows is None else (x.strides[rows], y.strides[rows]),
         x.dtype.name,
         y.dtype.name,
         settings.work.name,
+        settings.mean.name,
         len(passes[0].profiles),
         divided,
         _watched(x, passes) or (divided == "scaled" and x.dtype.kind == "f" and settings.work == np.float32),

@@ -16,6 +16,7 @@ from striderule.algorithms.images.tables import shown
 from striderule.algorithms.separable.doubling import SWEPT, levels_of
 from striderule.algorithms.separable.down import BLANK
 from striderule.algorithms.separable.layout import Layout
+from striderule.algorithms.separable.sides import FIELDS, pieces
 from striderule.algorithms.separable.structure import POINTERS, SHORT, SIZES, Across, Down, Structure
 from striderule.codegen.target import Target
 from striderule.planning.passes import BAND, CHAIN
@@ -26,8 +27,8 @@ Array = npt.NDArray[Any]
 LONG_DOWN, LONG_ACROSS = 8, 6
 # Products of a task: enough to be worth handing to another thread.
 TASK = 1 << 20
-# Rows of a band of windows: enough to share what a band begins with, and few enough that chains stay short.
-LEAST_BAND, MOST_BAND = 64, 128
+# Rows of a band of windows: enough to share what a band begins with, and few enough that there are many bands.
+LEAST_BAND, MOST_BAND = 64, 256
 # Bytes of a thread's sums from a row on.
 SUFFIX = 1 << 20
 LINE = 64
@@ -71,6 +72,7 @@ class Passes:
     source: str
     result: str
     work: str
+    mean: str
     terms: int
     divided: str
     watched: bool
@@ -93,11 +95,14 @@ class Cut(NamedTuple):
 def structure_of(passes: Passes, target: Target) -> Structure:
     """Return what code serves these passes."""
     across = _across(passes, target.lanes(np.dtype(passes.work).itemsize), 8 if _is_roomy(target) else 4)
+    down = _down(passes, target)
     return Structure(
         passes.source,
         passes.result,
         passes.work,
-        _down(passes, target),
+        passes.mean,
+        _held(passes, down, across),
+        down,
         across,
         passes.divided,
         passes.terms > 1,
@@ -105,6 +110,15 @@ def structure_of(passes: Passes, target: Target) -> Structure:
         passes.whole,
         passes.inside,
     )
+
+
+def _held(passes: Passes, down: Down, across: Across) -> str:
+    """Return the type of sums down the rows: 16 bits hold those of a few rows of 8 bits."""
+    source = np.dtype(passes.source)
+    if down.kind != "run" or across.kind != "running" or source.itemsize > 1:
+        return passes.work
+    signed = source.kind == "i"
+    return passes.work if passes.down.taps << 8 > 1 << 16 else "int16" if signed else "uint16"
 
 
 def _is_roomy(target: Target) -> bool:
@@ -132,6 +146,8 @@ def _across(passes: Passes, lanes: int, vectors: int) -> Across:
     known = gap if gap <= 4 else 0
     stepped = axis.stride > 1
     if axis.equal and axis.taps >= LONG_ACROSS and passes.terms == 1:
+        if known and not stepped and np.dtype(passes.work).kind in "iu":
+            return Across("running", 1, gap=known)
         levels = levels_of(lanes, known, axis.taps)
         rest, blocks = axis.taps % (1 << levels), axis.taps >> levels
         several = blocks.bit_count() > 1
@@ -155,11 +171,13 @@ def cut(passes: Passes, target: Target) -> Cut:
     width, outputs = across.size * pixel, ((across.outputs - 1) * across.stride + 1) * pixel
     slack = (2 * SWEPT + 8) * lanes
     length = max(across.before * pixel + width + after * pixel, needed * pixel) + slack
-    line = _apart(length, itemsize)
+    line = _apart(length, np.dtype(structure.held).itemsize)
     band = _band(passes, structure.down, line * itemsize)
     bands = -(-down.outputs // band)
 
-    at = {"lines_at": 0, "state_at": passes.terms * rows * line}
+    # What stands before a line may be read.
+    at = {"lines_at": LINE // itemsize}
+    at["state_at"] = at["lines_at"] + passes.terms * rows * line
     at["suffix_at"] = at["state_at"] + (2 * line if structure.down.kind in ("run", "blocks") else 0)
     at["sums_at"] = at["suffix_at"] + (band * line if structure.down.kind == "blocks" else 0)
     room = at["sums_at"] + (4 if structure.across.kind == "window" else int(structure.across.stepped)) * line
@@ -169,13 +187,12 @@ def cut(passes: Passes, target: Target) -> Cut:
     begins = np.where(sources < 0, BLANK, sources * passes.row_steps[0])
     left = shown(across.size, -across.before, 0, across.words)
     right = shown(across.size, across.size, across.size + after, across.words)
-    beyond = np.concatenate([left, right])
-    beyond = np.where(beyond < 0, -1, (beyond + across.before) * pixel)
+    beyond = [*pieces(left, -across.before), *pieces(right, across.size)]
     chunks = -(-down.taps // CHAIN)
     levels, rest = _levels(structure.across, across, pixel)
     tables = {
         "rows": begins,
-        "beyond": np.append(beyond, 0),
+        "beyond": _elements(beyond, across.before, pixel),
         "chunks": np.arange(chunks + 1) * down.taps // chunks,
         "levels": np.array(levels, np.int64),
         "walk": words_of(layout.walks),
@@ -183,8 +200,8 @@ def cut(passes: Passes, target: Target) -> Cut:
     tables = {name: np.ascontiguousarray(table, np.int64) for name, table in tables.items()}
     sizes = at | {
         "room": room, "walks": len(layout.walks), "bands": bands, "band": band, "height": down.outputs,
-        "y_row": passes.row_steps[1], "line": line, "before": across.before * pixel, "before_pixels": across.before,
-        "after_pixels": after, "pixel": pixel, "width": width, "outputs": outputs, "stride_down": down.stride,
+        "y_row": passes.row_steps[1], "line": line, "before": across.before * pixel, "pieces": len(beyond) // FIELDS,
+        "pixel": pixel, "width": width, "outputs": outputs, "stride_down": down.stride,
         "dilation_down": down.dilation, "taps_down": down.taps, "chunks_down": chunks, "taps_across": across.taps,
         "gap": across.dilation * pixel, "groups": across.taps // SHORT, "terms": passes.terms,
         "level_count": len(levels) // 3 - 1, "top": needed * pixel, "rest": rest, "columns": across.outputs,
@@ -195,6 +212,15 @@ def cut(passes: Passes, target: Target) -> Cut:
         words[POINTERS.index(name)] = memory.address(table)
     planes = int(np.prod([walk[0] for walk in layout.walks], dtype=np.int64))
     return Cut(structure, words, tables, planes * bands, room * itemsize, bool((sources < 0).any()))
+
+
+def _elements(beyond: list[int], before: int, pixel: int) -> Array:
+    """Return `pieces` as `sides.extend` reads them: of elements behind the beginning of a line."""
+    table = np.array(beyond or [0] * FIELDS, np.int64).reshape(-1, FIELDS)
+    inside = table[:, 1] >= 0
+    table[:, 0] = (table[:, 0] + before) * pixel
+    table[:, 1] = np.where(inside, (table[:, 1] + before) * pixel, -1)
+    return table
 
 
 def _apart(length: int, itemsize: int) -> int:
@@ -209,6 +235,9 @@ def _band(passes: Passes, down: Down, line: int) -> int:
     axis, rows = passes.down, down.rows
     if down.kind == "run":
         wanted = min(max(axis.taps, LEAST_BAND), MOST_BAND)
+        bands = max(1, axis.outputs // wanted)
+        # Four threads, or two, finish together.
+        wanted = -(-axis.outputs // (bands if bands < 4 else -(-bands // 4) * 4)) + rows - 1
     elif down.kind == "blocks":
         wanted = min(axis.taps, BAND, max(2 * rows, SUFFIX // line)) // rows * rows
     else:

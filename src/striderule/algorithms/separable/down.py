@@ -32,7 +32,7 @@ class Down:
 
     def __init__(self, r: Routine, s: Structure, room: Room) -> None:
         self.r, self.s, self.room, self.size = r, s, room, r.size
-        self.source = ELEMENTS[s.source]
+        self.source, self.held = ELEMENTS[s.source], ELEMENTS[s.held]
         self.blank = r.pointer("blank", self.source)
 
     def row(self, plane: Pointer, index: Size) -> Pointer:
@@ -49,7 +49,7 @@ class Down:
 
     def read(self, row: Pointer, column: Size, vectors: int, lanes: int) -> list[Vector]:
         """Return vectors of a row, in the type of the sums."""
-        return [loaded(self.r, row + (column + v * lanes), self.r.element, lanes) for v in range(vectors)]
+        return [loaded(self.r, row + (column + v * lanes), self.held, lanes) for v in range(vectors)]
 
     def block(self, plane: Pointer, first: Size) -> None:
         """Form the lines of the rows of outputs from `first` on, for every term."""

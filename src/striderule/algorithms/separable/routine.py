@@ -12,10 +12,13 @@ from striderule.algorithms.direct.native import followed
 from striderule.algorithms.separable.across import Across, Line
 from striderule.algorithms.separable.doubling import Doubling
 from striderule.algorithms.separable.down import Down, Room
+from striderule.algorithms.separable.running import Running
 from striderule.algorithms.separable.structure import NUMBERS, POINTERS, SIZES, Structure
 from striderule.algorithms.separable.windows import Windows
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, INT64, Pointer, Routine, Size
+
+WRITERS = {"taps": Across, "window": Doubling, "running": Running}
 
 
 def passes_routine(name: str, target: Target, s: Structure) -> str:
@@ -24,8 +27,9 @@ def passes_routine(name: str, target: Target, s: Structure) -> str:
     flags = r.table("flags")
     slot = r.claim(flags, r.size("threads"))
     work = r.pointer("work") + slot * r.size("room")
-    room = Room(*(work + r.size(f"{word}_at") for word in ("lines", "state", "suffix", "sums")))
-    across = (Doubling if s.across.kind == "window" else Across)(r, s, room)
+    lines, state, suffix, sums = (work + r.size(f"{word}_at") for word in ("lines", "state", "suffix", "sums"))
+    room = Room(lines.of(ELEMENTS[s.held]), state.of(ELEMENTS[s.held]), suffix, sums)
+    across = WRITERS[s.across.kind](r, s, room)
     with r.tasks() as task:
         band, plane = task % r.size("bands"), task // r.size("bands")
         x_at, y_at = followed(r, plane, 0, 0)

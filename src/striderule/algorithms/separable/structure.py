@@ -9,10 +9,9 @@ POINTERS = (
     "watched",
 )  # fmt: skip
 SIZES = (
-    "threads", "room", "walks", "bands", "band", "height", "y_row", "line", "before", "after", "before_pixels",
-    "after_pixels", "pixel", "width", "outputs", "stride_down", "dilation_down", "taps_down", "chunks_down",
-    "taps_across", "gap", "groups", "terms", "level_count", "top", "rest", "columns", "stride_across", "lines_at",
-    "state_at", "suffix_at", "sums_at",
+    "threads", "room", "walks", "bands", "band", "height", "y_row", "line", "before", "pieces", "pixel", "width",
+    "outputs", "stride_down", "dilation_down", "taps_down", "chunks_down", "taps_across", "gap", "groups", "terms",
+    "level_count", "top", "rest", "columns", "stride_across", "lines_at", "state_at", "suffix_at", "sums_at",
 )  # fmt: skip
 NUMBERS = ("divisor", "inverse")
 
@@ -43,9 +42,10 @@ class Down:
 class Across:
     """The horizontal pass.
 
-    `kind` is "taps" (`kept` are those written out; with `loop` groups of `SHORT` taps go before them) or "window"
-    (equal taps: sums of twice as many, again and again, the first `levels` of them in registers; `rest` is the number
-    of taps that are no whole block then, `several` tells of several digits behind). `gap` is how many elements taps are
+    `kind` is "taps" (`kept` are those written out; with `loop` groups of `SHORT` taps go before them), "running" (equal
+    taps of integers: each sum from the one before) or "window" (equal taps: sums of twice as many, again and again, the
+    first `levels` of them in registers; `rest` is the number of taps that are no whole block then, `several` tells of
+    several digits behind). `gap` is how many elements taps are
     apart, where the code knows it (0: it does not). `stepped` tells of a stride; `ones` says that all taps are one.
     """
 
@@ -67,12 +67,15 @@ class Structure:
 
     `divided` is "" or how sums become means: "exact" (the nearest quotient) or "scaled" (times the inverse). `terms`
     tells of several outer products; `watched` lets the routine tell whether a result was not finite; `whole` says that
-    sums are whole numbers that the result holds, and `inside` that it holds all sums once they are rounded.
+    sums are whole numbers that the result holds, and `inside` that it holds all sums once they are rounded. Sums become
+    results in the type `mean`, and those down the rows stand in the type `held`, which may be narrower.
     """
 
     source: str
     result: str
     work: str
+    mean: str
+    held: str
     down: Down
     across: Across
     divided: str = ""

@@ -18,8 +18,9 @@ from striderule.algorithms.separable.spans import spans
 from striderule.codegen.tile import Pointer, Register, Size
 from striderule.planning.passes import RUN
 
-# Vectors of columns that a sum down the rows holds.
-WIDE = 4
+# Vectors of columns that a band of sums begins with together, so that much of a row is read at once; of floats there
+# are two sums of each.
+WIDE, WIDE_FLOATS = 8, 4
 
 
 class Windows(Down):
@@ -32,7 +33,13 @@ class Windows(Down):
 
     def begin(self, plane: Pointer, first: Size) -> None:
         """Write what a band of outputs from row `first` on starts with."""
-        spans(self.r, self.size("width"), WIDE, self._started(plane, first) if self.runs else self._cut(plane, first))
+        body = self._started(plane, first) if self.runs else self._cut(plane, first)
+        spans(self.r, self.size("width"), WIDE if self.runs else WIDE_FLOATS, body, self.lanes)
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of a vector of the sums down the rows."""
+        return self.r.lanes * (self.r.element.itemsize // self.held.itemsize)
 
     def lines(self, plane: Pointer, first: Size, turn: Size) -> None:
         """Form the lines of block `turn` of a band, whose outputs begin at row `first`."""
@@ -59,7 +66,7 @@ class Windows(Down):
             for one, place in zip(sums, at, strict=True):
                 r.store(one, after + place)
 
-        spans(r, self.size("width"), down.vectors, body)
+        spans(r, self.size("width"), down.vectors, body, self.lanes)
 
     def _suffix(self, row: Size) -> Pointer:
         """Return where the sums from a row of the band on stand."""
@@ -70,7 +77,7 @@ class Windows(Down):
         r = self.r
 
         def body(column: Size, vectors: int, lanes: int) -> None:
-            sums = [r.register(r.constant(0.0, lanes=lanes)) for _ in range(vectors)]
+            sums = [r.register(r.constant(0.0, self.held, lanes)) for _ in range(vectors)]
             with r.loop(self.size("taps_down") - 1) as t:
                 self._add(sums, plane, first + t, column, lanes)
             for v, one in enumerate(sums):
