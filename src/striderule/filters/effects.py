@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any, Unpack
 
 import numpy as np
@@ -10,10 +12,11 @@ import numpy as np
 from striderule import kernels
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, answer, apply, few_products, working
+from striderule.filters.passes import Operator, answer, apply, confidence, few_products, working
 from striderule.filters.request import Array, Keywords, Request, public
-from striderule.functional import door
+from striderule.functional import banks, door
 from striderule.functional.images import correlate
+from striderule.geometry.arguments import is_sequence
 from striderule.kernels.arguments import real
 from striderule.kernels.smoothing import gaussian_profiles
 
@@ -131,8 +134,8 @@ def emboss(image: Any, **keywords: Unpack[Keywords]) -> Array:
 @public
 def gabor(
     image: Any,
-    frequency: float,
-    theta: float = 0.0,
+    frequency: float | Sequence[float],
+    theta: float | Sequence[float] = 0.0,
     *,
     bandwidth: float = 1.0,
     sigma_x: float | None = None,
@@ -149,10 +152,12 @@ def gabor(
     Parameters
     ----------
     image : ndarray with two axes to filter
-    frequency : float
+    frequency : float or sequence of float
         Waves for each element.
-    theta : float, default 0
-        Direction in radians in which the wave runs; 0 to the right, pi/2 downwards.
+    theta : float or sequence of float, default 0
+        Direction in radians in which the wave runs; 0 to the right, pi/2 downwards. With a sequence of frequencies, of
+        directions, or of both, the result is that of every frequency in every direction, all of which share readings of
+        the image.
     bandwidth, sigma_x, sigma_y, n_stds, offset : float, optional
         As in `striderule.kernels.gabor`.
     like : {"skimage"}, optional
@@ -163,7 +168,7 @@ def gabor(
 
     Returns
     -------
-    ndarray of the image's shape
+    ndarray of the image's shape; (frequencies * directions, *image's shape) for sequences, directions changing first
         complex64 for float32, float16 and integers of up to 16 bits, complex128 for the others; with `like` a pair.
 
     Examples
@@ -173,6 +178,8 @@ def gabor(
     >>> along, across = abs(gabor(stripes, 0.25)), abs(gabor(stripes, 0.25, np.pi / 2))
     >>> bool(along[32, 32] > 100 * across[32, 32])
     True
+    >>> gabor(stripes, [0.1, 0.25], np.arange(4) * np.pi / 4).shape
+    (8, 64, 64)
     """
     shape: dict[str, Any] = {
         "frequency": frequency,
@@ -186,15 +193,48 @@ def gabor(
     if like is not None:
         return likeness.answer_pair("gabor", like, image, shape, keywords)
     request = Request.of("gabor", image, keywords, rank=2)
-    kernel = kernels.gabor(**shape)
-    request = request.settle(np.result_type(request.signed_type, np.complex64))
-    operator = Operator.direct(request, kernel)
-    return answer(request, apply(operator), operator)
+    if not (is_sequence(frequency) or is_sequence(theta)):
+        kernel = kernels.gabor(**shape)
+        request = request.settle(np.result_type(request.signed_type, np.complex64))
+        operator = Operator.direct(request, kernel)
+        return answer(request, apply(operator), operator)
+    pairs = product(_each(frequency, "frequency"), _each(theta, "theta"))
+    each = [kernels.gabor(**(shape | {"frequency": f, "theta": t})) for f, t in pairs]
+    natural = np.result_type(request.signed_type, np.complex64)
+    return _stacked(request.settle(natural, (len(each), *request.image.shape)), each)
+
+
+def _each(value: Any, argument: str) -> list[Any]:
+    """Return the entries of a sequence, or the one number."""
+    found = list(value) if is_sequence(value) else [value]
+    if not found:
+        raise InvalidArgument(f"{argument} must hold at least one number, got none")
+    return found
+
+
+def _stacked(request: Request, each: Sequence[Array]) -> Any:
+    """Return what each of several complex kernels gives, on a new first axis."""
+    plain = request.missing is None and request.fill is not None and not request.confidence
+    if plain and request.dtype is not None:
+        taps = [kernel.astype(np.result_type(request.working_type, np.complex64), copy=False) for kernel in each]
+        words = {
+            "boundary": request.boundary, "fill": request.fill, "axes": request.axes, "dtype": request.dtype,
+            "precision": request.precision, "algorithm": request.algorithm,
+        }  # fmt: skip
+        at_once = banks.bank(request.image, taps, request.out, words)
+        if at_once is not None:
+            return at_once
+    operators = [Operator.direct(request, kernel) for kernel in each]
+    single = replace(request, out=None)
+    result = request.finish(np.stack([single.finish(apply(operator)) for operator in operators]))
+    return (result, np.stack([confidence([one]) for one in operators])) if request.confidence else result
 
 
 @door.accepts_input
 def bank(image: Any, kernels: Any, *, out: Array | None = None, **arguments: Any) -> Array:
     """Apply many kernels to one image: `striderule.correlate` with each, stacked along a new first axis.
+
+    Kernels that are computed tap by tap, or as spectra, share the reading of the image and the transforms of its tiles.
 
     Parameters
     ----------
@@ -237,6 +277,9 @@ def bank(image: Any, kernels: Any, *, out: Array | None = None, **arguments: Any
     each = [door.array(kernel, f"kernel {number}") for number, kernel in enumerate(kernels)]
     if not each:
         raise InvalidArgument("kernels must hold at least one kernel, got none")
+    at_once = banks.bank(x, each, out, arguments)
+    if at_once is not None:
+        return at_once
     results = [correlate(x, kernel, **arguments) for kernel in each]
     if any(result.shape != results[0].shape for result in results):
         shapes = [result.shape for result in results]

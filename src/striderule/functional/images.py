@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms.memory import empty
 from striderule.errors import InvalidArgument
 from striderule.functional.door import accepts_input, array, check_out, finish
 from striderule.functional.large import in_blocks
@@ -21,7 +22,9 @@ from striderule.functional.pixels import (
     kernel_array,
     mask_array,
 )
+from striderule.functional.planned import noted
 from striderule.functional.sliding import Slide, SlideWords
+from striderule.functional.together import Wanted, each
 from striderule.geometry.arguments import per_axis
 from striderule.geometry.imaging import (
     axis_number,
@@ -273,21 +276,18 @@ def _filter(
     **geometry: Any,
 ) -> Array:
     """Check everything, compute, and cast the result."""
-    pixels = array(image, "image")
-    taps, weak = kernel_array(kernel)
-    slide = _slide(pixels, taps, flipped, words, channel_axis=channel_axis, **geometry)
-    outside = fill_number(fill, pixels.dtype, normalize=words.normalize)
-    channel = None if channel_axis is None else axis_number(channel_axis, pixels.ndim, "channel_axis")
-    valid = None if mask is None else mask_array(mask, pixels, channel)
-    leaves_out = valid is not None or outside is None
-    types = choose_types(pixels, taps, weak=weak, fill=outside, asked=words.dtype, normalized=leaves_out)
-    inputs = [operand for operand in (pixels, taps, valid) if operand is not None]
+    call = checked(
+        image, kernel, flipped=flipped, words=words, fill=fill, channel_axis=channel_axis, mask=mask, **geometry
+    )
+    pixels, ready, slide, outside, types, missing, inputs = call
     check_out(out, slide.output_shape(pixels.shape), types.final, inputs)
-    ready = in_work_type(np.flip(taps) if flipped else taps, types.work)
-    missing = missing_pixels(pixels, valid, nan_is_missing=words.normalize)
-    if missing is None and outside is not None and types.final.kind != "c":
+    if call.plain and types.final.kind != "c":
         return slide(pixels, ready, outside, types.work, types.final, out)
-    if missing is None and outside is not None:
+    if call.plain and pixels.dtype.kind != "c" and noted.get() is None:
+        result = empty(slide.output_shape(pixels.shape), types.final) if out is None else out
+        each(pixels, call.wanted(result))
+        return result
+    if call.plain:
         result = slide(pixels, ready, outside, types.work)
     else:
         plain = ready.dtype.kind != "c" and bool((ready >= 0).all())
@@ -297,6 +297,56 @@ def _filter(
         nowhere = _nowhere(types, outside)
         result = around_gaps(signed, magnitudes, support, Weights.of([ready]), pixels, missing, outside, nowhere, out)
     return finish(result, types.final, words.overflow, out)
+
+
+class Checked(NamedTuple):
+    """A call that is known to be right: `missing` are pixels, `outside` is None where there is nothing."""
+
+    pixels: Array
+    taps: Array
+    slide: Slide
+    outside: Any
+    types: Types
+    missing: Array | None
+    inputs: list[Array]
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is missing."""
+        return self.missing is None and self.outside is not None
+
+    def wanted(self, goal: Array) -> list[Wanted]:
+        """Return the real kernels, and where their results go: those of a complex kernel to the parts of `goal`."""
+        if goal.dtype.kind != "c":
+            return [Wanted(self.slide, self.taps, self.outside, self.types.work, goal)]
+        parts = (np.ascontiguousarray(self.taps.real), goal.real), (np.ascontiguousarray(self.taps.imag), goal.imag)
+        return [Wanted(self.slide, taps, self.outside, self.types.work, part) for taps, part in parts]
+
+
+def checked(
+    image: Any,
+    kernel: Any,
+    *,
+    flipped: bool,
+    words: SlideWords,
+    fill: Any,
+    channel_axis: int | None,
+    mask: Any,
+    **geometry: Any,
+) -> Checked:
+    """Check everything but `out`."""
+    pixels = array(image, "image")
+    taps, weak = kernel_array(kernel)
+    slide = _slide(pixels, taps, flipped, words, channel_axis=channel_axis, **geometry)
+    outside = fill_number(fill, pixels.dtype, normalize=words.normalize)
+    channel = None if channel_axis is None else axis_number(channel_axis, pixels.ndim, "channel_axis")
+    valid = None if mask is None else mask_array(mask, pixels, channel)
+    leaves_out = valid is not None or outside is None
+    types = choose_types(pixels, taps, weak=weak, fill=outside, asked=words.dtype, normalized=leaves_out)
+    inputs = [operand for operand in (pixels, taps, valid) if operand is not None]
+    ready = in_work_type(np.flip(taps) if flipped else taps, types.work)
+    missing = missing_pixels(pixels, valid, nan_is_missing=words.normalize)
+    return Checked(pixels, ready, slide, outside, types, missing, inputs)
 
 
 def _slid(slide: Slide, taps: Array, work: np.dtype[Any], pixels: Array, fill: Any) -> Array:

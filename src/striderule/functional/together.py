@@ -1,21 +1,31 @@
 """Several kernels on one image: what stands behind gradients with their direction and banks of filters.
 
-What is computed is what each kernel gives alone, to the last bit; but an image that is read once for several of them
-takes less of the memory's time, and of the work that all share.
+Each kernel gives what it gives alone, but an image that is read once for several of them takes less of the memory's
+time, and of the work that all share. Sums tap by tap are the same to the last bit; spectra of tiles that hold the
+largest of several kernels are as close to the exact results as those of each alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms import table
+from striderule.algorithms.stencil.cutting import MANY, WRITTEN
+from striderule.functional.forms import form_of
 from striderule.functional.planned import perform, plan_for
 from striderule.functional.sliding import Slide, problem_of
+from striderule.geometry.imaging import kernel_sides
+from striderule.geometry.problem import Convolution
 
 Array = npt.NDArray[Any]
+# Kernels whose sums are held in registers together, their taps in all, and numbers of spectra that are held together.
+KERNELS, TAPS, SPECTRA = 8, 2 * WRITTEN, 1 << 22
 
 
 def combined(
@@ -45,3 +55,90 @@ def combined(
     shape = (*planes.shape[:-rank], *slide.output_size)
     found = perform(plan, "stencil", "together", *operands, shape=shape, dtypes=(final,) * count)
     return tuple(np.moveaxis(one, last, slide.axes) for one in (found if count > 1 else [found]))
+
+
+class Wanted(NamedTuple):
+    """What one kernel is to give: how it slides, its real taps, the value outside, the types, and where it goes."""
+
+    slide: Slide
+    taps: Array
+    fill: Any
+    work: np.dtype[Any]
+    goal: Array
+
+    @property
+    def plain(self) -> bool:
+        """Whether the kernel may have zeros around it: it is centred, and of odd sizes."""
+        slide = self.slide
+        centred = kernel_sides("same", slide.kernel, slide.dilation) == slide.sides
+        return slide.words.mode == "same" and centred and all(n % 2 for n in slide.kernel)
+
+    def widened(self, kernel: tuple[int, ...]) -> Wanted:
+        """Return the same with zeros around the kernel."""
+        margins = [((n - k) // 2,) * 2 for n, k in zip(kernel, self.slide.kernel, strict=True)]
+        sides = kernel_sides("same", kernel, self.slide.dilation) if any(map(any, margins)) else self.slide.sides
+        slide = replace(self.slide, kernel=kernel, sides=sides)
+        return self._replace(slide=slide, taps=np.pad(self.taps, margins))
+
+
+def each(image: Array, wanted: Sequence[Wanted]) -> None:
+    """Write what every kernel gives of a real image, which is read once for those that can share it."""
+    groups: dict[Any, list[Wanted]] = {}
+    for one in wanted:
+        algorithm = plan_for(_problem(image, one), one.slide.words.precision, one.slide.words.algorithm).algorithm
+        groups.setdefault(_kind(one, algorithm), []).append(one)
+    for kind, group in groups.items():
+        for piece in _pieces(group, kind[0]):
+            if len(piece) == 1:
+                one = piece[0]
+                one.slide(image, one.taps, one.fill, one.work, one.goal.dtype, one.goal)
+            else:
+                _shared(image, piece, kind[0])
+
+
+def _problem(image: Array, one: Wanted, kernels: int = 1) -> Convolution:
+    planes = prod(n for axis, n in enumerate(image.shape) if axis not in one.slide.axes)
+    form = form_of(one.taps) if kernels == 1 else None
+    return problem_of(one.slide, planes, image.dtype, one.goal.dtype, one.work, form, kernels)
+
+
+def _kind(one: Wanted, algorithm: str) -> tuple[Any, ...]:
+    """Return what kernels must have in common to share a reading, the algorithm first."""
+    slide = replace(one.slide, kernel=(), sides=()) if one.plain else one.slide
+    alike = slide, one.work, one.goal.dtype, one.goal.strides, repr(one.fill)
+    if algorithm == "stencil" and prod(slide.output_size) >= MANY and 0 < np.count_nonzero(one.taps) <= WRITTEN:
+        return algorithm, alike
+    if algorithm == "fourier" and len(slide.axes) == 2:
+        # A tile that holds the largest kernel suits those that are at least half as large.
+        return (
+            algorithm,
+            alike,
+            tuple(((n - 1) * d).bit_length() for n, d in zip(one.slide.kernel, one.slide.dilation, strict=True)),
+        )
+    return "", id(one)
+
+
+def _pieces(group: list[Wanted], algorithm: str) -> Iterator[list[Wanted]]:
+    """Yield as many of a group at a time as share a reading."""
+    most, room = (KERNELS, TAPS) if algorithm == "stencil" else (SPECTRA, SPECTRA)
+    piece: list[Wanted] = []
+    held = 0
+    for one in group:
+        # Spectra are some times as large as kernels, at least: those of 16 times 16 taps take 128 times 128 numbers.
+        size = int(np.count_nonzero(one.taps)) if algorithm == "stencil" else 64 * one.taps.size
+        if piece and (len(piece) == most or held + size > room):
+            yield piece
+            piece, held = [], 0
+        piece.append(one)
+        held += size
+    yield piece
+
+
+def _shared(image: Array, group: list[Wanted], algorithm: str) -> None:
+    """Write what kernels of one kind give, in one reading of the image."""
+    sizes = tuple(max(each) for each in zip(*(one.slide.kernel for one in group), strict=True))
+    group = [one.widened(sizes) for one in group]
+    slide, last = group[0].slide, range(-len(sizes), 0)
+    operands = np.moveaxis(image, slide.axes, last), np.stack([one.taps for one in group]), group[0].fill, ("sums",)
+    goals = [np.moveaxis(one.goal, slide.axes, last) for one in group]
+    table.family("stencil", algorithm).together(_problem(image, group[0], len(group)), *operands, out=goals)

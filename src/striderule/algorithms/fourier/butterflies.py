@@ -70,6 +70,15 @@ def there_and_back(r: Routine, where: Pointer, radix: int, length: int, change: 
             _store(r, value, goal)
 
 
+def product_and_back(r: Routine, one: Pointer, other: Pointer, where: Pointer, radix: int, length: int) -> None:
+    """Multiply two spectra, and do the first pass of `backward`: the rest is to be done from `where` on."""
+    with r.loop(length // radix) as block:
+        places = [(block * radix + k) * (2 * r.lanes) for k in range(radix)]
+        spectrum = [product(r, _load(r, one + place), _load(r, other + place)) for place in places]
+        for value, place in zip(small_transform(r, spectrum, 1), places, strict=True):
+            _store(r, value, where + place)
+
+
 def small_transform(r: Routine, x: list[Complex], sign: int) -> list[Complex]:
     """Return the transform of 1, 2, 4 or 8 numbers, forward for sign -1 and backward for 1, in registers."""
     if len(x) == 1:

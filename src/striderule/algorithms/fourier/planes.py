@@ -16,6 +16,7 @@ the products of the definition compute the whole plane.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
@@ -54,8 +55,8 @@ ROWS = 256
 class Call:
     """The routine bound to an image: its address, its words for kernel and image, and their tables.
 
-    `plan` tells the tiles, `rows` and `columns` the source of every place of the padded image (-1 is the fill
-    value), and `inner` from which place up to which the squares are noted, along both axes.
+    `plan` tells the tiles, `rows` and `columns` the source of every place of the padded image (-1 is the fill value),
+    `inner` from which place up to which the squares are noted, along both axes, and `kernels` how many there are.
     """
 
     address: int
@@ -67,6 +68,7 @@ class Call:
     rows: Array
     columns: Array
     inner: tuple[Ints, Ints]
+    kernels: int = 1
 
 
 def correlation(problem: Convolution, x: Array, kernel: Array, fill: Any, out: Array | None) -> Array:
@@ -95,6 +97,13 @@ def _into(problem: Convolution, x: Array, kernel: Array, fill: Any, out: Array) 
         windows.stencil(problem, x, kernel, fill, out)
         return
     power, found = _run(call, x, kernel, fill, out)
+    _made_good(problem, call, x, kernel, fill, out, power, found[0])
+
+
+def _made_good(
+    problem: Convolution, call: Call, x: Array, kernel: Array, fill: Any, out: Array, power: Array, found: Array
+) -> None:
+    """Compute by products of the definition what transforms would spoil of a result."""
     planes = x.shape[:-2]
     for number, index in enumerate(np.ndindex(planes)):
         flagged = found[number] != 0
@@ -106,30 +115,61 @@ def _into(problem: Convolution, x: Array, kernel: Array, fill: Any, out: Array) 
             _tile(problem, call, image, kernel, fill, goal, divmod(place, call.plan.counts[1]))
 
 
+def correlations(
+    problem: Convolution, x: Array, kernels: Array, fill: Any, results: tuple[str, ...], out: Sequence[Array]
+) -> Sequence[Array]:
+    """Write what each of several kernels gives of planes x (*planes, rows, columns) to `out`: the images are read once.
+
+    The problem has an output channel for each of `kernels`; the `results` are their "sums". Arrays of `out` have the
+    same strides.
+    """
+    assert results == ("sums",)  # nothing is made of spectra of several
+    single, final = replace(problem, out_channels=1, form=None), result_type(problem)
+    dtype, taps = np.dtype(problem.dtype), np.ascontiguousarray(kernels, problem.dtype)
+    places = [memory.address(one) - memory.address(out[0]) for one in out]
+    fused = final == dtype or (final.name in tiles.NARROW and problem.overflow == "saturate")
+    steps = *(step for one in out for step in one.strides), *places
+    whole = all(step % final.itemsize == 0 for step in steps) and out[0].flags.aligned and x.flags.aligned
+    if not (whole and fused and x.dtype.name in ELEMENTS and not any(step % x.itemsize for step in x.strides)):
+        return [correlation(single, x, kernel, fill, one) for kernel, one in zip(taps, out, strict=True)]
+    apart = tuple(place // final.itemsize for place in places)
+    call = giving_way.attempt(call_for, single, ArrayInfo.of(x), ArrayInfo.of(out[0]), current(), apart)
+    if call is None:
+        return [windows.stencil(single, x, kernel, fill, one) for kernel, one in zip(taps, out, strict=True)]
+    power, found = _run(call, x, taps, fill, out[0])
+    for kernel, one, flagged in zip(taps, out, found, strict=True):
+        _made_good(single, call, x, kernel, fill, one, power, flagged)
+    return out
+
+
 def _by_products() -> Any:
     """Return the family that computes every product of the definition."""
     return table.family("stencil", "stencil")
 
 
 def _run(call: Call, x: Array, kernel: Array, fill: Any, out: Array) -> tuple[Array, Array]:
-    """Run the routine. Returns for each plane and tile the squares of its inputs, and whether it is not finite."""
-    address, dtype = memory.address, kernel.dtype
+    """Run the routine.
+
+    Returns for each plane and tile the squares of its inputs, and for each kernel besides whether it is not finite.
+    """
+    address, dtype, kernels = memory.address, kernel.dtype, call.kernels
     count = prod(x.shape[:-2]) * call.plan.count
     threads = workers.get_num_threads()
-    flags = array("q", bytes(8 * (threads + count)))
+    flags = array("q", bytes(8 * (threads + kernels * count)))
     start = flags.buffer_info()[0]
-    points = 2 * call.plan.points
+    points = 2 * call.plan.points * kernels
     room = memory.room("spectra", (points + threads * call.apart) * dtype.itemsize)
-    power = np.empty(2 * count, dtype)
+    power = np.empty(2 * max(count, kernels), dtype)
     told = {
         "x": address(kernel), "spectrum": room.address, "room": room.address + points * dtype.itemsize,
         "power": address(power), "flags": start, "found": start + 8 * threads, "threads": threads,
     }  # fmt: skip
-    _call(call.address, call.kernel_words, told, 1)
+    _call(call.address, call.kernel_words, told, kernels)
     told |= {"x": address(x), "y": address(out), "fill": int(np.array(float(fill)).view(np.int64))}
+    told["planes"] = prod(x.shape[:-2])
     _call(call.address, call.words, told, prod(x.shape[:-2]) * call.plan.pairs)
     found = np.frombuffer(flags, np.int64)[threads:]
-    return power.reshape(-1, call.plan.count, 2), found.reshape(-1, call.plan.count)
+    return power[: 2 * count].reshape(-1, call.plan.count, 2), found.reshape(kernels, -1, call.plan.count)
 
 
 def _call(routine: int, template: bytes, told: dict[str, int], tasks: int) -> None:
@@ -143,18 +183,22 @@ def _call(routine: int, template: bytes, told: dict[str, int], tasks: int) -> No
 
 
 @lru_cache(maxsize=64)
-def call_for(problem: Convolution, x: ArrayInfo, out: ArrayInfo, target: Target) -> Call:
-    """Return the call; `CompilationFailed` where no code can be made."""
+def call_for(problem: Convolution, x: ArrayInfo, out: ArrayInfo, target: Target, places: Ints | None = None) -> Call:
+    """Return the call; `CompilationFailed` where no code can be made.
+
+    With `places` it is for several kernels, whose results stand so many elements behind that of the first.
+    """
     dtype = np.dtype(problem.dtype)
     lanes = target.lanes(dtype.itemsize)
     plan = tiling(problem, lanes, target.registers)
     assert plan is not None  # the rule has seen to it
     down, across = (radices(size, target.registers) for size in plan.size)
     beside, beside_out = x.strides[-1] == x.dtype.itemsize, out.strides[-1] == out.dtype.itemsize
-    form = tiles.Form(dtype.name, x.dtype.name, out.dtype.name, down, across, beside, beside_out)
+    several, paired = places is not None, _paired(out, places or ())
+    form = tiles.Form(dtype.name, x.dtype.name, out.dtype.name, down, across, beside, beside_out, several, paired)
 
     def trial() -> bool:
-        return _agrees(problem, x, out, target)
+        return _agrees(problem, x, out, target, places)
 
     routine = proof.compiled(form.name, form, lambda: tiles.tile_routine(form, target), target, trial)
     x_steps, y_steps = ([step // one.dtype.itemsize for step in one.strides] for one in (x, out))
@@ -167,11 +211,13 @@ def call_for(problem: Convolution, x: ArrayInfo, out: ArrayInfo, target: Target)
     ]
     walks = words_of(merged(zip(x.shape[:-2], x_steps[:-2], y_steps[:-2], strict=True)))
     turns = [factors(one, dtype) if len(one) > 1 else np.zeros(1, dtype) for one in (down, across)]
-    tables = (rows, columns, *kernel, walks, *turns)
+    goals = np.array(places or (0,), np.int64)
+    apart = words_of(merged([(len(goals), prod(problem.kernel), 2 * plan.points)]))
+    tables = (rows, columns, *kernel, walks, *turns, goals, apart)
     inner = _inner(problem, 0), _inner(problem, 1)
     common = {
-        "down": memory.address(turns[0]), "across": memory.address(turns[1]), "walk": memory.address(walks),
-        "apart": tiles.room(form, lanes),
+        "down": memory.address(turns[0]), "across": memory.address(turns[1]), "apart": tiles.room(form, lanes),
+        "places": memory.address(goals), "kernels": len(goals),
     }  # fmt: skip
     told = common | {
         "rows": memory.address(rows), "columns": memory.address(columns),
@@ -179,17 +225,25 @@ def call_for(problem: Convolution, x: ArrayInfo, out: ArrayInfo, target: Target)
         "step_down": plan.step[0], "step_across": plan.step[1], "before": problem.padding[1][0],
         "width": problem.size[1], "end": len(sources[1]), "height_out": problem.output_size[0],
         "width_out": problem.output_size[1], "x_column": x_steps[-1], "y_row": y_steps[-2], "y_column": y_steps[-1],
-        "walks": len(walks) // 3, "top": inner[0][0], "bottom": inner[0][1], "left": inner[1][0], "right": inner[1][1],
+        "walk": memory.address(walks), "walks": len(walks) // 3,
+        "top": inner[0][0], "bottom": inner[0][1], "left": inner[1][0], "right": inner[1][1],
     }  # fmt: skip
     alone = common | {
         "kernel": 1, "rows": memory.address(kernel[0]), "columns": memory.address(kernel[1]),
-        "pairs": 1, "tiles": 1, "beside": 1,
+        "pairs": 1, "tiles": 1, "beside": 1, "walk": memory.address(apart), "walks": len(apart) // 3,
         "width": problem.extent[1] if problem.dilation[1] == 1 else 0, "end": problem.extent[1],
     }  # fmt: skip
     return Call(
         routine.address, _template(told), _template(alone), tables, plan,
-        tiles.room(form, lanes), sources[0], sources[1], inner,
+        tiles.room(form, lanes), sources[0], sources[1], inner, len(goals),
     )  # fmt: skip
+
+
+def _paired(out: ArrayInfo, places: Ints) -> bool:
+    """Tell whether every second result stands between the numbers of the one before it, as imaginary parts do."""
+    beside = all(second == first + 1 for first, second in zip(places[::2], places[1::2], strict=False))
+    pairs = bool(places) and len(places) % 2 == 0
+    return pairs and beside and out.strides[-1] == 2 * out.dtype.itemsize
 
 
 def _template(values: dict[str, int]) -> bytes:
@@ -306,20 +360,27 @@ def _taken(image: Array, rows: Array, columns: Array, fill: Any) -> Array:
     return near
 
 
-def _agrees(problem: Convolution, x: ArrayInfo, out: ArrayInfo, target: Target) -> bool:
-    """Compare the routine with NumPy on drawn operands like these, of one plane."""
-    problem = replace(problem, batch=1)
+def _agrees(problem: Convolution, x: ArrayInfo, out: ArrayInfo, target: Target, places: Ints | None = None) -> bool:
+    """Compare the routine with NumPy on drawn operands like these, of one plane, and two kernels or one."""
+    problem, count = replace(problem, batch=1), 1 if places is None else 2
 
     def like(info: ArrayInfo) -> Array:  # a stand-in, which is not read
         return np.lib.stride_tricks.as_strided(np.empty(1, info.dtype), info.shape[-2:], info.strides[-2:])
 
     def computed(image: Array, taps: Array, result: Array) -> Array:
-        found = np.empty_like(result)
-        one = call_for(problem, ArrayInfo.of(image), ArrayInfo.of(found), target)
-        _run(one, image, taps, 0, found)
-        return found
+        # As far apart as those of pairs, so that the routine is the same one.
+        pair = np.empty((*result.shape, 2), result.dtype) if _paired(out, places or ()) else None
+        found = [np.empty_like(result) for _ in taps] if pair is None else [pair[..., 0], pair[..., 1]]
+        if places is None:
+            _run(call_for(problem, ArrayInfo.of(image), ArrayInfo.of(found[0]), target), image, taps, 0, found[0])
+        else:
+            distances = [memory.address(one) - memory.address(found[0]) for one in found]
+            apart = tuple(distance // result.itemsize for distance in distances)
+            one = call_for(problem, ArrayInfo.of(image), ArrayInfo.of(found[0]), target, apart)
+            _run(one, image, taps, 0, found[0])
+        return np.stack(found)
 
     def expected(image: Array, taps: Array, result: Array) -> Array:
-        return windows.stencil(problem, image, taps, 0, np.empty_like(result))
+        return np.stack([windows.stencil(problem, image, one, 0, np.empty_like(result)) for one in taps])
 
-    return proof.agree(computed, expected, like(x), np.empty(problem.kernel, problem.dtype), like(out))
+    return proof.agree(computed, expected, like(x), np.empty((count, *problem.kernel), problem.dtype), like(out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.casting import finished
 from striderule.algorithms.fourier.convolution import transformed
-from striderule.algorithms.fourier.planes import correlation
+from striderule.algorithms.fourier.planes import correlation, correlations
 from striderule.algorithms.windows import stencil as windows
 from striderule.geometry.problem import Convolution
 
@@ -38,3 +39,10 @@ def stencil(problem: Convolution, x: Array, kernel: Array, fill: Any = 0, out: A
     if sums.size:
         transformed(plain, images, kernel[None, None], fill, sums.reshape(plain.output_shape), otherwise)
     return finished(problem, sums, out)
+
+
+def together(
+    problem: Convolution, x: Array, kernels: Array, fill: Any, results: tuple[str, ...], out: Sequence[Array]
+) -> Sequence[Array]:
+    """Write what each of several kernels gives along two axes to `out`: see `planes.correlations`."""
+    return correlations(problem, x, kernels, fill, results, out)

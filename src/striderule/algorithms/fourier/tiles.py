@@ -10,23 +10,47 @@ are transformed as one: the real and the imaginary part of complex numbers.
 Schedule: a task is two tiles beside each other. Their rows are laid in room that a thread keeps (`_read`), in columns
 as wide as a vector, which are transformed downwards. Then, for as many rows as a vector has lanes: squares are turned
 in registers into a strip of which the lanes are rows; it is transformed, multiplied, transformed back and returned. So
-every pass is over neighbours in the nearest cache. `butterflies` are the passes.
+every pass is over neighbours in the nearest cache. `butterflies` are the passes. For several kernels the spectrum of
+the tiles is kept, and for each of them multiplied and transformed back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 from striderule.algorithms.direct.native import followed
-from striderule.algorithms.fourier.butterflies import Complex, backward, forward, product, there_and_back
+from striderule.algorithms.fourier.butterflies import (
+    Complex,
+    backward,
+    forward,
+    product,
+    product_and_back,
+    there_and_back,
+)
 from striderule.codegen.target import Target
-from striderule.codegen.tile import ELEMENTS, INT32, INT64, Condition, Pointer, Routine, Size, Vector
+from striderule.codegen.tile import ELEMENTS, INT32, INT64, Pointer, Routine, Size, Vector
 
-POINTERS = ("x", "y", "spectrum", "room", "power", "flags", "found", "rows", "columns", "down", "across", "walk")
+POINTERS = (
+    "x",
+    "y",
+    "spectrum",
+    "room",
+    "power",
+    "flags",
+    "found",
+    "rows",
+    "columns",
+    "down",
+    "across",
+    "walk",
+    "places",
+)
 SIZES = (
     "kernel", "threads", "apart", "pairs", "tiles", "beside", "step_down", "step_across", "before", "width", "end",
     "height_out", "width_out", "x_column", "y_row", "y_column", "walks", "top", "bottom", "left", "right",
+    "kernels", "planes",
 )  # fmt: skip
 # What stands in the tables of rows and columns for places outside: the fill value, or, beyond what any output needs,
 # zero.
@@ -43,7 +67,9 @@ class Form:
 
     `down` and `across` are the radices of the passes along each axis, whose products are the sizes of a tile. `source`
     is the type of x, `dtype` that of the arithmetic, `result` that of y; `beside` and `beside_out` say that columns of
-    x and of y are neighbours in memory.
+    x and of y are neighbours in memory. `several` kernels are served at once, whose results stand so many elements
+    behind the first one's as the table of `places` says; if they are `paired`, those of every second one stand between
+    those of the one before it, as the parts of complex numbers do.
     """
 
     dtype: str
@@ -53,11 +79,14 @@ class Form:
     across: tuple[int, ...]
     beside: bool
     beside_out: bool
+    several: bool = False
+    paired: bool = False
 
     @property
     def name(self) -> str:
         """The routine's name."""
-        return f"spectra_{self.dtype}_{self.source}_{self.result}_{prod(self.down)}x{prod(self.across)}"
+        kind = "spectra_of_pairs" if self.paired else "spectra_of_several" if self.several else "spectra"
+        return f"{kind}_{self.dtype}_{self.source}_{self.result}_{prod(self.down)}x{prod(self.across)}"
 
 
 def pitch(rows: int, lanes: int) -> int:
@@ -66,13 +95,23 @@ def pitch(rows: int, lanes: int) -> int:
 
 
 def room(form: Form, lanes: int) -> int:
-    """Return the elements that a thread needs: those of two tiles, and of a strip."""
+    """Return the elements that a thread needs: those of two tiles, of a strip, and of the spectrum that is kept.
+
+    And of two more tiles for pairs.
+    """
+    tile = prod(form.across) // lanes * pitch(prod(form.down), lanes)
+    return _beyond(form, lanes) + (tile if form.paired else 0)
+
+
+def _beyond(form: Form, lanes: int) -> int:
+    """Return how far behind a tile stands that of the second kernel of a pair."""
     rows, columns = prod(form.down), prod(form.across)
-    return columns // lanes * pitch(rows, lanes) + 2 * columns * lanes
+    kept = 2 * rows * columns if form.several else 0
+    return columns // lanes * pitch(rows, lanes) + 2 * columns * lanes + kept
 
 
 def tile_routine(form: Form, target: Target) -> str:
-    """Return the routine as LLVM IR; where its size `kernel` is 1 it writes the spectrum of x, which is the kernel."""
+    """Return the routine as LLVM IR; where its size `kernel` is 1 it writes the spectra of x, which are the kernels."""
     r = Routine(form.name, target, ELEMENTS[form.dtype], pointers=POINTERS, sizes=SIZES, numbers=("fill",))
     slot = r.claim(r.table("flags"), r.size("threads"))
     tile = r.pointer("room") + slot * r.size("apart")
@@ -88,12 +127,18 @@ def tile_routine(form: Form, target: Target) -> str:
                 _read(r, form, tile, pair * 2, plane, x_plane)
         with r.loop(groups) as g:
             forward(r, tile + g * apart, form.down, r.pointer("down"))
-        with r.loop(rows // r.lanes) as block:
-            _rows(r, form, tile, block, kernel)
-        with r.when(~kernel):
-            with r.loop(groups) as g:
-                backward(r, tile + g * apart, form.down, r.pointer("down"))
-            _write(r, form, tile, pair * 2, plane, y_plane)
+        with r.either(kernel) as (taps, image):
+            with taps, r.loop(rows // r.lanes) as block:
+                _spectrum(r, form, tile, block, y_plane)
+            with image:
+                if form.several:
+                    _several(r, form, tile, pair * 2, plane, y_plane)
+                else:
+                    with r.loop(rows // r.lanes) as block:
+                        _rows(r, form, tile, block)
+                    with r.loop(groups) as g:
+                        backward(r, tile + g * apart, form.down, r.pointer("down"))
+                    _write(r, form, (tile,), pair * 2, (plane,), y_plane)
     r.give_back(r.table("flags"), slot)
     return r.finish()
 
@@ -169,13 +214,32 @@ def _singly(r: Routine, row: Pointer, column: Size, goal: Pointer) -> None:
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 
-def _rows(r: Routine, form: Form, tile: Pointer, block: Size, kernel: Condition) -> None:
-    """Transform a block of rows, multiply by the spectrum of the taps, and transform back; or write that spectrum."""
+def _strip(r: Routine, form: Form, tile: Pointer, block: Size) -> tuple[Pointer, Pointer]:
+    """Return the room for a block of rows, and where these rows stand in a tile."""
     rows, columns = prod(form.down), prod(form.across)
-    strip = tile + columns // r.lanes * pitch(rows, r.lanes)
-    near = tile + block * (2 * r.lanes * r.lanes)
+    return tile + columns // r.lanes * pitch(rows, r.lanes), tile + block * (2 * r.lanes * r.lanes)
+
+
+def _spectrum(r: Routine, form: Form, tile: Pointer, block: Size, place: Size) -> None:
+    """Transform a block of rows of taps, and write what they are multiplied with."""
+    rows, columns = prod(form.down), prod(form.across)
+    strip, near = _strip(r, form, tile, block)
+    goal = r.pointer("spectrum") + (place + block * (2 * columns * r.lanes))
+    _turn(r, form, near, strip, back=False)
+    forward(r, strip, form.across, r.pointer("across"))
+    # The conjugate, divided by the size of the tile here, since neither way does.
+    with r.loop(columns * 2, step=2) as i:
+        for part, scale in enumerate((1 / (rows * columns), -1 / (rows * columns))):
+            at = (i + part) * r.lanes
+            r.store(r.load(strip + at) * scale, goal + at)
+
+
+def _rows(r: Routine, form: Form, tile: Pointer, block: Size) -> None:
+    """Transform a block of rows, multiply by the spectrum of the taps, and transform back."""
+    columns = prod(form.across)
+    strip, near = _strip(r, form, tile, block)
     spectrum = r.pointer("spectrum") + block * (2 * columns * r.lanes)
-    before, last = slice(0, -1), slice(len(form.across) - 1, None)
+    before = slice(0, -1)
 
     def multiplied(values: list[Complex], first: Size) -> list[Complex]:
         places = [spectrum + (first + k) * (2 * r.lanes) for k in range(len(values))]
@@ -184,18 +248,35 @@ def _rows(r: Routine, form: Form, tile: Pointer, block: Size, kernel: Condition)
 
     _turn(r, form, near, strip, back=False)
     forward(r, strip, form.across, r.pointer("across"), before)
-    with r.either(kernel) as (taps, image):
-        with taps:
-            forward(r, strip, form.across, r.pointer("across"), last)
-            # The conjugate, divided by the size of the tile here, since neither way does.
-            with r.loop(columns * 2, step=2) as i:
-                for part, scale in enumerate((1 / (rows * columns), -1 / (rows * columns))):
-                    place = (i + part) * r.lanes
-                    r.store(r.load(strip + place) * scale, spectrum + place)
-        with image:
-            there_and_back(r, strip, form.across[-1], columns, multiplied)
-            backward(r, strip, form.across, r.pointer("across"), before)
-            _turn(r, form, near, strip, back=True)
+    there_and_back(r, strip, form.across[-1], columns, multiplied)
+    backward(r, strip, form.across, r.pointer("across"), before)
+    _turn(r, form, near, strip, back=True)
+
+
+def _several(r: Routine, form: Form, tile: Pointer, first: Size, plane: Size, y_plane: Size) -> None:
+    """Transform all rows and keep their spectrum; multiply it by those of each kernel, transform back, and write."""
+    rows, columns = prod(form.down), prod(form.across)
+    size = 2 * columns * r.lanes
+    with r.loop(rows // r.lanes) as block:
+        strip, near = _strip(r, form, tile, block)
+        kept = strip + size + block * size
+        _turn(r, form, near, kept, back=False)
+        forward(r, kept, form.across, r.pointer("across"))
+    parts, far = 2 if form.paired else 1, _beyond(form, r.lanes)
+    with r.loop(r.size("kernels") // parts) as number:
+        with r.loop(parts) as part:
+            spectrum, goal = r.pointer("spectrum") + (number * parts + part) * (2 * rows * columns), tile + part * far
+            with r.loop(rows // r.lanes) as block:
+                strip, _ = _strip(r, form, tile, block)
+                kept = strip + size + block * size
+                product_and_back(r, kept, spectrum + block * size, strip, form.across[-1], columns)
+                backward(r, strip, form.across, r.pointer("across"), slice(0, -1))
+                _turn(r, form, _strip(r, form, goal, block)[1], strip, back=True)
+            with r.loop(columns // r.lanes) as g:
+                backward(r, goal + g * pitch(rows, r.lanes), form.down, r.pointer("down"))
+        planes = tuple((number * parts + part) * r.size("planes") + plane for part in range(parts))
+        place = y_plane + r.entry(r.table("places"), number * parts)
+        _write(r, form, (tile, tile + far)[:parts], first, planes, place)
 
 
 def _turn(r: Routine, form: Form, near: Pointer, strip: Pointer, *, back: bool) -> None:
@@ -213,8 +294,10 @@ def _turn(r: Routine, form: Form, near: Pointer, strip: Pointer, *, back: bool) 
 # Outputs --------------------------------------------------------------------------------------------------------------
 
 
-def _write(r: Routine, form: Form, tile: Pointer, first: Size, plane: Size, y_plane: Size) -> None:
-    """Write what does not wrap around, and note the tiles of which it is not finite."""
+def _write(
+    r: Routine, form: Form, sources: Sequence[Pointer], first: Size, planes: Sequence[Size], y_plane: Size
+) -> None:
+    """Write what does not wrap around, and note the tiles of which it is not finite; two sources are parts of pairs."""
     apart = pitch(prod(form.down), r.lanes)
     with r.loop(2) as part:
         number = first + part
@@ -229,16 +312,30 @@ def _write(r: Routine, form: Form, tile: Pointer, first: Size, plane: Size, y_pl
                 goal = r.pointer("y", ELEMENTS[form.result]) + place
                 with r.loop(columns, step=r.lanes) as j:
                     here = r.first_lanes(columns - j)
-                    value = r.load(tile + (j // r.lanes * apart + (part + i * 2) * r.lanes))
-                    value = r.select(here, value, r.constant(0))
-                    trace.add_product(value, r.constant(0))
-                    value = _rounded(r, form, value)
-                    if form.beside_out:
-                        r.store(value, goal + j, here)
+                    values = []
+                    for tile in sources:
+                        value = r.load(tile + (j // r.lanes * apart + (part + i * 2) * r.lanes))
+                        value = r.select(here, value, r.constant(0))
+                        trace.add_product(value, r.constant(0))
+                        values.append(_rounded(r, form, value))
+                    if form.paired:
+                        _interleave(r, values, goal + j * 2, (columns - j) * 2)
+                    elif form.beside_out:
+                        r.store(values[0], goal + j, here)
                     else:
-                        r.scatter(value, goal + j * r.size("y_column"), r.size("y_column"), columns - j)
+                        r.scatter(values[0], goal + j * r.size("y_column"), r.size("y_column"), columns - j)
             with r.when(r.any(trace.value.differs(0))):
-                r.store(r.constant(1, INT64, 1), r.table("found") + (plane * r.size("tiles") + number))
+                for plane in planes:
+                    r.store(r.constant(1, INT64, 1), r.table("found") + (plane * r.size("tiles") + number))
+
+
+def _interleave(r: Routine, values: Sequence[Vector], goal: Pointer, count: Size) -> None:
+    """Write the lanes of two vectors in turn, `count` of them at most."""
+    for half in range(2):
+        first = half * r.lanes // 2
+        pattern = [lane + part for lane in range(first, first + r.lanes // 2) for part in (0, r.lanes)]
+        where = r.first_lanes(count - half * r.lanes)
+        r.store(r.shuffle(*values, pattern), goal + half * r.lanes, where)
 
 
 def _rounded(r: Routine, form: Form, value: Vector) -> Vector:
