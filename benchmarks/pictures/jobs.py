@@ -66,6 +66,18 @@ class Job:
         return kernel.astype(np.float64 if self.pixel == "float64" else np.float32)
 
 
+def waves(job: Job) -> list[Array]:
+    """Return the kernels of `bank`: so many Gabor kernels of so many taps, one for each direction."""
+    count, size = (int(n) for n in job.argument.split("x"))
+    line = np.arange(size) - size // 2
+    rows, columns = np.meshgrid(line, line, indexing="ij")
+    turns = [math.pi * number / count for number in range(count)]
+    along = [columns * math.cos(turn) + rows * math.sin(turn) for turn in turns]
+    envelope = np.exp(-(rows**2 + columns**2) / (size / 3) ** 2)
+    found = [envelope * np.cos(2 * math.pi * way / 7) for way in along]
+    return [(taps / np.abs(taps).sum()).astype(np.float32) for taps in found]
+
+
 def drawn(shape: tuple[int, ...], dtype: str) -> Array:
     """Return random pixels of a type."""
     rng = np.random.default_rng(0)

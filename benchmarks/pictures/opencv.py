@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import striderule as sr
-from benchmarks.pictures.jobs import Array, Job
+from benchmarks.pictures.jobs import Array, Job, waves
 from benchmarks.pictures.ours import template
 
 Call = Callable[[], Array]
@@ -35,6 +35,19 @@ def _correlate(cv2: Any, job: Job, image: Array, out: Array) -> dict[str, Call]:
         rows, columns = u[:, 0] * s[0], v[0]
         found["sepFilter2D"] = lambda: cv2.sepFilter2D(image, depth, columns, rows, dst=out, borderType=border)
     return found
+
+
+def _bank(cv2: Any, job: Job, image: Array, out: Array) -> dict[str, Call]:
+    kernels, depth = waves(job), _depth(cv2, job.result)
+    stack = np.zeros((len(kernels), *out.shape), out.dtype)
+    results = list(stack)
+
+    def every() -> Array:
+        for kernel, result in zip(kernels, results, strict=True):
+            cv2.filter2D(image, depth, kernel, dst=result, borderType=cv2.BORDER_REFLECT_101)
+        return stack
+
+    return {"filter2D": every}
 
 
 def _gaussian(cv2: Any, job: Job, image: Array, out: Array) -> dict[str, Call]:
@@ -156,6 +169,7 @@ def _match(cv2: Any, job: Job, image: Array, _: Array) -> dict[str, Call]:
 
 _WAYS: dict[str, Callable[[Any, Job, Array, Array], dict[str, Call]]] = {
     "correlate": _correlate,
+    "bank": _bank,
     "gaussian": _gaussian,
     "box": _box,
     "sobel": _sobel,

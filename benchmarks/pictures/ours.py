@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import striderule as sr
-from benchmarks.pictures.jobs import Array, Job
+from benchmarks.pictures.jobs import Array, Job, waves
 
 Call = Callable[[], Array]
 
@@ -23,6 +23,8 @@ def way(job: Job, image: Array) -> Call:
 
 
 def _shape(job: Job) -> tuple[int, ...]:
+    if job.work == "bank":
+        return int(job.argument.split("x")[0]), *job.shape
     if job.work != "match_template":
         return job.shape
     return tuple(n - int(job.argument) + 1 for n in job.shape)
@@ -37,6 +39,11 @@ def template(job: Job, image: Array) -> Array:
 def _correlate(job: Job, image: Array, words: dict[str, Any]) -> Call:
     kernel = job.kernel
     return lambda: sr.correlate(image, kernel, dtype=job.result, **words)
+
+
+def _bank(job: Job, image: Array, words: dict[str, Any]) -> Call:
+    kernels = waves(job)
+    return lambda: sr.filters.bank(image, kernels, dtype=job.result, **words)
 
 
 def _named(name: str, **given: Callable[[Job], Any]) -> Callable[[Job, Array, dict[str, Any]], Call]:
@@ -70,6 +77,7 @@ def _harris(job: Job, image: Array, words: dict[str, Any]) -> Call:
 
 _CALLS: dict[str, Callable[[Job, Array, dict[str, Any]], Call]] = {
     "correlate": _correlate,
+    "bank": _bank,
     "gaussian": _named("gaussian", sigma=lambda job: job.number),
     "box": _named("box", size=lambda job: int(job.argument)),
     "sobel": _named("sobel", axis=lambda job: int(job.argument)),

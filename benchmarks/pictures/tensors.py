@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import striderule as sr
-from benchmarks.pictures.jobs import Array, Job
+from benchmarks.pictures.jobs import Array, Job, waves
 
 Call = Callable[[], Array]
 MODES = {"mirror": "reflect", "wrap": "circular"}
@@ -18,7 +18,11 @@ MOST = 200
 
 def ways(torch: Any, job: Job, image: Array) -> dict[str, Call]:
     """Return PyTorch's ways to do the job by their names; none where it cannot."""
-    if job.boundary not in MODES or image.dtype == np.uint16 or job.work not in ("correlate", "gaussian", "box"):
+    if (
+        job.boundary not in MODES
+        or image.dtype == np.uint16
+        or job.work not in ("correlate", "gaussian", "box", "bank")
+    ):
         return {}
     kind = torch.float64 if job.result == "float64" else torch.float32
     x = torch.from_numpy(image)
@@ -40,7 +44,7 @@ def ways(torch: Any, job: Job, image: Array) -> dict[str, Call]:
                 y = convolve(y, kernel)
             if job.result == "uint8":
                 y = y.round_().clamp_(0, 255).to(torch.uint8)
-            return np.asarray(y[0, 0].numpy())
+            return np.asarray((y[0] if job.work == "bank" else y[0, 0]).numpy())
 
     return {"PyTorch": call}
 
@@ -51,6 +55,9 @@ def _steps(torch: Any, job: Job, kind: Any) -> tuple[list[Any], list[int]] | Non
     if job.work == "box":
         size = int(job.argument)
         return ([], [size] * rank) if size**rank <= MOST else None
+    if job.work == "bank":
+        bank = np.stack(waves(job))
+        return ([torch.from_numpy(bank)[:, None].to(kind)], list(bank.shape[1:])) if bank[0].size <= MOST else None
     if job.work == "correlate":
         if job.kernel.size > MOST:
             return None

@@ -18,14 +18,15 @@ import numpy.typing as npt
 from striderule.algorithms import table
 from striderule.algorithms.stencil.cutting import MANY, WRITTEN
 from striderule.functional.forms import form_of
-from striderule.functional.planned import perform, plan_for
+from striderule.functional.planned import machine, perform, plan_for
 from striderule.functional.sliding import Slide, problem_of
 from striderule.geometry.imaging import kernel_sides
 from striderule.geometry.problem import Convolution
+from striderule.planning.image_cost import gains_by_sharing
 
 Array = npt.NDArray[Any]
-# Kernels whose sums are held in registers together, their taps in all, and numbers of spectra that are held together.
-KERNELS, TAPS, SPECTRA = 8, 2 * WRITTEN, 1 << 22
+# Kernels whose sums are held in registers together, and about the numbers of spectra that are.
+KERNELS, SPECTRA = 4, 1 << 22
 
 
 def combined(
@@ -85,8 +86,7 @@ def each(image: Array, wanted: Sequence[Wanted]) -> None:
     """Write what every kernel gives of a real image, which is read once for those that can share it."""
     groups: dict[Any, list[Wanted]] = {}
     for one in wanted:
-        algorithm = plan_for(_problem(image, one), one.slide.words.precision, one.slide.words.algorithm).algorithm
-        groups.setdefault(_kind(one, algorithm), []).append(one)
+        groups.setdefault(_kind(one, _problem(image, one)), []).append(one)
     for kind, group in groups.items():
         for piece in _pieces(group, kind[0]):
             if len(piece) == 1:
@@ -102,11 +102,13 @@ def _problem(image: Array, one: Wanted, kernels: int = 1) -> Convolution:
     return problem_of(one.slide, planes, image.dtype, one.goal.dtype, one.work, form, kernels)
 
 
-def _kind(one: Wanted, algorithm: str) -> tuple[Any, ...]:
+def _kind(one: Wanted, problem: Convolution) -> tuple[Any, ...]:
     """Return what kernels must have in common to share a reading, the algorithm first."""
+    algorithm, taps = plan_for(problem, one.slide.words.precision, one.slide.words.algorithm).algorithm, _taps(one)
     slide = replace(one.slide, kernel=(), sides=()) if one.plain else one.slide
     alike = slide, one.work, one.goal.dtype, one.goal.strides, repr(one.fill)
-    if algorithm == "stencil" and prod(slide.output_size) >= MANY and 0 < np.count_nonzero(one.taps) <= WRITTEN:
+    large = prod(slide.output_size) >= MANY
+    if algorithm == "stencil" and large and 0 < taps <= WRITTEN and gains_by_sharing(problem, taps, machine()):
         return algorithm, alike
     if algorithm == "fourier" and len(slide.axes) == 2:
         # A tile that holds the largest kernel suits those that are at least half as large.
@@ -118,20 +120,19 @@ def _kind(one: Wanted, algorithm: str) -> tuple[Any, ...]:
     return "", id(one)
 
 
+def _taps(one: Wanted) -> int:
+    return int(np.count_nonzero(one.taps))
+
+
 def _pieces(group: list[Wanted], algorithm: str) -> Iterator[list[Wanted]]:
     """Yield as many of a group at a time as share a reading."""
-    most, room = (KERNELS, TAPS) if algorithm == "stencil" else (SPECTRA, SPECTRA)
-    piece: list[Wanted] = []
-    held = 0
-    for one in group:
-        # Spectra are some times as large as kernels, at least: those of 16 times 16 taps take 128 times 128 numbers.
-        size = int(np.count_nonzero(one.taps)) if algorithm == "stencil" else 64 * one.taps.size
-        if piece and (len(piece) == most or held + size > room):
-            yield piece
-            piece, held = [], 0
-        piece.append(one)
-        held += size
-    yield piece
+    # They are some times as large as kernels, at least: those of 16 times 16 taps take 128 times 128 numbers.
+    spectra = max(1, SPECTRA // (64 * max(one.taps.size for one in group)))
+    most = spectra if algorithm == "fourier" else KERNELS
+    # Both parts of complex results go together.
+    most += most % 2
+    for start in range(0, len(group), most):
+        yield group[start : start + most]
 
 
 def _shared(image: Array, group: list[Wanted], algorithm: str) -> None:

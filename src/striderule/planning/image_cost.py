@@ -16,6 +16,8 @@ from striderule.planning.work import Cost, Work
 PASSES_CALL, PASSES_LOOP = 15e-6, 0.6
 # `stencil`: seconds a call, and the part of the peak that its vector operations reach.
 STENCIL_CALL, STENCIL_LOOP = 5e-6, 0.6
+# The same part where several kernels share a reading: their weights do not stay in registers.
+STENCIL_SHARED = 0.3
 # `fourier` of images: seconds a call.
 SPECTRA_CALL = 120e-6
 
@@ -30,6 +32,13 @@ def stencil(problem: Convolution, work: Work, machine: Machine) -> Cost:
     # Terms of a chain follow one another, and so do the sums of chains.
     errors = work.errors(min(taps, CHAIN) + max(0, -(-taps // CHAIN) - 1))
     return Cost(operations, moved, 0, STENCIL_CALL + max(seconds, moved / machine.bandwidth), *errors)
+
+
+def gains_by_sharing(problem: Convolution, taps: int, machine: Machine) -> bool:
+    """Tell whether kernels of so many taps wait for memory, and gain where several are summed in one reading."""
+    seconds = 2 * taps / (STENCIL_SHARED * machine.peak(problem.dtype))
+    moved = sum(itemsize(one) for one in problem.stored or (problem.dtype, problem.dtype))
+    return seconds < moved / machine.bandwidth
 
 
 def separable(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:

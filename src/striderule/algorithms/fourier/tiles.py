@@ -335,7 +335,7 @@ def _interleave(r: Routine, values: Sequence[Vector], goal: Pointer, count: Size
         first = half * r.lanes // 2
         pattern = [lane + part for lane in range(first, first + r.lanes // 2) for part in (0, r.lanes)]
         where = r.first_lanes(count - half * r.lanes)
-        r.store(r.shuffle(*values, pattern), goal + half * r.lanes, where)
+        r.store(r.shuffle(values[0], values[1], pattern), goal + half * r.lanes, where)
 
 
 def _rounded(r: Routine, form: Form, value: Vector) -> Vector:
