@@ -9,9 +9,13 @@ import time
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
-from striderule.cli import streaming
+from striderule import filters
+from striderule.cli import comparing, room, streaming
+from striderule.cli.pictures import strips
 from striderule.cli.pictures.strips import Rows
+from striderule.cli.pictures.tiff import Samples
 
 STORED = {
     "one strip": {},
@@ -99,7 +103,7 @@ def test_rows_are_decoded_once(noise, tmp_path, monkeypatch):
     pixels = noise((200, 100))
     tifffile.imwrite("in.tif", pixels, tile=(16, 16), compression="zlib")
     with tifffile.TiffFile("in.tif") as file:
-        rows, decoded = Rows("in.tif", file.pages[0]), []
+        rows, decoded = Rows("in.tif", file.pages[0], Samples(np.dtype(np.uint8))), []
 
         class Kept(dict):
             def __setitem__(self, number, found):
@@ -110,6 +114,118 @@ def test_rows_are_decoded_once(noise, tmp_path, monkeypatch):
         for low in range(0, 180, 20):
             np.testing.assert_array_equal(rows(low, low + 28)[..., 0], pixels[low : low + 28])
     assert len(decoded) == len(set(decoded))
+
+
+ODD = {
+    "bits": {"bilevel": True},
+    "inverted bits": {"bilevel": True, "photometric": "miniswhite", "compression": "zlib"},
+    "palette": {"photometric": "palette", "rowsperstrip": 9},
+    "palette in tiles": {"photometric": "palette", "tile": (64, 48), "compression": "zlib"},
+    "inverted 16 bits": {"photometric": "miniswhite", "rowsperstrip": 5},
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_palettes_and_bits_are_filtered_row_by_row(filtered, noise, row_by_row, kind):
+    options = dict(ODD[kind])
+    pixels = noise((301, 133), np.uint16 if "16" in kind else np.uint8)
+    if options.pop("bilevel", False):
+        pixels = pixels > 99
+    if "palette" in kind:
+        options["colormap"] = noise((3, 256), np.uint16) >> 8 << 8
+    options.setdefault("rowsperstrip", None if "tile" in options else 11)
+    tifffile.imwrite("in.tif", pixels, metadata=None, **options)
+    said = filtered("in.tif", "whole.tif", "-k", "gaussian:2")
+    done = row_by_row()
+    again = filtered("in.tif", "rows.tif", "-k", "gaussian:2")
+    assert len(done) == 1
+    assert again.partition(" s note")[2] == said.partition(" s note")[2]
+    with tifffile.TiffFile("whole.tif") as whole, tifffile.TiffFile("rows.tif") as rows:
+        for code in (258, 262, 277, 320):
+            assert rows.pages[0].tags.valueof(code) == whole.pages[0].tags.valueof(code), code
+        np.testing.assert_array_equal(rows.asarray(), whole.asarray())
+
+
+def packed(values, bits):
+    """Return rows of samples of a few bits, each row filled up to whole bytes."""
+    planes = (values[..., np.newaxis] >> np.arange(bits)[::-1]) & 1
+    return np.packbits(planes.reshape(len(values), -1).astype(np.uint8), axis=1)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 12])
+def test_samples_of_a_few_bits(filtered, row_by_row, bits):
+    pytest.importorskip("imagecodecs")
+    values = np.random.default_rng(7).integers(0, 1 << bits, (200, 61), np.uint16)
+    strips = [packed(values[row : row + 8], bits).tobytes() for row in range(0, 200, 8)]
+    plain = np.zeros((200, packed(values, bits).shape[1]), np.uint8)
+    with tifffile.TiffWriter("in.tif") as writer:
+        writer.write(plain, rowsperstrip=8, metadata=None, photometric="minisblack")
+    with tifffile.TiffFile("in.tif", mode="r+b") as file:
+        page = file.pages[0]
+        for offset, strip in zip(page.dataoffsets, strips, strict=True):
+            file.filehandle.seek(offset)
+            file.filehandle.write(strip)
+        page.tags[256].overwrite(61)
+        page.tags[258].overwrite(bits)
+    said = filtered("in.tif", "whole.tif", "-k", "box:3")
+    done = row_by_row(4_000)
+    assert filtered("in.tif", "rows.tif", "-k", "box:3").partition("note")[2] == said.partition("note")[2]
+    assert len(done) == 1
+    np.testing.assert_array_equal(tifffile.imread("rows.tif"), tifffile.imread("whole.tif"))
+
+
+def test_one_page_of_many(filtered, refused, noise, row_by_row, monkeypatch):
+    monkeypatch.setattr(strips, "STRIP", 100)
+    with tifffile.TiffWriter("in.tif") as writer:
+        for shape, rows in [((90, 41), 90), ((270, 33, 3), 9)]:
+            writer.write(noise(shape), metadata=None, rowsperstrip=rows, compression="zlib")
+    words = ("-k", "sobel:axis=0", "--page", 2)
+    said = filtered("in.tif", "whole.tif", *words)
+    done = row_by_row(9_000)
+    again = filtered("in.tif", "rows.tif", *words)
+    assert len(done) == 1
+    assert again.partition(" s note")[2] == said.partition(" s note")[2]
+    with tifffile.TiffFile("whole.tif") as whole, tifffile.TiffFile("rows.tif") as rows:
+        assert len(rows.pages) == 1
+        np.testing.assert_array_equal(rows.asarray(), whole.asarray())
+    assert "--page must be between 1 and 2" in refused("filter", "in.tif", "x.tif", "-k", "box:3", "--page", 3)
+
+
+def test_before_and_after_of_large_pictures(filtered, noise, row_by_row, monkeypatch):
+    monkeypatch.setattr(comparing, "LARGEST", 100)
+    pixels = filters.gaussian(noise((240, 270, 3)), 9, channel_axis=-1)
+    tifffile.imwrite("in.tif", pixels, photometric="rgb", compression="zlib", rowsperstrip=8)
+    filtered("in.tif", "whole.tif", "-k", "identity", "--compare", "whole.png")
+    done = row_by_row()
+    filtered("in.tif", "rows.tif", "-k", "identity", "--compare", "rows.png")
+    assert len(done) == 1
+    whole, rows = (np.asarray(Image.open(name), np.int64) for name in ("whole.png", "rows.png"))
+    assert whole.shape == rows.shape
+    assert np.abs(whole - rows).max() <= 2
+
+
+def test_what_does_not_fit_is_refused_before_it_is_loaded(refused, filtered, noise, row_by_row, monkeypatch):
+    tifffile.imwrite("in.tif", noise((256, 128)))
+    row_by_row()
+    monkeypatch.setattr(room, "free", lambda: 100_000)
+    told = refused("filter", "in.tif", "out.tif", "-k", "canny:2")
+    assert "in.tif must be loaded whole, as canny:2 depends on all of it; that takes about 0.0 GiB" in told
+    assert "numpy.memmap" in told
+    assert "let OUT end in .tif" in refused("filter", "in.tif", "out.png", "-k", "box:3")
+    monkeypatch.setattr(room, "free", lambda: None)
+    filtered("in.tif", "out.png", "-k", "box:3")
+
+
+def test_what_takes_much_is_told(capsys, monkeypatch):
+    monkeypatch.setattr(room, "free", lambda: 9 << 30)
+    room.check("in.tif", 3 << 30, "it is stored turned", "store it upright first", quiet=False)
+    assert capsys.readouterr().err == (
+        "striderule: in.tif must be loaded whole, as it is stored turned; that takes about 3.0 GiB of memory\n"
+    )
+    room.check("in.tif", 3 << 30, "it is stored turned", "store it upright first", quiet=True)
+    room.check("in.tif", 1 << 20, "it is stored turned", "store it upright first", quiet=False)
+    assert capsys.readouterr().err == ""
+    assert room.needed([(1000, np.dtype(np.uint8)), (10, np.dtype(np.float64))]) == 10_320
 
 
 SLOW = """

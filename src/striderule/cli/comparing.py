@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from striderule.cli import beside
-from striderule.cli.pictures import Frame
+from striderule.cli.pictures import Frame, outline
 
 # Neither side is larger; space beside the pictures, and the height of letters as a share of the pictures'.
 LARGEST, GAP, LETTER = 1600, 12, 0.045
@@ -41,6 +43,30 @@ def write(path: Path, before: tuple[Frame, str], after: tuple[Frame, str], *, ov
         x += width + GAP
     with beside.replacing(path, overwrite=overwrite) as fresh:
         sheet.save(fresh)
+
+
+def preview(path: Path, number: int = 1) -> Frame:
+    """Return a page of a TIFF file as small as the picture side by side shows it, averaged row by row.
+
+    Raises
+    ------
+    MustBeLoaded
+        If the page cannot be read row by row.
+    """
+    with tifffile.TiffFile(path) as tif:
+        picture, pages = outline.of(path, tif, number)
+        frame, rows = picture.frames[0], pages[0]
+        # Areas of whole pixels, so that at least as many are left as are shown.
+        step = max(1, max(frame.size) // LARGEST)
+        height, width = (n // step for n in frame.size)
+        small = np.empty((height, width, rows.channels), rows.dtype)
+        for row in range(height):
+            part = rows(row * step, (row + 1) * step)[:, : width * step]
+            # The rows first: sums of rows are quicker than sums of pieces of rows.
+            line = part.sum(axis=0, dtype=np.float64).reshape(width, step, rows.channels)
+            means = line.sum(axis=1) / step**2
+            small[row] = means if rows.dtype.kind == "f" else np.rint(means)
+    return replace(frame, pixels=small.reshape(height, width, *frame.pixels.shape[2:]))
 
 
 def _way(side: Image.Image, height: int) -> Image.Resampling:

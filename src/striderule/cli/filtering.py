@@ -162,20 +162,23 @@ def filter_command(
     if compare is not None:
         files.check_target(compare, overwrite)
     start = time.perf_counter()
-    result = None
-    if compare is None:
-        result = streaming.run(source, target, task, overwrite=overwrite, page=page, quiet=quiet)
-    if result is None:
+    result = streaming.run(source, target, task, overwrite=overwrite, page=page, quiet=quiet)
+    sides: Any = None
+    if result is not None and compare is not None:
+        from striderule.cli import comparing
+
+        sides = comparing.preview(source, page or 1), comparing.preview(target)
+    elif result is None:
         picture = pictures.read(source)
         if page is not None:
             picture = files.single_page(picture, page)
         result = process(picture, task)
         pictures.write(target, result, overwrite=overwrite, quality=quality)
-        if compare is not None:
-            from striderule.cli import comparing
+        sides = picture.frames[0], result.frames[0]
+    if compare is not None:
+        from striderule.cli import comparing
 
-            sides = (picture.frames[0], source.name), (result.frames[0], task.text)
-            comparing.write(compare, *sides, overwrite=overwrite)
+        comparing.write(compare, (sides[0], source.name), (sides[1], task.text), overwrite=overwrite)
     if not quiet:
         _report(target, result, task, time.perf_counter() - start)
 

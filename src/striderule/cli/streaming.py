@@ -7,6 +7,7 @@ signed``), the range is found in a first round, and the file is written in a sec
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import striderule
-from striderule.cli import beside, display
+from striderule.cli import beside, display, room
 from striderule.cli.chain import Named
 from striderule.cli.pictures import Frame, Picture, files
 from striderule.cli.processing import (
@@ -51,10 +52,15 @@ def run(
 ) -> Picture | None:
     """Filter a large TIFF file into another; return what was written, without pixels, or None if it must be loaded.
 
-    That is so for small files, for other formats, for stacks that are one array, palettes and other pages that have to
-    be decoded whole, and for filters whose results depend on the whole picture (Canny).
+    That is so for small files, for other formats, for stacks that are one array and pages that have to be decoded
+    whole, and for filters whose results depend on the whole picture (Canny). With a `page` only that one is filtered.
+
+    Raises
+    ------
+    PictureError
+        If a large file must be loaded and there is not so much memory.
     """
-    if page is not None or not source.is_file() or files.format_of(target) != "TIFF":
+    if not source.is_file():
         return None
     with source.open("rb") as file:
         if file.read(4) not in files.TIFF_MAGIC:
@@ -65,17 +71,41 @@ def run(
 
     try:
         with tifffile.TiffFile(source) as tif:
-            picture, rows = outline.of(source, tif)
-            if sum(one.height * one.width * one.channels for one in rows) <= LARGE:
+            sizes = [(series.size, np.dtype(series.dtype)) for series in tif.series]
+            if sum(size for size, _ in sizes) <= LARGE:
                 return None
-            dropped = task.alpha == "drop" and any(frame.alpha is not None for frame in picture.frames)
-            reach = None if dropped else _reach(task, picture)
-            if reach is None:
-                return None
-            strips = [_Page(frame, one, task, reach) for frame, one in zip(picture.frames, rows, strict=True)]
-            return _Run(picture, strips, task, quiet).write(target, overwrite)
-    except (outline.MustBeLoaded, tifffile.TiffFileError):
-        return None
+            try:
+                return _streamed(tif, source, target, task, overwrite=overwrite, page=page, quiet=quiet)
+            except outline.MustBeLoaded as error:
+                room.check(source, room.needed(sizes), error.reason, error.way_out, quiet=quiet)
+    except (tifffile.TiffFileError, struct.error, IndexError, KeyError, TypeError):
+        pass  # reading it whole will say what is wrong
+    return None
+
+
+def _streamed(
+    tif: Any, source: Path, target: Path, task: Task, *, overwrite: bool, page: int | None, quiet: bool
+) -> Any:
+    """Filter the open file `tif` row by row.
+
+    Raises
+    ------
+    MustBeLoaded
+        If that cannot be.
+    """
+    from striderule.cli.pictures import outline
+
+    if files.format_of(target) != "TIFF":
+        raise outline.MustBeLoaded("only TIFF is written row by row", "let OUT end in .tif")
+    picture, rows = outline.of(source, tif, page)
+    if task.alpha == "drop" and any(frame.alpha is not None for frame in picture.frames):
+        raise outline.MustBeLoaded("--alpha drop changes the channels", "drop the opacity of the result")
+    reach = _reach(task, picture)
+    if reach is None:
+        way_out = "cut it first, or filter a numpy.memmap in Python, where striderule.filters goes band by band"
+        raise outline.MustBeLoaded(f"{task.text} depends on all of it", way_out)
+    strips = [_Page(frame, one, task, reach) for frame, one in zip(picture.frames, rows, strict=True)]
+    return _Run(picture, strips, task, quiet).write(target, overwrite)
 
 
 def _reach(task: Task, picture: Picture) -> tuple[int, int] | None:

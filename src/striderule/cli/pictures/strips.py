@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from striderule.cli.pictures.tags import WHITE_IS_ZERO
+from striderule.cli.pictures.tiff import Samples
 
 # Bytes of a strip, where the source had no tiles.
 STRIP = 1 << 18
@@ -24,17 +24,18 @@ class Rows:
     for. Files that are not compressed are read where they lie.
     """
 
-    def __init__(self, path: Path, page: tifffile.TiffPage) -> None:
-        self.page = page
+    def __init__(self, path: Path, page: tifffile.TiffPage, samples: Samples) -> None:
+        self.page, self.samples = page, samples
         self.planar = int(page.planarconfig or 1) == 2 and page.samplesperpixel > 1
         self.height, self.width = page.imagelength, page.imagewidth
-        self.channels = page.samplesperpixel
-        self.dtype = np.dtype(page.dtype)
-        self.inverted = int(page.photometric) == WHITE_IS_ZERO and self.dtype.kind == "u"
+        # As they are stored, and as they are given: a palette's colours have three channels.
+        self._stored, self._type = page.samplesperpixel, np.dtype(page.dtype)
+        self.channels = self._stored if samples.colours is None else samples.colours.shape[-1]
+        self.dtype = samples.dtype
         self._whole: NDArray[Any] | None = None
         if page.is_memmappable:
-            form = (self.channels, self.height, self.width) if self.planar else (self.height, self.width, self.channels)
-            stored = self.dtype.newbyteorder(page.parent.byteorder)
+            form = (self._stored, self.height, self.width) if self.planar else (self.height, self.width, self._stored)
+            stored = self._type.newbyteorder(page.parent.byteorder)
             mapped = np.memmap(path, stored, "r", page.dataoffsets[0], form)
             self._whole = np.moveaxis(mapped, 0, -1) if self.planar else mapped
         self._kept: dict[int, NDArray[Any]] = {}
@@ -48,7 +49,7 @@ class Rows:
     @property
     def streams(self) -> bool:
         """Whether a few rows can be read without the others."""
-        return self._whole is not None or self.step * 8 <= self.height or self.step * self.width * self.channels < STRIP
+        return self._whole is not None or self.step * 8 <= self.height or self.step * self.width * self._stored < STRIP
 
     def __call__(self, low: int, high: int) -> NDArray[Any]:
         """Return the rows from `low` to `high`; those beyond the page are found at its other end."""
@@ -56,14 +57,14 @@ class Rows:
             pieces = [self(row % self.height, row % self.height + 1) for row in range(low, high)]
             return np.concatenate(pieces)
         if self._whole is not None:
-            rows = self._whole[low:high].astype(self.dtype)
+            rows = self._whole[low:high].astype(self._type)
         else:
             for number in [number for number in self._kept if number < low // self.step]:
                 del self._kept[number]
             parts = [self._decoded(number) for number in range(low // self.step, -(-high // self.step))]
             first = low // self.step * self.step
             rows = np.concatenate(parts)[low - first : high - first]
-        return np.iinfo(self.dtype).max - rows if self.inverted else rows
+        return self.samples.of(rows if self.samples.colours is None else rows[..., 0])
 
     def _decoded(self, number: int) -> NDArray[Any]:
         """Return one row of tiles, or one strip, of all channels."""
@@ -71,13 +72,13 @@ class Rows:
             return self._kept[number]
         page, step = self.page, self.step
         rows = min(step, self.height - number * step)
-        found = np.empty((rows, self.width, self.channels), self.dtype)
+        found = np.empty((rows, self.width, self._stored), self._type)
         across = -(-self.width // page.tilewidth) if page.is_tiled else 1
         down = -(-self.height // step)
         words: dict[str, Any] = {"_fullsize": False}
         if int(page.compression) in JPEG:
             words |= {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
-        for sample in range(self.channels if self.planar else 1):
+        for sample in range(self._stored if self.planar else 1):
             first = (sample * down + number) * across
             indices = range(first, first + across)
             segments = page.parent.filehandle.read_segments(

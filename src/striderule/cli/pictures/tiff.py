@@ -178,25 +178,47 @@ def _decode(path: Path, picture: Picture, page: tifffile.TiffPage, stored: Page)
     axes = page.axes
     if "S" in axes:
         data = np.moveaxis(data, axes.index("S"), -1)
-    if data.dtype == bool:
+    made = samples(picture, page, stored)
+    return frame_of(path, made.of(data), stored, "S" in axes or made.colours is not None)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What makes pixels of the samples of a page, which `of` is given as tifffile decodes them."""
+
+    dtype: np.dtype[Any]
+    colours: NDArray[Any] | None = None
+    inverted: bool = False
+
+    def of(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Return pixels: bits as black and white, places in a palette as its colours, brightness upwards."""
+        if self.colours is not None:
+            return np.asarray(self.colours[data])
+        if data.dtype == bool:
+            data = data.astype(np.uint8) * np.uint8(255)
+        return np.asarray(np.iinfo(data.dtype).max - data) if self.inverted else data
+
+
+def samples(picture: Picture, page: tifffile.TiffPage, stored: Page) -> Samples:
+    """Return what makes pixels of a page's samples, say so where it matters, and correct how they are called."""
+    dtype, bits = np.dtype(page.dtype), page.bitspersample
+    if dtype.kind == "b":
         picture.note("black-and-white picture (1 bit): filtered and written as 8-bit grey")
-        data = data.astype(np.uint8) * np.uint8(255)
-    elif data.dtype.kind in "ui" and page.bitspersample not in (8 * data.dtype.itemsize, 1):
-        picture.note(
-            f"{page.bitspersample}-bit samples keep their values and are written in {8 * data.dtype.itemsize} bits"
-        )
+        dtype = np.dtype(np.uint8)
+    elif dtype.kind in "ui" and bits not in (8 * dtype.itemsize, 1):
+        picture.note(f"{bits}-bit samples keep their values and are written in {8 * dtype.itemsize} bits")
     if stored.photometric == PALETTE and page.colormap is not None:
         picture.note("palette picture: filtered and written as full colour")
-        data = plain_colours(np.asarray(page.colormap)[:, data])
+        colours = plain_colours(np.asarray(page.colormap))
         stored.photometric, stored.extrasamples, stored.planar = RGB, (), False
-        return frame_of(path, data, stored, channels=True)
-    if stored.photometric == WHITE_IS_ZERO and data.dtype.kind == "u":
+        return Samples(colours.dtype, colours)
+    inverted = stored.photometric == WHITE_IS_ZERO and dtype.kind == "u" and bits in (1, 8, 16, 32)
+    if inverted:
         # Brightness is what a filter means; the copy says "black is zero" and looks the same.
-        data = np.iinfo(data.dtype).max - data if page.bitspersample in (1, 8, 16, 32) else data
-        stored.photometric = BLACK_IS_ZERO if page.bitspersample in (1, 8, 16, 32) else WHITE_IS_ZERO
+        stored.photometric = BLACK_IS_ZERO
     if stored.photometric == YCBCR and stored.compression in JPEGS:
         stored.photometric = RGB  # the JPEG decoder has already turned it into RGB
-    return frame_of(path, data, stored, "S" in axes)
+    return Samples(dtype, inverted=inverted)
 
 
 def frame_of(path: Path, data: NDArray[Any], page: Page, channels: bool) -> Frame:
