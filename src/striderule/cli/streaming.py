@@ -7,7 +7,6 @@ signed``), the range is found in a first round, and the file is written in a sec
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -78,14 +77,14 @@ def run(
                 return _streamed(tif, source, target, task, overwrite=overwrite, page=page, quiet=quiet)
             except outline.MustBeLoaded as error:
                 room.check(source, room.needed(sizes), error.reason, error.way_out, quiet=quiet)
-    except (tifffile.TiffFileError, struct.error, IndexError, KeyError, TypeError):
+    except tifffile.TiffFileError:
         pass  # reading it whole will say what is wrong
     return None
 
 
 def _streamed(
     tif: Any, source: Path, target: Path, task: Task, *, overwrite: bool, page: int | None, quiet: bool
-) -> Any:
+) -> Picture:
     """Filter the open file `tif` row by row.
 
     Raises
