@@ -25,6 +25,8 @@ from benchmarks.ways import OURS, installed, share_threads
 from striderule.codegen import workers
 
 Call = Callable[[], Array]
+# Lists of what is compared with SciPy alone.
+SCIPY = ("wide",)
 # A peer that takes so many times as long as the fastest in a first call takes no further part.
 HOPELESS = 4.0
 # What is still the same result: of floats, of the norm; of integers, in mean (some peers truncate where we round).
@@ -60,6 +62,8 @@ def competing(job: Job, peers: dict[str, Any]) -> dict[str, Call]:
     """Return every way to do the job, ours first."""
     image = job.image
     found = {OURS: ours.way(job, image)}
+    if job.list_name in SCIPY:
+        peers = {"scipy.ndimage": peers.get("scipy.ndimage")}
     if peers.get("cv2") is not None:
         found |= opencv.ways(peers["cv2"], job, image)
     if peers.get("scipy.ndimage") is not None:

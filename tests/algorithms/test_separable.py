@@ -364,3 +364,44 @@ def test_what_is_shown_beyond_an_axis(word):
 def test_levels_are_shorter_than_a_vector_and_the_window(lanes, gap, taps):
     wanted = [level for level in range(10) if gap and gap * 2**level < lanes and 2 ** (level + 1) <= taps]
     assert levels_of(lanes, gap, taps) == len(wanted)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("length", [17, 40, 131])
+@pytest.mark.usefixtures("never_gives_way")
+def test_symmetric_taps_are_folded(length, sign, on_target):
+    rng = np.random.default_rng(length)
+    for dtype, shape, stride in (("uint8", (70, 50), 1), ("float32", (19, 40), 3), ("float64", (40, 5), 1)):
+        work = "float64" if dtype == "float64" else "float32"
+        profiles = [one + sign * one[::-1] for one in rng.normal(size=(2, length)).astype(work)]
+        kernel = Terms.outer(profiles)
+        x = drawn_image(rng, (*shape, 3), dtype)[..., 1]
+        words = {"boundary": ("mirror", "constant"), "stride": (stride, stride)}
+        problem = problem_of(x.shape, 0, kernel, work, (dtype, work), **words)
+        assert close(problem, separable.stencil(problem, x, kernel, 2), expected(problem, x, kernel, 2), x, kernel, 2)
+
+
+@pytest.mark.parametrize("length", [33, 140])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_width_of_an_image_changes_no_bit(length, symmetric, on_target):
+    rng = np.random.default_rng(11)
+    profile = rng.normal(size=length)
+    profile = profile + profile[::-1] if symmetric else profile
+    kernel = Terms.outer([profile.astype(np.float32)] * 2)
+    wide = np.zeros((90, 75), np.float32)
+    wide[:, 30:33] = rng.normal(size=(90, 3))
+    results = []
+    for x in (wide, wide[:, 30:33]):
+        problem = problem_of(x.shape, 0, kernel, "float32", ("float32", "float32"), boundary=("wrap", "constant"))
+        results.append(separable.stencil(problem, x, kernel))
+    assert np.array_equal(results[0][:, 30:33], results[1])
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (50,)])
+def test_means_of_the_largest_floats_are_finite(shape, on_target):
+    x = np.full(shape, np.finfo(np.float32).max)
+    profile = np.hanning(27)[1:-1]
+    profile = (profile / profile.sum()).astype(np.float32) * np.float32(0.99999)
+    kernel = Terms.outer([profile] * len(shape))
+    problem = problem_of(shape, 0, kernel, "float32", ("float32", "float32"), boundary="edge")
+    assert np.allclose(separable.stencil(problem, x, kernel) / x, 1, rtol=1e-4)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from striderule.algorithms.images.numbers import narrowed
 from striderule.algorithms.separable.down import Room
+from striderule.algorithms.separable.folding import Folding
 from striderule.algorithms.separable.sides import extend
 from striderule.algorithms.separable.spans import spans
 from striderule.algorithms.separable.structure import SHORT, Structure
@@ -93,15 +94,31 @@ class Across:
         with r.loop(self.size("terms") if s.terms else 1) as term:
             here = line.first + (term * (self.size("line") * s.down.rows) + start)
             weights = r.pointer("across") + term * self.size("taps_across")
-            if s.across.loop:
-                self._groups(here, weights, totals, lanes)
-                done = self.size("groups") * SHORT
-                here, weights = here + done * self.gap, weights + done
-            sums = [r.register(zero) for _ in range(vectors)]
-            self._taps(here, weights, s.across.kept, sums, lanes)
-            for total, one in zip(totals, sums, strict=True):
-                total.set(total.value + one.value)
+            if s.across.fold.sign:
+                for total in totals:
+                    total.set(total.value + self._folded(here, weights, lanes))
+            else:
+                self._plain(here, weights, totals, lanes)
         return [total.value for total in totals]
+
+    def _plain(self, here: Pointer, weights: Pointer, totals: list[Register], lanes: int) -> None:
+        """Add the sums of taps to totals."""
+        r, s = self.r, self.s
+        if s.across.loop:
+            self._groups(here, weights, totals, lanes)
+            done = self.size("groups") * SHORT
+            here, weights = here + done * self.gap, weights + done
+        sums = [r.register(r.constant(0.0, lanes=lanes)) for _ in totals]
+        self._taps(here, weights, s.across.kept, sums, lanes)
+        for total, one in zip(totals, sums, strict=True):
+            total.set(total.value + one.value)
+
+    def _folded(self, here: Pointer, weights: Pointer, lanes: int) -> Vector:
+        """Return the sum of symmetric taps: of lines that are too short to be turned."""
+        folding = Folding(
+            self.r, self.s.across.fold, 1, lambda index: self.r.load(here + index * self.gap, lanes=lanes)
+        )
+        return folding.sums(weights, self.size("taps_across"), lanes)[0]
 
     @property
     def gap(self) -> Size:

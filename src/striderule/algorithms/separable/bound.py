@@ -16,7 +16,7 @@ from striderule.algorithms.casting import result_type
 from striderule.algorithms.direct import proof
 from striderule.algorithms.images.numbers import fits
 from striderule.algorithms.images.terms import Terms
-from striderule.algorithms.separable.call import LONG_ACROSS, Axis, Cut, Passes, cut
+from striderule.algorithms.separable.call import LONG_ACROSS, Axis, Cut, Passes, cut, is_wide
 from striderule.algorithms.separable.layout import layout_of, straight, straight_like
 from striderule.algorithms.separable.routine import passes_routine
 from striderule.algorithms.separable.structure import POINTERS, SHORT
@@ -247,12 +247,19 @@ def _passes(problem: Convolution, planes: int, terms: Terms, work: np.dtype[Any]
             problem.boundary[axis],
             kept if taps <= SHORT else tuple(range(taps)),
             bool((profiles == 1).all()),
+            _sign(profiles),
         )
         if taps > 1 or how.stride > 1 or profiles[0, 0] != 1 or len(terms.terms) > 1:
             found.append(Pass(planes + axis, how, profiles))
     if not found:
         return [Pass(planes + problem.rank - 1, Axis(problem.size[-1], problem.size[-1]), np.ones((1, 1), work))]
     return _scaled(found)
+
+
+def _sign(profiles: Array) -> int:
+    """Return 1 for symmetric taps, -1 for antisymmetric ones, and 0 for others."""
+    turned = profiles[:, ::-1]
+    return 1 if np.array_equal(profiles, turned) else -int(np.array_equal(profiles, -turned))
 
 
 def _scaled(passes: list[Pass]) -> list[Pass]:
@@ -344,10 +351,14 @@ def _step(
 
 def _easy(one: Pass) -> Pass:
     """Return a pass with profiles whose sums are exact and stay within 8 bits: ones at the taps that are looked at."""
-    taps = one.profiles.shape[1]
+    taps, sign = one.profiles.shape[1], one.how.folded
     looked_at = np.linspace(0, len(one.how.kept) - 1, min(TRIED, len(one.how.kept))).astype(int)
     profiles = np.zeros_like(one.profiles)
     profiles[:, range(taps) if one.how.equal else [one.how.kept[i] for i in looked_at]] = 1
+    if sign:
+        half = taps // 2
+        profiles[:, taps - half :] = sign * profiles[:, :half][:, ::-1]
+        profiles[:, half : taps - half] = sign > 0
     return Pass(one.axis, one.how, profiles)
 
 
@@ -356,10 +367,14 @@ def _template(
 ) -> tuple[array[int], list[Array]]:
     """Return the words but the addresses of a call, and the arrays that they point to."""
     down, across = (np.ascontiguousarray(one) for one in profiles)
+    structure = plan.structure
+    if structure.across.fold.sign and is_wide(told.source, told.work):
+        # What stands between the passes is halved, so that the sum of two of it is a number.
+        down, across = 0.5 * down, 2 * across
     blank = np.full(told.across.size * told.layout.pixel if plan.blank else 1, fill, told.source)
     with np.errstate(all="ignore"):
         fills = np.array([(settings.work.type(fill) * one).sum() for one in down], settings.work)
-    kept = {"down": down, "across": across, "fills": fills, "blank": blank}
+    kept = {"down": 2 * down if structure.down.halved else down, "across": across, "fills": fills, "blank": blank}
     words = plan.words[:]
     for word, one in kept.items():
         words[POINTERS.index(word)] = memory.address(one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from striderule.algorithms.separable.doubling import SWEPT, levels_of
 from striderule.algorithms.separable.down import BLANK
 from striderule.algorithms.separable.layout import Layout
 from striderule.algorithms.separable.sides import FIELDS, pieces
-from striderule.algorithms.separable.structure import POINTERS, SHORT, SIZES, Across, Down, Structure
+from striderule.algorithms.separable.structure import POINTERS, SHORT, SIZES, Across, Down, Fold, Structure
+from striderule.algorithms.separable.turning import STRIP
 from striderule.codegen.target import Target
 from striderule.planning.passes import BAND, CHAIN
 
@@ -31,6 +32,10 @@ TASK = 1 << 20
 LEAST_BAND, MOST_BAND = 64, 256
 # Bytes of a thread's sums from a row on.
 SUFFIX = 1 << 20
+# Bytes of lines that stand on end, and bands that there are at least, of images that have so many.
+LINES, LEAST = 1 << 19, 32
+# How often each row may be read.
+OFTEN = 4
 LINE = 64
 
 
@@ -38,7 +43,8 @@ LINE = 64
 class Axis:
     """A pass along an axis: its size and outputs, the window, and what of its taps the code depends on.
 
-    `kept` are the taps that are not zero in some term; `equal` says that all taps are one.
+    `kept` are the taps that are not zero in some term; `equal` says that all taps are one, `sign` that they are
+    symmetric (1) or antisymmetric (-1) in all terms.
     """
 
     size: int
@@ -50,6 +56,12 @@ class Axis:
     words: tuple[str, str] = ("constant", "constant")
     kept: tuple[int, ...] = (0,)
     equal: bool = False
+    sign: int = 0
+
+    @property
+    def folded(self) -> int:
+        """The sign of taps of which those at equal distances from the middle are added first, or 0."""
+        return self.sign if self.taps > SHORT and self.stride == self.dilation == 1 and not self.equal else 0
 
     @property
     def extent(self) -> int:
@@ -94,8 +106,10 @@ class Cut(NamedTuple):
 
 def structure_of(passes: Passes, target: Target) -> Structure:
     """Return what code serves these passes."""
-    across = _across(passes, target.lanes(np.dtype(passes.work).itemsize), 8 if _is_roomy(target) else 4)
-    down = _down(passes, target)
+    lanes = target.lanes(np.dtype(passes.work).itemsize)
+    down, across = _down(passes, target), _across(passes, lanes, 8 if _is_roomy(target) else 4)
+    if across.kind == "turned":
+        down = replace(down, rows=across.vectors, fold=_fold(passes.down, across.vectors), kept=passes.down.kept)
     return Structure(
         passes.source,
         passes.result,
@@ -135,6 +149,8 @@ def _down(passes: Passes, target: Target) -> Down:
         # Windows of a band share rows, so a band has no more rows than a window.
         rows = min(4, fewer)
         return Down("run" if passes.exact else "blocks", rows, vectors)
+    if axis.folded:
+        return Down("folded", rows, 1, fold=_fold(axis, rows), halved=is_wide(passes.source, passes.work))
     if axis.taps <= SHORT:
         return Down("few", min(rows if plain else 2, fewer), vectors, axis.kept, axis.stride, axis.dilation, axis.equal)
     return Down("many", min(rows if plain else 1, fewer), vectors if plain else 2 * vectors)
@@ -152,9 +168,41 @@ def _across(passes: Passes, lanes: int, vectors: int) -> Across:
         rest, blocks = axis.taps % (1 << levels), axis.taps >> levels
         several = blocks.bit_count() > 1
         return Across("window", 2, gap=known, stepped=stepped, several=several, rest=rest, levels=levels)
-    if axis.taps <= SHORT:
-        return Across("taps", vectors, axis.kept, gap=known, stepped=stepped, ones=axis.equal)
+    short, kept = axis.taps <= SHORT, axis.kept if axis.taps <= SHORT else ()
+    if _is_turned(passes, lanes):
+        together = min(vectors, lanes)
+        return Across("turned", together, kept, loop=not short, gap=0, fold=_fold(axis, together))
+    if axis.folded:
+        return Across("taps", 1, gap=known, fold=_fold(axis, 1))
+    if short:
+        return Across("taps", vectors, kept, gap=known, stepped=stepped, ones=axis.equal)
     return Across("taps", vectors, tuple(range(axis.taps % SHORT)), loop=True, gap=known, stepped=stepped)
+
+
+def _is_turned(passes: Passes, lanes: int) -> bool:
+    """Tell whether lines stand on end: where shifts would take longer, and there are squares to be turned."""
+    down, across = passes.down, passes.across
+    windows = down.equal and down.stride == down.dilation == 1 and down.taps >= LONG_DOWN and passes.terms == 1
+    if (
+        windows
+        or passes.work not in ("float32", "float64")
+        or min(across.size * passes.layout.pixel, across.outputs) < lanes
+    ):
+        return False
+    return across.stride > 1 or across.taps > SHORT
+
+
+def _fold(axis: Axis, outputs: int) -> Fold:
+    """Return how the taps of an axis are folded where so many outputs are formed together."""
+    if not axis.folded:
+        return Fold()
+    pairs = axis.taps // 2
+    return Fold(axis.folded, pairs % outputs, axis.taps % 2 == 1, pairs >= CHAIN)
+
+
+def is_wide(source: str, work: str) -> bool:
+    """Tell whether the sum of two elements may leave the range of the sums."""
+    return source == work or (source, work) == ("bfloat16", "float32")
 
 
 @lru_cache(maxsize=256)
@@ -164,15 +212,17 @@ def cut(passes: Passes, target: Target) -> Cut:
     down, across, layout = passes.down, passes.across, passes.layout
     itemsize = np.dtype(passes.work).itemsize
     lanes, pixel = target.lanes(itemsize), layout.pixel
-    rows = structure.down.rows
-
+    turned = structure.across.kind == "turned"
     needed = (across.outputs - 1) * across.stride + across.extent if across.outputs else 0
     after = max(0, needed - across.before - across.size)
     width, outputs = across.size * pixel, ((across.outputs - 1) * across.stride + 1) * pixel
     slack = (2 * SWEPT + 8) * lanes
     length = max(across.before * pixel + width + after * pixel, needed * pixel) + slack
     line = _apart(length, np.dtype(structure.held).itemsize)
-    band = _band(passes, structure.down, line * itemsize)
+    stack = _stack(passes, lanes, passes.terms * line * itemsize) if turned else 0
+    strip = (stack * lanes - 1) * down.stride + down.extent
+    rows = stack * lanes if turned else structure.down.rows
+    band = _band(passes, structure.down, line * itemsize, rows)
     bands = -(-down.outputs // band)
 
     # What stands before a line may be read.
@@ -180,7 +230,8 @@ def cut(passes: Passes, target: Target) -> Cut:
     at["state_at"] = at["lines_at"] + passes.terms * rows * line
     at["suffix_at"] = at["state_at"] + (2 * line if structure.down.kind in ("run", "blocks") else 0)
     at["sums_at"] = at["suffix_at"] + (band * line if structure.down.kind == "blocks" else 0)
-    room = at["sums_at"] + (4 if structure.across.kind == "window" else int(structure.across.stepped)) * line
+    beside = (4 if structure.across.kind == "window" else int(structure.across.stepped)) * line
+    room = at["sums_at"] + (((pixel + 1) * lanes + strip * STRIP) * lanes if turned else beside)
 
     last = bands * band * down.stride + rows * down.stride + down.extent
     sources = shown(down.size, -down.before, last - down.before, down.words)
@@ -205,7 +256,7 @@ def cut(passes: Passes, target: Target) -> Cut:
         "dilation_down": down.dilation, "taps_down": down.taps, "chunks_down": chunks, "taps_across": across.taps,
         "gap": across.dilation * pixel, "groups": across.taps // SHORT, "terms": passes.terms,
         "level_count": len(levels) // 3 - 1, "top": needed * pixel, "rest": rest, "columns": across.outputs,
-        "stride_across": across.stride,
+        "stride_across": across.stride, "strip": strip, "stack": stack,
     }  # fmt: skip
     words = array("q", [0] * len(POINTERS) + [sizes.get(word, 0) for word in SIZES])
     for name, table in tables.items():
@@ -223,6 +274,13 @@ def _elements(beyond: list[int], before: int, pixel: int) -> Array:
     return table
 
 
+def _stack(passes: Passes, lanes: int, line: int) -> int:
+    """Return how many vectors of rows are formed together: the more there are, the less often each row is read."""
+    down = passes.down
+    most = min(down.taps // (OFTEN * lanes * down.stride), LINES // (line * lanes), down.outputs // (lanes * LEAST))
+    return max(1, most)
+
+
 def _apart(length: int, itemsize: int) -> int:
     """Return the elements between lines: whole cache lines, and no multiple of a page, where lines meet in few sets."""
     each = LINE // itemsize
@@ -230,9 +288,9 @@ def _apart(length: int, itemsize: int) -> int:
     return each * (lines + (lines % 64 == 0))
 
 
-def _band(passes: Passes, down: Down, line: int) -> int:
-    """Return how many rows of outputs a task forms: whole blocks, whatever the number of threads."""
-    axis, rows = passes.down, down.rows
+def _band(passes: Passes, down: Down, line: int, rows: int) -> int:
+    """Return how many rows of outputs a task forms: whole blocks of `rows`, whatever the number of threads."""
+    axis = passes.down
     if down.kind == "run":
         wanted = min(max(axis.taps, LEAST_BAND), MOST_BAND)
         bands = max(1, axis.outputs // wanted)

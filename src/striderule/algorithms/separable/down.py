@@ -6,15 +6,19 @@ read. What lies beyond the upper and lower border is only another entry of the t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from striderule.algorithms.images.numbers import loaded
+from striderule.algorithms.separable.folding import Folding
 from striderule.algorithms.separable.spans import spans
 from striderule.algorithms.separable.structure import Structure
 from striderule.codegen.tile import ELEMENTS, Pointer, Routine, Size, Vector
 
 # Entry of the table of rows where the fill value stands.
 BLANK = -(2**62)
+# What forms the sums of a block of rows in some vectors of lanes from a column on: a list of vectors for each row.
+Former = Callable[[Size, int, int], list[list[Vector]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,40 @@ class Down:
 
     def block(self, plane: Pointer, first: Size) -> None:
         """Form the lines of the rows of outputs from `first` on, for every term."""
-        kind = self.s.down.kind
-        with self.r.loop(self.size("terms") if self.s.terms else 1) as term:
-            weights = self.r.pointer("down") + term * self.size("taps_down")
-            (self.few if kind == "few" else self.many)(plane, first, weights, term)
+        r = self.r
+        with r.loop(self.size("terms") if self.s.terms else 1) as term:
+            sums = self.former(plane, first, term)
 
-    def few(self, plane: Pointer, first: Size, weights: Pointer, term: Size) -> None:
+            def body(column: Size, vectors: int, lanes: int, term: Size = term, sums: Former = sums) -> None:
+                for number, row in enumerate(sums(column, vectors, lanes)):
+                    for v, value in enumerate(row):
+                        r.store(value, self.line(number, term) + (column + v * lanes))
+
+            spans(r, self.size("width"), self.s.down.vectors, body)
+
+    def former(self, plane: Pointer, first: Size, term: Size) -> Former:
+        """Return what forms the sums of the rows of outputs from `first` on, of a term."""
+        weights = self.r.pointer("down") + term * self.size("taps_down")
+        ways = {"few": self._few, "many": self._many, "folded": self._folded}
+        return ways[self.s.down.kind](plane, first, weights)
+
+    def _folded(self, plane: Pointer, first: Size, weights: Pointer) -> Former:
+        """Add rows at equal distances from the middle before they are multiplied."""
+        r, down = self.r, self.s.down
+
+        def body(column: Size, vectors: int, lanes: int) -> list[list[Vector]]:
+            assert vectors == 1  # more do not stay in registers
+
+            def read(index: Size) -> Vector:
+                (value,) = self.read(self.row(plane, first + index), column, 1, lanes)
+                return value * 0.5 if down.halved else value
+
+            found = Folding(r, down.fold, down.rows, read).sums(weights, self.size("taps_down"), lanes)
+            return [[one] for one in found]
+
+        return body
+
+    def _few(self, plane: Pointer, first: Size, weights: Pointer) -> Former:
         """Write all taps out: every row is read once, and added to all sums that it belongs to."""
         r, down = self.r, self.s.down
         meets: dict[int, list[tuple[int, int]]] = {}
@@ -67,7 +99,7 @@ class Down:
                 meets.setdefault(row * down.stride + tap * down.dilation, []).append((row, tap))
         rows = {offset: self.row(plane, first * down.stride + offset) for offset in sorted(meets)}
 
-        def body(column: Size, vectors: int, lanes: int) -> None:
+        def body(column: Size, vectors: int, lanes: int) -> list[list[Vector]]:
             taps = {tap: r.broadcast(weights + tap, lanes) for tap in (() if down.ones else down.kept)}
             sums: dict[tuple[int, int], Vector] = {}
             for offset, row in rows.items():
@@ -79,18 +111,17 @@ class Down:
                         else:
                             after = value * taps[tap] if before is None else r.multiply_add(value, taps[tap], before)
                         sums[number, v] = after
-            for (number, v), value in sums.items():
-                r.store(value, self.line(number, term) + (column + v * lanes))
+            return [[sums[number, v] for v in range(vectors)] for number in range(down.rows)]
 
-        spans(r, self.size("width"), down.vectors, body)
+        return body
 
-    def many(self, plane: Pointer, first: Size, weights: Pointer, term: Size) -> None:
+    def _many(self, plane: Pointer, first: Size, weights: Pointer) -> Former:
         """Write a loop over taps, in chains that are added up."""
         r, down = self.r, self.s.down
         stride, dilation = self.size("stride_down"), self.size("dilation_down")
         chunks = r.table("chunks")
 
-        def body(column: Size, vectors: int, lanes: int) -> None:
+        def body(column: Size, vectors: int, lanes: int) -> list[list[Vector]]:
             zero = r.constant(0.0, lanes=lanes)
             totals, sums = ([[r.register(zero) for _ in range(vectors)] for _ in range(down.rows)] for _ in range(2))
 
@@ -117,8 +148,6 @@ class Down:
                 for total, one in zip(totals, sums, strict=True):
                     for v in range(vectors):
                         total[v].set(total[v].value + one[v].value)
-            for number in range(down.rows):
-                for v in range(vectors):
-                    r.store(totals[number][v].value, self.line(number, term) + (column + v * lanes))
+            return [[total.value for total in row] for row in totals]
 
-        spans(r, self.size("width"), down.vectors, body)
+        return body

@@ -3,7 +3,8 @@
 y[i, j] = sum over terms, t, u of v[t] * h[u] * x[i * stride + t * dilation - before, j + u * dilation - before]
 
 A block of rows is summed down its columns into lines (`down`, `windows`), which are extended to both sides and summed
-along (`across`, `doubling`). So each row is read in place, and what is between the passes never leaves the cache.
+along (`across`, `doubling`; `turning` where lines stand on end). So each row is read in place, and what is between the
+passes never leaves the cache.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from striderule.algorithms.separable.doubling import Doubling
 from striderule.algorithms.separable.down import Down, Room
 from striderule.algorithms.separable.running import Running
 from striderule.algorithms.separable.structure import NUMBERS, POINTERS, SIZES, Structure
+from striderule.algorithms.separable.turning import Turning
 from striderule.algorithms.separable.windows import Windows
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, INT64, Pointer, Routine, Size
 
-WRITERS = {"taps": Across, "window": Doubling, "running": Running}
+WRITERS = {"taps": Across, "turned": Turning, "window": Doubling, "running": Running}
 
 
 def passes_routine(name: str, target: Target, s: Structure) -> str:
@@ -45,9 +47,14 @@ def passes_routine(name: str, target: Target, s: Structure) -> str:
 
 def _band(r: Routine, s: Structure, room: Room, across: Across, band: Size, x: Pointer, y: Pointer) -> None:
     """Write a band of rows of a plane."""
-    rows = s.down.rows
     first = band * r.size("band")
     count = (r.size("height") - first).smaller(r.size("band"))
+    if isinstance(across, Turning):
+        tall = r.size("stack") * r.lanes
+        with r.loop((count + (tall - 1)) // tall) as turn:
+            across.rows(x, y, first + turn * tall, (count - turn * tall).smaller(tall))
+        return
+    rows = s.down.rows
     windows = Windows(r, s, room) if s.down.kind in ("run", "blocks") else None
     if windows is not None:
         windows.begin(x, first)
