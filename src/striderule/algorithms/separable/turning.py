@@ -133,13 +133,13 @@ class Turning(Across):
             target = (y + (first * pixel + piece * lanes)).skip(row * step)
             with r.either(count.above(lanes - 1)) as (full, less):
                 with full:
-                    for i, one in enumerate(found):
-                        self.store(one, target.skip(step * i))
+                    for place, one in enumerate(found):
+                        self.store(one, target.skip(step * place))
                 with less:
-                    for i, one in enumerate(found):
-                        r.store(one, self.square + i * lanes)
-                    with r.loop(count) as number:
-                        self.store(r.load(self.square + number * lanes), target.skip(number * step))
+                    for place, one in enumerate(found):
+                        r.store(one, self.square + place * lanes)
+                    with r.loop(count) as left:
+                        self.store(r.load(self.square + left * lanes), target.skip(left * step))
 
     def _products_across(self, level: Size, first: Size, channel: Size) -> list[Vector]:
         """Return the sums of neighbouring results of a channel, over all terms."""
