@@ -68,6 +68,7 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule.functional.fractional_pooling import fractional_max_pool1d as fractional_max_pool1d
     from striderule.functional.fractional_pooling import fractional_max_pool2d as fractional_max_pool2d
     from striderule.functional.fractional_pooling import fractional_max_pool3d as fractional_max_pool3d
+    from striderule.functional.gradients.vjp import vjp as vjp
     from striderule.functional.halos import halo as halo
     from striderule.functional.images import convolve as convolve
     from striderule.functional.images import correlate as correlate
@@ -119,6 +120,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "functional.depthwise": (
         "depthwise_conv1d", "depthwise_conv2d", "depthwise_conv3d", "depthwise_separable_conv2d", "pointwise_conv2d",
     ),
+    "functional.gradients.vjp": ("vjp",),
     "functional.halos": ("halo",),
     "functional.images": ("convolve", "correlate"),
     "functional.local": ("locally_connected1d", "locally_connected2d", "locally_connected3d", "tiled_conv2d"),

@@ -48,7 +48,7 @@ def test_the_decks_layer():
 )
 def test_geometry(kernel_size, stride, padding):
     layer = ConvLayer(2, 4, kernel_size, stride, padding, activation=None, seed=2)
-    layer.bias[:] = [1, -1, 0.5, 0]
+    layer.bias = [1, -1, 0.5, 0]
     x = random((2, 2, 9, 8))
     pairs = [value if isinstance(value, tuple) else (value, value) for value in (stride, padding)]
     expected = loops(x, layer.weight, layer.bias, *pairs)
@@ -125,8 +125,9 @@ def test_it_is_a_layer_with_parameters():
     parameters = layer.parameters()
     assert list(parameters) == ["weight", "bias"]
     assert parameters["weight"] is layer.weight
-    layer.weight[:] = 0
-    layer.bias[:] = [1, -1, 2]
+    with layer.edit():
+        layer.weight[:] = 0
+        layer.bias[:] = [1, -1, 2]
     np.testing.assert_array_equal(layer(random((2, 5, 5)))[:, 0, 0], [1, 0, 2])
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from striderule.algorithms import memory, table
 from striderule.algorithms.binding import ArrayInfo, Bound
 from striderule.errors import InvalidArgument
-from striderule.functional import bfloat16, door, recipes
+from striderule.functional import bfloat16, door, recipes, tracing
 from striderule.functional.door import Array
 from striderule.functional.layers import (
     Axes,
@@ -343,6 +343,7 @@ def prepare(
 def run(kind: Kind, axes: Axes, x: Array, weight: Array, words: dict[str, Any], **rest: Any) -> Array:
     """Check everything, run the chosen algorithm and apply the epilogue: what every convolution of layers does."""
     ready = prepare(kind, axes, x, weight, words, **rest)
+    tracing.note(ready.recipe)
     if noted.get() is not None:
         return ready.compute()
     result: Array = recipes.carried_out(ready.bound(), *ready.arrays)

@@ -157,20 +157,9 @@ def remembered_with_bfloat16(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         values: tuple[Any, ...] = (*args, *kwargs.values())
-        key: list[Any] = [forced(), standing(), *kwargs]
-        for value in values:
-            kind = type(value)
-            if kind is _Array:  # one by one, which is quicker than as a tuple
-                key.append(value.shape)
-                key.append(value.strides)
-                key.append(value.dtype)
-            elif kind in _PLAIN or (kind is float and value and not isnan(value)):  # 0.0 has a sign
-                key += (kind, value)
-            else:
-                key.append(_word(value))
         if noted.get() is not None:
             return function(*args, **kwargs)
-        known = tuple(key)
+        known = _key(values, kwargs)
         ready = memory.get(known)
         if ready is None:
             offers = _Offers()
@@ -185,6 +174,34 @@ def remembered_with_bfloat16(function: Callable[P, R]) -> Callable[P, R]:
 
     _marked[wrapper] = function, memory
     return wrapper
+
+
+def _key(values: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells calls apart: words, and shapes, strides and types of the arrays among `values`."""
+    key: list[Any] = [forced(), standing(), *kwargs]
+    for value in values:
+        kind = type(value)
+        if kind is _Array:  # one by one, which is quicker than as a tuple
+            key.append(value.shape)
+            key.append(value.strides)
+            key.append(value.dtype)
+        elif kind in _PLAIN or (kind is float and value and not isnan(value)):  # 0.0 has a sign
+            key += (kind, value)
+        else:
+            key.append(_word(value))
+    return tuple(key)
+
+
+def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what a call is remembered by, or None if it is not."""
+    known = _key((*args, *kwargs.values()), kwargs)
+    return None if _unknown(known) else known
+
+
+def in_full(function: Callable[..., R]) -> Callable[..., R]:
+    """Return what a function runs where it remembers nothing."""
+    found: Callable[..., R] = _marked[function][0] if function in _marked else function
+    return found
 
 
 def _word(value: Any, depth: int = 2) -> Any:

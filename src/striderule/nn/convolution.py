@@ -15,11 +15,12 @@ from striderule.functional.layers import activation_of
 from striderule.geometry.arguments import integer, per_axis
 from striderule.geometry.padding import parse_padding
 from striderule.nn.initial import random_weight
-from striderule.nn.layer import Layer
+from striderule.nn.layer import Operation
+from striderule.nn.parameter import Held
 from striderule.planning import precision_word
 
 
-class ConvLayer(Layer):
+class ConvLayer(Operation):
     """A two-dimensional convolutional layer: correlation with learned kernels, plus a bias, through an activation.
 
     out[n, o, i, j] = activation(bias[o] + sum over c, u, v of
@@ -72,7 +73,8 @@ class ConvLayer(Layer):
     ConvLayer(3, 16, kernel_size=(3, 3), stride=(1, 1), padding=1, activation='relu')
     """
 
-    parameter_names = ("weight", "bias")
+    weight = Held()
+    bias = Held()
 
     def __init__(
         self,
@@ -127,13 +129,14 @@ class ConvLayer(Layer):
                 f"x must be (batch, {self.in_channels}, rows, columns) or ({self.in_channels}, rows, columns) for this "
                 f"layer, got the shape {image.shape}"
             )
-        words = {"activation": self.activation, "precision": self.precision}
-        return conv2d(image, self.weight, self.bias, self.stride, self.padding, **words)
+        return super().forward(image)
 
-    def __compile__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-        """Return what `striderule.compile` binds: the function that `forward` calls, and its arguments behind x."""
+    def operation(self) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Return the convolution, and its arguments behind x."""
         words = {"activation": self.activation, "precision": self.precision}
-        return conv2d, (self.weight, self.bias, self.stride, self.padding), words
+        return conv2d, {
+            "weight": self.weight, "bias": self.bias, "stride": self.stride, "padding": self.padding, **words,
+        }  # fmt: skip
 
     def __repr__(self) -> str:
         return (

@@ -12,6 +12,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning import dots, image_cost, transforms
 from striderule.planning.machine import Machine, itemsize
@@ -20,6 +21,7 @@ from striderule.planning.planes import MASKS, plane_operations, plane_tile, roll
 from striderule.planning.runs import flattened
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
+from striderule.planning.weight_sums import weight_sums
 from striderule.planning.winograd import VARIANTS, any_error, packing_operations, random_error, tiling
 from striderule.planning.work import Cost, Work, work_of
 
@@ -33,6 +35,9 @@ CALL, OPERATION, COPIED, SWEPT, STORED, PRODUCT = 60e-6, 3e-6, 1.5e-9, 0.7e-9, 1
 INTERPRETED = 3e-6
 # `direct`: seconds a call, and the part of the peak that its vector operations reach.
 DIRECT_CALL, DIRECT_LOOP = 5e-6, 0.9
+# `direct`: of the gradient of a weight, vector operations to lay out a vector of output gradients, and to add a vector
+# of sums to those of the bands before.
+PANEL, FLUSHED = 4.0, 3.0
 # `direct`: seconds a call of a pooling; how many operations of the peak a window element takes.
 POOL_CALL, POOLED = 5e-6, 16.0
 # `dots`: seconds a call, and vector operations to pack a vector of words.
@@ -66,6 +71,10 @@ def windows(problem: Any, work: Work, machine: Machine) -> Cost:
         taps = prod(problem.kernel)
         workspace = (copied // max(1, taps) + 2 * work.outputs // max(1, problem.batch)) * size
         calls = 4 * taps * problem.batch
+    elif work.kind == "weight gradient":  # a copy of both operands, and a product of matrices, for each tap
+        plain, taps = problem.plain, prod(problem.plain.kernel)
+        copied = taps * plain.batch * (plain.in_channels + plain.out_channels) * prod(plain.output_size)
+        workspace, calls = copied // taps * size, 10 * taps
     else:
         plain = problem if isinstance(problem, Convolution) else problem.plain
         copied = plain.batch * prod(plain.output_size) * plain.terms * plain.groups
@@ -110,7 +119,29 @@ def direct(problem: Any, work: Work, machine: Machine) -> Cost:
     if work.kind == "transposed":
         turned = as_convolution(problem)
         return _spread(problem, work, machine) if turned is None else _product(turned, work, machine)
+    if work.kind == "weight gradient":
+        return _weight_sums(problem, work, machine)
     return _product(problem, work, machine)
+
+
+def _weight_sums(problem: WeightGradient, work: Work, machine: Machine) -> Cost:
+    """A tile of terms by vectors of output channels stays in registers while positions go by."""
+    plain, size, lanes = problem.plain, itemsize(work.dtype), machine.lanes(work.dtype)
+    plan = weight_sums(problem, lanes, machine.registers)
+    taps, width = prod(plain.kernel), plan.vectors * lanes
+    tiles = -(-plan.channels * taps // plan.rows)
+    positions = plain.batch * prod(plain.output_size)
+    blocks = plain.groups * plan.output_blocks * plan.channel_blocks
+    # For each position of a block its products, and the panel; for each band the sums of the tiles.
+    operations = blocks * positions * (tiles * plan.rows * plan.vectors + PANEL * plan.vectors)
+    operations += blocks * plan.bands * tiles * plan.rows * plan.vectors * FLUSHED
+    rate = machine.peak(work.dtype) / (2 * lanes) * min(1.0, plan.tasks / machine.cores)
+    seconds = DIRECT_CALL + max(operations / (DIRECT_LOOP * rate), work.least_bytes / machine.bandwidth)
+    workspace = (plan.positions * (width + plan.channels * taps) + 2 * plan.channels * taps * width) * size
+    workspace = min(plan.tasks, machine.cores) * workspace + (plan.parts - 1) * work.outputs * size
+    words = f"{plan.rows} terms x {plan.vectors} vectors of {lanes} output channels"
+    moved = work.least_bytes + 2 * blocks * positions * width * size
+    return Cost(work.operations, moved, workspace, seconds, *work.errors(plan.roundings), words)
 
 
 def _pooled(work: Work, machine: Machine) -> Cost:

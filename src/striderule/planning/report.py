@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.padding import Sides
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
 from striderule.planning.rules import PROMISES
@@ -21,6 +22,8 @@ def describe(problem: Any) -> str:
     >>> describe(Convolution.from_shapes((1, 64, 56, 56), (64, 64, 3, 3), padding=1))
     'convolution of 1x64x56x56 by 64x64x3x3, padding 1, gives 1x64x56x56, float32'
     """
+    if isinstance(problem, WeightGradient):
+        return f"weight gradient of {describe(problem.plain)}"
     if isinstance(problem, LocalConvolution):
         return f"local {describe(problem.plain)}, tile {_times(problem.tile)}"
     if isinstance(problem, Convolution):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling, Unpooling
 from striderule.geometry.problem import Convolution, TransposedConvolution, Unfold
 from striderule.planning import dots, passes
@@ -156,6 +157,8 @@ def _direct(problem: Any, machine: Machine) -> str | None:
         return _pooling(problem)
     if isinstance(problem, Unfold):
         return None
+    if isinstance(problem, WeightGradient):
+        return None if problem.dtype in ("float32", "float64") else f"it sums float32 and float64, not {problem.dtype}"
     if not isinstance(problem, Convolution | TransposedConvolution):
         return "it serves dense and transposed convolutions of layers, and this is another operation"
     if isinstance(problem, Convolution) and problem.zero_taps == "skip":

@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution, Unfold
 from striderule.planning import dots
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.schedule import CHAIN
+
+# Kinds of work that are counted in multiply-adds.
+MULTIPLYING = ("convolution", "local", "transposed", "weight gradient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Work:
     @property
     def operation_name(self) -> str:
         """What is counted: multiply-adds, or comparisons and additions of windows."""
-        return "multiply-adds" if self.kind in ("convolution", "local", "transposed") else "window elements"
+        return "multiply-adds" if self.kind in MULTIPLYING else "window elements"
 
     @property
     def flops(self) -> int:
@@ -84,6 +88,8 @@ def work_of(problem: Any, dtype: str) -> Work:
         return _convolution_work("convolution", problem, 1)
     if isinstance(problem, LocalConvolution):
         return _convolution_work("local", problem.plain, prod(problem.tile))
+    if isinstance(problem, WeightGradient):
+        return _weight_gradient_work(problem)
     if isinstance(problem, TransposedConvolution):
         inputs = problem.batch * problem.in_channels * prod(problem.size)
         weights = problem.in_channels * problem.out_channels // problem.groups * prod(problem.kernel)
@@ -110,6 +116,13 @@ def _convolution_work(kind: str, problem: Convolution, kernels: int) -> Work:
     counted = problem.zero_taps == "count"
     multiplied = "int8" if counted and dots.BYTES.keys() >= set(problem.stored or "-") else ""
     return Work(kind, problem.multiply_adds, problem.terms, inputs, weights, outputs, problem.dtype, multiplied)
+
+
+def _weight_gradient_work(problem: WeightGradient) -> Work:
+    plain = problem.plain
+    inputs = plain.batch * (plain.in_channels * prod(plain.size) + prod(plain.output_shape[1:]))
+    outputs = prod(problem.output_shape)
+    return Work("weight gradient", problem.multiply_adds, problem.terms, inputs, 0, outputs, problem.dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,3 +83,31 @@ def _fill_border(
         source = list(inner)
         source[axis] = slice(before + first, before + last + 1)
         result[tuple(border)] = np.take(result[tuple(source)], indices - first, axis=axis)
+
+
+def fold_back(g: Array, size: tuple[int, ...], padding: Sides, boundary: Words) -> Array:
+    """Return the transpose of `extend`: each position of the extended axes is added where it was copied from.
+
+    `g` has extended axes last, which become `size` again; what is cropped gets zero, what the fill value showed is
+    dropped.
+    """
+    first = g.ndim - len(padding)
+    for axis, (n, sides, words) in enumerate(zip(size, padding, boundary, strict=True)):
+        g = _fold_axis(g, first + axis, n, sides, words)
+    return g
+
+
+def _fold_axis(g: Array, axis: int, size: int, sides: tuple[int, int], words: tuple[str, str]) -> Array:
+    if sides == (0, 0):
+        return g
+    before, after = sides
+    lead = (slice(None),) * axis
+    result = np.zeros((*g.shape[:axis], size, *g.shape[axis + 1 :]), g.dtype)
+    # What stands inside, and then the border, position after position.
+    start, stop = max(0, -before), size - max(0, -after)
+    if start < stop:
+        result[(*lead, slice(start, stop))] = g[(*lead, slice(start + before, stop + before))]
+    for position, source in enumerate(boundary_indices(size, before, after, words)):
+        if source is not None and not start <= position - before < stop:
+            result[(*lead, source)] += g[(*lead, position)]
+    return result

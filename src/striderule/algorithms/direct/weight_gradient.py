@@ -1,0 +1,193 @@
+"""Gradients of weights on generated code: what the library calls."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.binding import ArrayInfo
+from striderule.algorithms.direct import giving_way, proof
+from striderule.algorithms.direct.weight_routine import POINTERS, SIZES, Form, weight_routine
+from striderule.algorithms.windows import weight_gradient as windows
+from striderule.codegen import workers
+from striderule.codegen.jit import Routine
+from striderule.codegen.target import Target, current
+from striderule.geometry.gradients import WeightGradient
+from striderule.geometry.problem import Convolution
+from striderule.planning.weight_sums import WeightSums, plane, weight_sums
+
+Array = npt.NDArray[Any]
+
+_AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
+
+
+def weight_gradient(problem: WeightGradient, x: Array, gy: Array, out: Array | None = None) -> Array:
+    """gw[o, c, t] = sum over n, j of gy[n, o, j] * x[n, c, j * stride + t * dilation - before].
+
+    Gives way to `windows`, with one warning, where no code can be made.
+    """
+    x, gy = (one if one.flags.aligned else one.copy() for one in (x, gy))
+    if 0 not in (problem.terms, *problem.output_shape):
+        call = giving_way.attempt(call_for, problem, ArrayInfo.of(x), ArrayInfo.of(gy))
+        if call is not None:
+            found: Array | None = call.run(x, gy)
+            if found is not None:
+                return _into(out, found)
+    return _into(out, windows.weight_gradient(problem, x, gy))
+
+
+def _into(out: Array | None, found: Array) -> Array:
+    if out is None:
+        return found
+    np.copyto(out, found)
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A gradient bound to shapes and strides. `room` counts the bytes that each thread needs."""
+
+    routine: Routine
+    template: bytes
+    tables: tuple[Array, ...]
+    room: int
+    problem: WeightGradient
+    plan: WeightSums
+
+    def run(self, x: Array, gy: Array) -> Array | None:
+        """Return the gradient, or None where a value on padding is not finite, and must contribute nothing."""
+        words = array("q", self.template)
+        threads = min(workers.get_num_threads(), self.plan.tasks)
+        work = memory.room("weight_gradient", threads * self.room)
+        parts = memory.empty((self.plan.parts, *self.problem.output_shape), self.problem.dtype)
+        status = np.zeros(1, np.int64)
+        words[0], words[1], words[2] = memory.address(x), memory.address(gy), memory.address(parts)
+        words[3], words[5] = work.address, memory.address(status)
+        words[_AT["threads"]] = threads
+        end = len(words)
+        words.extend([0] * threads)
+        start = words.buffer_info()[0]
+        words[4] = start + 8 * end
+        workers.run(self.routine.address, start, self.plan.tasks)
+        if status[0]:
+            return None
+        total: Array = parts[0]
+        for part in parts[1:]:
+            total += part
+        return total
+
+
+@lru_cache(maxsize=256)
+def call_for(problem: WeightGradient, x: ArrayInfo, gy: ArrayInfo, target: Target | None = None) -> Call:
+    """Return the call for arrays that stand like these; the latest are kept."""
+    target = target or current()
+    plain, size = problem.plain, np.dtype(problem.dtype).itemsize
+    lanes = target.lanes(size)
+    plan = weight_sums(problem, lanes, target.registers)
+    x_steps, gy_steps = ([step // size for step in one.strides] for one in (x, gy))
+    laid = any(side > 0 for pair in plain.padding for side in pair)
+    form = Form(
+        problem.dtype, plan.rows, plan.vectors, laid, dense=not laid or x_steps[-1] == 1 or x.shape[-1] == 1,
+        across="positions" if gy_steps[-1] == 1 else "channels" if gy_steps[1] == 1 else "nothing",
+    )  # fmt: skip
+
+    def trial() -> bool:
+        arrays = (np.lib.stride_tricks.as_strided(np.empty(1, one.dtype), one.shape, one.strides) for one in (x, gy))
+        return proof.agree(
+            lambda *drawn: weight_gradient(problem, *drawn), lambda *drawn: windows.weight_gradient(problem, *drawn),
+            *arrays,
+        )  # fmt: skip
+
+    routine = proof.compiled(form.name, form, lambda: weight_routine(form, target), target, trial)
+    values, tables, room = _values(plain, plan, form, lanes, x_steps, gy_steps)
+    words = array("q", [int(values.get(name, 0)) for name in (*POINTERS, *SIZES)])
+    return Call(routine, words.tobytes(), tables, room * size, problem, plan)
+
+
+def _values(
+    plain: Convolution, plan: WeightSums, form: Form, lanes: int, x_steps: list[int], gy_steps: list[int]
+) -> tuple[dict[str, int], tuple[Array, ...], int]:
+    """Return the words of the routine, the tables that they point to, and the elements of a thread's room."""
+    rank = plain.rank
+    height, width = plane(plain)
+    row_kernel, row_step, row_gap, top, rows, x_row, gy_row = (
+        (plain.kernel[-2], plain.stride[-2], plain.dilation[-2], plain.padding[-2][0], plain.size[-2],
+         x_steps[-2], gy_steps[-2])
+        if rank > 1 else (1, 1, 1, 0, 1, 0, 0)
+    )  # fmt: skip
+    kernel, step, gap, (left, _), x_column = (
+        plain.kernel[-1], plain.stride[-1], plain.dilation[-1], plain.padding[-1], x_steps[-1]
+    )  # fmt: skip
+    row_extent, extent = (row_kernel - 1) * row_gap + 1, (kernel - 1) * gap + 1
+    outer = range(rank - 2) if rank > 2 else range(0)
+    outer_outputs = [plain.output_size[axis] for axis in outer]
+    outer_taps = [plain.kernel[axis] for axis in outer]
+    count_taps = prod(outer_taps)
+    places = np.full((prod(outer_outputs), count_taps), -1, np.int64)
+    for i, position in enumerate(np.ndindex(*outer_outputs)):
+        for k, tap in enumerate(np.ndindex(*outer_taps)):
+            at = [
+                j * plain.stride[axis] + t * plain.dilation[axis] - plain.padding[axis][0]
+                for axis, j, t in zip(outer, position, tap, strict=True)
+            ]
+            if all(0 <= a < plain.size[axis] for axis, a in zip(outer, at, strict=True)):
+                places[i, k] = sum(a * x_steps[2 + axis] for axis, a in zip(outer, at, strict=True))
+    pitch = (plan.columns - 1) * step + extent
+    size = ((plan.lines - 1) * row_step + row_extent) * pitch
+    terms = product(range(plan.channels), np.ndindex(*outer_taps), range(row_kernel), range(kernel))
+    if form.laid:
+        numbers = {tap: k for k, tap in enumerate(np.ndindex(*outer_taps))}
+        distances = [(c * count_taps + numbers[tap]) * size + i * row_gap * pitch + j * gap for c, tap, i, j in terms]
+    else:
+        distances = [
+            c * x_steps[1]
+            + sum(t * plain.dilation[axis] * x_steps[2 + axis] for axis, t in zip(outer, tap, strict=True))
+            + i * row_gap * x_row
+            + j * gap * x_column
+            for c, tap, i, j in terms
+        ]
+    gradients = [
+        sum(j * gy_steps[2 + axis] for axis, j in zip(outer, position, strict=True))
+        for position in np.ndindex(*outer_outputs)
+    ]
+    tables = (np.array(distances, np.int64), places, np.array(gradients, np.int64))
+    lines = plan.vectors * lanes
+    row_count = -(-len(distances) // plan.rows) * plan.rows
+    # Panels are written in whole vectors of positions, and sums are read in whole vectors of rows.
+    panel = _rounded((plan.positions + lanes) * lines)
+    planes = _rounded(plan.images * plan.channels * count_taps * size + lanes) if form.laid else 0
+    sums = _rounded((row_count + lanes) * lines)
+    groups = plain.groups
+    joined = gy_row == width * gy_steps[-1] and plan.columns == width
+    values = {
+        "distances": memory.address(tables[0]), "outer_places": memory.address(tables[1]),
+        "gradient_places": memory.address(tables[2]),
+        "outputs": plain.out_channels // groups, "inputs": plain.in_channels // groups, "taps": prod(plain.kernel),
+        "terms": plain.terms, "groups": groups, "batch": plain.batch, "height": height, "width": width,
+        "outer": prod(outer_outputs), "outer_taps": count_taps,
+        "x_image": x_steps[0], "x_channel": x_steps[1], "x_row": x_row, "x_column": x_column,
+        "gy_image": gy_steps[0], "gy_channel": gy_steps[1], "gy_row": gy_row, "gy_column": gy_steps[-1],
+        "row_step": row_step, "column_step": step, "top": top, "left": left,
+        "input_height": rows, "input_width": plain.size[-1], "row_extent": row_extent, "column_extent": extent,
+        "output_blocks": plan.output_blocks, "channels": plan.channels, "channel_blocks": plan.channel_blocks,
+        "images": plan.images, "lines": plan.lines, "columns": plan.columns,
+        "line_bands": plan.line_bands, "column_bands": plan.column_bands, "bands": plan.bands, "parts": plan.parts,
+        "part": -(-plan.bands // plan.parts),
+        "room": panel + planes + 2 * sums, "planes_at": panel, "sums_at": panel + planes,
+        "totals_at": panel + planes + sums, "pitch": pitch, "plane": size, "row_count": row_count,
+        "whole": plain.out_channels * plain.terms, "joined": int(joined),
+    }  # fmt: skip
+    return values, tables, values["room"]
+
+
+def _rounded(count: int) -> int:
+    """Return a count of elements that keeps what follows on a cache line of its own."""
+    return -(-count // 64) * 64

@@ -1,0 +1,1 @@
+"""Gradients of the functions: what `striderule.vjp` looks up, one module a family."""

@@ -1,0 +1,144 @@
+"""Gradients of convolutions of layers: see `striderule.geometry.gradients` for the derivation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from striderule.algorithms import table
+from striderule.algorithms.windows.extend import extend, fold_back
+from striderule.functional.door import Array
+from striderule.functional.gradients.call import Call, Pull, Rule
+from striderule.functional.layers import activation_of
+from striderule.functional.planned import perform, plan_for
+from striderule.functional.prepared import ConvolutionRecipe
+from striderule.geometry import gradients as geometry
+from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution
+
+Problem = Convolution | TransposedConvolution | LocalConvolution
+
+
+def convolution(call: Call) -> tuple[Array, Pull]:
+    """Differentiate any convolution of layers, with its bias, residual and activation."""
+    arguments = call.arguments
+    activation = activation_of(arguments["activation"])
+    result, (recipe,) = call.traced(activation=None, **({} if activation is None else {"out": None}))
+    after = None
+    if activation is not None:
+        result, after = _activated(activation.function, activation.parameters, result, arguments["out"])
+
+    def pull(gy: Array) -> dict[str, Array | None]:
+        gz = gy if after is None else after(gy)
+        found = _of_operands(recipe, gz, call)
+        if "residual" in call.wanted:
+            found["residual"] = gz
+        return found
+
+    return result, pull
+
+
+def _activated(
+    function: Callable[..., Any], parameters: tuple[Any, ...], sums: Array, out: Array | None
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the activation of the sums, and what pulls its gradient back."""
+    from striderule.functional.gradients.vjp import differentiated  # noqa: PLC0415 - which looks this module up
+
+    names = dict(zip(_parameters_of(function), parameters, strict=False))
+    result, pull = differentiated(function, {"x": sums, **names, "out": out}, frozenset({"x"}))
+
+    def back(gy: Array) -> Array:
+        gz = pull(gy)["x"]
+        assert gz is not None  # it is wanted
+        return gz
+
+    return result, back
+
+
+def _parameters_of(function: Callable[..., Any]) -> list[str]:
+    from striderule.functional.gradients.vjp import signature_of  # noqa: PLC0415 - as above
+
+    return list(signature_of(function).parameters)[1:]
+
+
+def _of_operands(recipe: ConvolutionRecipe, gz: Array, call: Call) -> dict[str, Array | None]:
+    """Return the gradients with respect to x, weight and bias that are wanted."""
+    found: dict[str, Array | None] = {}
+    problem, axes = recipe.problem, recipe.axes
+    g = axes.canonical(gz)
+    fill = recipe.outside[0] if recipe.outside else 0
+    if "x" in call.wanted:
+        taps = call.array("weight").reshape(recipe.weight_shape)
+        found["x"] = axes.restore(input_gradient(problem, g, taps))
+    if "weight" in call.wanted:
+        image = axes.canonical(call.array("x"))
+        found["weight"] = weight_gradient(problem, image, g, fill).reshape(call.array("weight").shape)
+    if "bias" in call.wanted:
+        bias = call.array("bias")
+        of_images = g if bias.ndim > 1 else g.reshape(*g.shape[:2], -1).sum(axis=2)
+        found["bias"] = of_images.sum(axis=0, dtype=np.float64).reshape(bias.shape)
+    return found
+
+
+def input_gradient(problem: Problem, g: Array, weight: Array) -> Array:
+    """Return the gradient of a convolution with respect to its input: (batch, channels, *size), in its arithmetic.
+
+    `g` is that with respect to the result, (batch, out channels, *output size); `weight` has canonical axes.
+    """
+    plain = problem.plain if isinstance(problem, LocalConvolution) else problem
+    if isinstance(plain, Convolution) and geometry.bordered(plain):
+        inner = geometry.extended(plain)
+        whole = replace(problem, plain=inner) if isinstance(problem, LocalConvolution) else inner
+        return fold_back(input_gradient(whole, g, weight), plain.size, plain.padding, plain.boundary)
+    g, weight = (one.astype(problem.dtype, copy=False) for one in (g, weight))
+    if isinstance(problem, LocalConvolution):
+        found: Array = table.family("local_gradients").input_gradient(problem, g, weight)
+        return found
+    gradient = geometry.input_gradient(problem)
+    if geometry.is_turned(problem):
+        weight = _turned(weight, problem.groups)
+    plan = plan_for(gradient)
+    where = {"shape": gradient.output_shape, "dtypes": (np.dtype(problem.dtype),)}
+    if isinstance(gradient, TransposedConvolution):
+        result: Array = perform(plan, "convolution", "transposed_convolution", gradient, g, weight, **where)
+    else:
+        result = perform(plan, "convolution", "convolution", gradient, g, weight, 0, **where)
+    return result
+
+
+def _turned(weight: Array, groups: int) -> Array:
+    """Return (out, in / groups, *kernel) as (in, out / groups, *kernel) with every kernel turned around."""
+    out, per_in, *kernel = weight.shape
+    parts = weight.reshape(groups, out // groups, per_in, *kernel).swapaxes(1, 2)
+    parts = parts[(slice(None),) * 3 + (slice(None, None, -1),) * len(kernel)]
+    return parts.reshape(groups * per_in, out // groups, *kernel)
+
+
+def weight_gradient(problem: Problem, x: Array, g: Array, fill: Any = 0) -> Array:
+    """Return the gradient of a convolution with respect to its weight, of canonical axes, in its arithmetic.
+
+    `x` and `g`, that with respect to the result, have the axes (batch, channels, *size).
+    """
+    plain = problem.plain if isinstance(problem, LocalConvolution) else problem
+    x, g = (one.astype(plain.dtype, copy=False) for one in (x, g))
+    padded = isinstance(plain, Convolution) and any(side > 0 for pair in plain.padding for side in pair)
+    if isinstance(plain, Convolution) and (geometry.bordered(plain) or (fill != 0 and padded)):
+        x = extend(x, plain.padding, plain.boundary, fill)
+        plain = geometry.extended(plain)
+    if isinstance(problem, LocalConvolution):
+        whole = replace(problem, plain=plain)
+        found: Array = table.family("local_gradients").weight_gradient(whole, x, g)
+        return found
+    gradient = geometry.weight_gradient(plain)
+    operands = (g, x) if isinstance(problem, TransposedConvolution) else (x, g)
+    where = {"shape": gradient.output_shape, "dtypes": (np.dtype(problem.dtype),)}
+    plan = plan_for(gradient)
+    result: Array = perform(plan, "weight_gradient", "weight_gradient", gradient, *operands, **where)
+    return result
+
+
+_NAMES = ("conv", "conv1d", "conv2d", "conv3d", "pointwise_conv2d", "tiled_conv2d")
+_RANKED = ("conv_transpose", "depthwise_conv", "locally_connected")
+RULES: dict[str, Rule] = dict.fromkeys((*_NAMES, *(f"{name}{n}d" for name in _RANKED for n in (1, 2, 3))), convolution)

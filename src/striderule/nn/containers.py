@@ -1,0 +1,263 @@
+"""Layers made of layers: one after the other, side by side, around."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from striderule.errors import InvalidArgument, InvalidType
+from striderule.functional.door import array
+from striderule.functional.gradients.call import Pull
+from striderule.functional.gradients.vjp import differentiated
+from striderule.functional.layers import activation_of
+from striderule.nn.layer import Layer
+
+Array = NDArray[Any]
+
+
+class _Made(Layer):
+    """A layer that is made of named ones."""
+
+    _made: dict[str, Layer]
+
+    def _keep(self, made: dict[str, Layer]) -> None:
+        for name, layer in made.items():
+            if not isinstance(layer, Layer):
+                raise InvalidType(f"{type(self).__name__} is made of layers, got {layer!r} as {name!r}")
+        self._made = made
+
+    def children(self) -> dict[str, Layer]:
+        """Return the layers that it is made of, by name."""
+        return self._made
+
+    def __getitem__(self, key: int | str) -> Layer:
+        if isinstance(key, str):
+            return self._made[key]
+        return list(self._made.values())[key]
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self._made.values())
+
+    def __repr__(self) -> str:
+        lines = [f"  {name}: {line}" for name, layer in self._made.items() for line in [_indented(layer)]]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+def _indented(layer: Layer) -> str:
+    return repr(layer).replace("\n", "\n  ")
+
+
+class Sequential(_Made):
+    """Layers one after the other: each gets the output of the one before.
+
+    Parameters
+    ----------
+    *layers
+        Layers, named "0", "1"..., or (name, layer) pairs.
+    **named
+        Layers by name, behind those.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from striderule import nn
+    >>> block = nn.Sequential(nn.ConvLayer(3, 8, 3, padding=1, seed=0), nn.ConvLayer(8, 4, 3, padding=1, seed=0))
+    >>> block(np.zeros((1, 3, 8, 8), np.float32)).shape
+    (1, 4, 8, 8)
+    >>> list(block.parameters())
+    ['0.weight', '0.bias', '1.weight', '1.bias']
+    """
+
+    def __init__(self, *layers: Layer | tuple[str, Layer], **named: Layer) -> None:
+        made: dict[str, Layer] = {}
+        for number, entry in enumerate(layers):
+            name, layer = entry if isinstance(entry, tuple) else (str(number), entry)
+            if name in made:
+                raise InvalidArgument(f"two layers are named {name!r}; give each a name of its own")
+            made[name] = layer
+        self._keep(made | named)
+
+    def forward(self, x: ArrayLike) -> Array:
+        """Return the output of the last layer."""
+        result: Any = x
+        for layer in self:
+            result = layer.forward(result)
+        return result if self._made else array(x, "x")
+
+    def backward(self, gy: ArrayLike) -> Array | None:
+        """Return the gradient with respect to the input, from the last layer to the first."""
+        gradient: Any = np.asarray(gy)
+        for layer in reversed(list(self)):
+            if gradient is None:
+                raise InvalidArgument("a layer gave no gradient of its input, and there are layers before it")
+            gradient = layer.backward(gradient)
+        return gradient  # type: ignore[no-any-return]  # of the first layer
+
+    def want_input_gradient(self, wanted: bool) -> None:
+        """Say whether `backward` has to return the gradient of the input."""
+        self.input_gradient = wanted
+        if self._made:
+            self[0].want_input_gradient(wanted)
+
+
+class Residual(_Made):
+    """The output of a layer plus its input, or what another layer makes of that: activation(body(x) + shortcut(x)).
+
+    Source: He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", arXiv:1512.03385, equations 1 and 2.
+
+    Parameters
+    ----------
+    body
+        The layer; its output has the shape of what the shortcut gives.
+    shortcut
+        Another layer, such as a convolution that changes the channels; None (default) adds the input itself.
+    activation
+        Applied to the sum: a word, ``(word, *parameters)`` or None (default).
+    names
+        Under which the parameters of both stand; a name that begins with a dot adds nothing. Default
+        ``("body", "shortcut")``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from striderule import nn
+    >>> block = nn.Residual(nn.ConvLayer(4, 4, 3, padding=1, activation=None, seed=0), activation="relu")
+    >>> block(np.ones((1, 4, 8, 8), np.float32)).shape
+    (1, 4, 8, 8)
+    """
+
+    def __init__(
+        self,
+        body: Layer,
+        shortcut: Layer | None = None,
+        *,
+        activation: Any = None,
+        names: tuple[str, str] = ("body", "shortcut"),
+    ) -> None:
+        self._keep({names[0]: body} | ({} if shortcut is None else {names[1]: shortcut}))
+        self.body, self.shortcut = body, shortcut
+        self.activation = activation
+        self._active = activation_of(activation)
+        self._pull: Pull | None = None
+
+    def forward(self, x: ArrayLike) -> Array:
+        """Return activation(body(x) + shortcut(x))."""
+        image = array(x, "x")
+        other = image if self.shortcut is None else self.shortcut.forward(image)
+        result = self.body.forward(image)
+        if result.shape != other.shape:
+            raise InvalidArgument(
+                f"body and shortcut of Residual must give one shape, got {result.shape} and {other.shape}; "
+                "let the shortcut be a convolution that changes channels and size alike"
+            )
+        total: Array = result + other
+        if self._active is None:
+            return total
+        if not self.training:
+            return self._active(total)
+        words = dict(zip(_parameter_names(self._active.function), self._active.parameters, strict=False))
+        active, self._pull = differentiated(self._active.function, {"x": total, **words}, frozenset({"x"}))
+        return active  # type: ignore[no-any-return]
+
+    def backward(self, gy: ArrayLike) -> Array | None:
+        """Return the gradient with respect to the input: the sum of both ways."""
+        gradient = np.asarray(gy)
+        if self._active is not None:
+            pull, self._pull = self._pull, None
+            if pull is None:
+                raise InvalidArgument(
+                    "backward of Residual needs a forward in training mode before: call layer.train()"
+                )
+            found = pull(gradient)["x"]
+            assert found is not None  # it is wanted
+            gradient = found
+        first = self.body.backward(gradient)
+        second = gradient if self.shortcut is None else self.shortcut.backward(gradient)
+        if not self.input_gradient or first is None or second is None:
+            return None
+        return first + second  # type: ignore[no-any-return]
+
+    def want_input_gradient(self, wanted: bool) -> None:
+        """Say whether `backward` has to return the gradient of the input."""
+        self.input_gradient = wanted
+        for layer in self:
+            layer.want_input_gradient(wanted)
+
+    def release(self) -> None:
+        """Forget what the last `forward` kept."""
+        self._pull = None
+
+
+class Concat(_Made):
+    """What several layers make of the same input, side by side on the axis of channels.
+
+    Source: Szegedy et al., "Going Deeper with Convolutions", arXiv:1409.4842; Huang et al., "Densely Connected
+    Convolutional Networks", arXiv:1608.06993.
+
+    Parameters
+    ----------
+    *layers
+        Layers, named "0", "1"..., or (name, layer) pairs; None stands for the input itself.
+    axis
+        The axis that results are joined on. Default: 1, the channels of (batch, channels, *spatial).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from striderule import nn
+    >>> block = nn.Concat(None, nn.ConvLayer(4, 2, 3, padding=1, seed=0))
+    >>> block(np.ones((1, 4, 8, 8), np.float32)).shape
+    (1, 6, 8, 8)
+    """
+
+    def __init__(self, *layers: Layer | tuple[str, Layer] | None, axis: int = 1) -> None:
+        made: dict[str, Layer] = {}
+        self._ways: list[Layer | None] = []
+        for number, entry in enumerate(layers):
+            name, layer = entry if isinstance(entry, tuple) else (str(number), entry)
+            self._ways.append(layer)
+            if layer is not None:
+                made[name] = layer
+        if not self._ways:
+            raise InvalidArgument("Concat needs at least one layer")
+        self._keep(made)
+        self.axis = axis
+        self._sizes: list[int] = []
+
+    def forward(self, x: ArrayLike) -> Array:
+        """Return the results of all layers, joined."""
+        image = array(x, "x")
+        results = [image if layer is None else layer.forward(image) for layer in self._ways]
+        self._sizes = [result.shape[self.axis] for result in results]
+        return np.concatenate(results, axis=self.axis)
+
+    def backward(self, gy: ArrayLike) -> Array | None:
+        """Return the gradient with respect to the input: the sum of all ways, in their order."""
+        gradient = np.asarray(gy)
+        total: Array | None = None
+        start = 0
+        for layer, size in zip(self._ways, self._sizes, strict=True):
+            part = gradient[(slice(None),) * (self.axis % gradient.ndim) + (slice(start, start + size),)]
+            start += size
+            found = part if layer is None else layer.backward(part)
+            if found is not None and self.input_gradient:
+                total = found if total is None else total + found
+        return total
+
+    def want_input_gradient(self, wanted: bool) -> None:
+        """Say whether `backward` has to return the gradient of the input."""
+        self.input_gradient = wanted
+        for layer in self:
+            layer.want_input_gradient(wanted)
+
+
+def _parameter_names(function: Any) -> list[str]:
+    from striderule.functional.gradients.vjp import signature_of  # noqa: PLC0415 - a name of few calls
+
+    return list(signature_of(function).parameters)[1:]

@@ -1,0 +1,158 @@
+"""Gradients of weights on generated code, on every target that this machine runs, against the loops."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from oracles.memories import KINDS, guarded, other_memory
+from striderule.algorithms.direct import giving_way
+from striderule.algorithms.direct import weight_gradient as direct
+from striderule.algorithms.reference import weight_gradient as reference
+from striderule.algorithms.windows import weight_gradient as windows
+from striderule.codegen import target, workers
+from striderule.errors import InvalidArgument
+from striderule.geometry.gradients import weight_gradient
+from striderule.geometry.problem import Convolution
+from striderule.planning import weight_sums as plans
+
+TARGETS = target.available()
+
+
+@pytest.fixture(params=TARGETS, ids=lambda machine: machine.name)
+def machine(request, monkeypatch):
+    monkeypatch.setattr(direct, "current", lambda: request.param)
+    direct.call_for.cache_clear()
+    yield request.param
+    direct.call_for.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def no_giving_way(monkeypatch):
+    """NumPy must not hide what fails."""
+
+    def attempt(function, *args):
+        return function(*args)
+
+    monkeypatch.setattr(giving_way, "attempt", attempt)
+
+
+def drawn(rng, largest_rank=3, size=13, channels=40):
+    """Draw a convolution that has an output."""
+    while True:
+        rank, groups = int(rng.integers(1, largest_rank + 1)), int(rng.integers(1, 4))
+        x = (int(rng.integers(1, 5)), groups * int(rng.integers(1, 8)), *rng.integers(1, size, rank).tolist())
+        weight = (groups * int(rng.integers(1, channels)), x[1] // groups, *rng.integers(1, 5, rank).tolist())
+        words = {
+            "stride": rng.integers(1, 4, rank).tolist(),
+            "dilation": rng.integers(1, 4, rank).tolist(),
+            "padding": [tuple(pair) for pair in rng.integers(-2, 4, (rank, 2)).tolist()] if rng.random() < 0.7 else 0,
+        }
+        dtype = str(rng.choice(["float32", "float64"]))
+        try:
+            problem = Convolution.from_shapes(x, weight, groups=groups, dtype=dtype, **words)
+        except InvalidArgument:
+            continue
+        if problem.multiply_adds < 300_000:
+            return problem
+
+
+def operands(problem, rng):
+    x = rng.standard_normal((problem.batch, problem.in_channels, *problem.size)).astype(problem.dtype)
+    return x, rng.standard_normal(problem.output_shape).astype(problem.dtype)
+
+
+def close(got, problem, x, gy):
+    """Compare with sums in float64, in units of the sums of the magnitudes."""
+    gradient = weight_gradient(problem)
+    wide = [one.astype(np.float64) for one in (x, gy)]
+    expected = windows.weight_gradient(gradient, *wide)
+    magnitudes = windows.weight_gradient(gradient, *map(np.abs, wide))
+    unit = np.finfo(problem.dtype).eps
+    assert got.dtype == problem.dtype
+    assert got.shape == gradient.output_shape
+    assert (np.abs(got - expected) <= 40 * unit * magnitudes).all()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_drawn_convolutions_in_any_memory(machine, seed):
+    rng = np.random.default_rng(seed)
+    problem = drawn(rng)
+    x, gy = operands(problem, rng)
+    x, gy = (other_memory(one, int(rng.integers(KINDS))) for one in (x, gy))
+    close(direct.weight_gradient(weight_gradient(problem), x, gy), problem, x, gy)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_small_integers_are_exact_as_in_the_loops(machine, seed):
+    rng = np.random.default_rng(100 + seed)
+    problem = drawn(rng, 2, 6, 20)
+    x, gy = (rng.integers(-4, 5, one.shape).astype(one.dtype) for one in operands(problem, rng))
+    gradient = weight_gradient(problem)
+    np.testing.assert_array_equal(direct.weight_gradient(gradient, x, gy), reference.weight_gradient(gradient, x, gy))
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("before", [False, True])
+def test_nothing_outside_is_touched(machine, seed, before):
+    rng = np.random.default_rng(200 + seed)
+    problem = drawn(rng)
+    x, gy = (guarded(one, before=before) for one in operands(problem, rng))
+    close(direct.weight_gradient(weight_gradient(problem), x, gy), problem, x, gy)
+
+
+def layer(x, weight, **words):
+    return Convolution.from_shapes(x, weight, **words)
+
+
+SEVERAL = {
+    "bands of images": layer((9, 3, 7, 7), (20, 3, 3, 3), padding=1),
+    "bands of lines": layer((2, 3, 40, 30), (20, 3, 3, 3), padding=1),
+    "bands of columns": layer((1, 2, 3, 300), (70, 2, 3, 3), padding=1, dtype="float64"),
+    "blocks of both channels": layer((2, 90, 9, 9), (130, 90, 2, 2)),
+    "chains of chains": layer((20, 2, 41, 41), (5, 2, 1, 1)),
+    "more taps than terms": layer((1, 2, 25, 25), (3, 2, 20, 20)),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_work_in_pieces(machine, name):
+    problem = SEVERAL[name]
+    x, gy = operands(problem, np.random.default_rng(7))
+    cut = plans.weight_sums(
+        weight_gradient(problem), machine.lanes(np.dtype(problem.dtype).itemsize), machine.registers
+    )
+    assert cut.tasks > 1
+    assert cut.bands >= cut.parts
+    found = []
+    before = workers.get_num_threads()
+    try:
+        for threads in (1, 2, 5):
+            workers.set_num_threads(threads)
+            found.append(direct.weight_gradient(weight_gradient(problem), x, gy))
+    finally:
+        workers.set_num_threads(before)
+    close(found[0], problem, x, gy)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_is_not_finite_stays_where_the_definition_puts_it(machine, value, which):
+    problem = layer((2, 3, 6, 6), (5, 3, 3, 3), padding=2, stride=2)
+    pair = operands(problem, np.random.default_rng(8))
+    pair[which][1, 1, 0, 0] = value
+    got = direct.weight_gradient(weight_gradient(problem), *pair)
+    expected = reference.weight_gradient(weight_gradient(problem), *pair)
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    assert np.isfinite(got).any()
+
+
+def test_nothing_to_sum():
+    problem = layer((0, 3, 6, 6), (5, 3, 3, 3))
+    x, gy = operands(problem, np.random.default_rng(9))
+    got = direct.weight_gradient(weight_gradient(problem), x, gy)
+    assert got.shape == (5, 3, 3, 3)
+    assert not got.any()
