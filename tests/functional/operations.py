@@ -17,7 +17,7 @@ ACTIVATIONS = (
 # whatever is done with one.
 WITHOUT_ARRAYS = {
     "show_config", "filters.mean", "filters.magnitude", "explain", "halo", "compile", "set_num_threads",
-    "get_num_threads", "precision", "set_default_precision", "get_default_precision",
+    "get_num_threads", "precision", "set_default_precision", "get_default_precision", "vjp",
     "filters.gradient", "filters.structure_tensor", "filters.pyramid_gaussian", "filters.pyramid_laplacian",
 }  # fmt: skip
 # Functions with routines of their own, in which nothing is chosen, or that differ from the loops by what cancels out.

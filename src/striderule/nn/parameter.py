@@ -32,7 +32,7 @@ class Parameter:
     def __init__(self, value: ArrayLike, *, buffer: bool = False) -> None:
         self._store = np.array(value, order="C")
         # Seen through a buffer that is read-only, no flag makes it writeable.
-        seen = memoryview(self._store.reshape(-1).view(np.uint8)).toreadonly()
+        seen = memoryview(self._store.reshape(-1).view(np.uint8).data).toreadonly()
         self.value: Array = np.frombuffer(seen, self._store.dtype).reshape(self._store.shape)
         self.gradient: Array | None = None
         self.buffer = buffer

@@ -79,7 +79,7 @@ def weight_sums(problem: WeightGradient, lanes: int, registers: int) -> WeightSu
     >>> layer = Convolution.from_shapes((16, 64, 56, 56), (64, 64, 3, 3), padding=1)
     >>> cut = weight_sums(weight_gradient(layer), lanes=16, registers=32)
     >>> cut.rows, cut.vectors, cut.lines, cut.columns, cut.tasks
-    (6, 4, 2, 56, 26)
+    (6, 4, 2, 56, 16)
     """
     plain = problem.plain
     outputs, inputs = plain.out_channels // plain.groups, plain.in_channels // plain.groups

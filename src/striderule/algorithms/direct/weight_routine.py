@@ -271,8 +271,8 @@ def _multiply(r: Routine, form: Form, band: Band, x: Pointer, terms: Size, room:
         goal = room + (r.size("sums_at") + tile * (form.rows * width))
         for m in range(form.rows):
             for v in range(form.vectors):
-                place = goal + (m * width + v * r.lanes)
-                r.store(r.load(place) + sums[m][v].value, place)
+                total = goal + (m * width + v * r.lanes)
+                r.store(r.load(total) + sums[m][v].value, total)
 
 
 def _join(r: Routine, form: Form, room: Pointer) -> None:

@@ -101,7 +101,7 @@ def _fold_axis(g: Array, axis: int, size: int, sides: tuple[int, int], words: tu
     if sides == (0, 0):
         return g
     before, after = sides
-    lead = (slice(None),) * axis
+    lead: tuple[Any, ...] = (slice(None),) * axis
     result = np.zeros((*g.shape[:axis], size, *g.shape[axis + 1 :]), g.dtype)
     # What stands inside, and then the border, position after position.
     start, stop = max(0, -before), size - max(0, -after)

@@ -14,20 +14,20 @@ Array = npt.NDArray[Any]
 Index = tuple[Any, ...]
 
 
-def _taps(problem: LocalConvolution) -> list[tuple[tuple[int, ...], Index, Index, Index]]:
+def _taps(problem: LocalConvolution) -> list[tuple[Index, Index, Index, Index]]:
     """Return for each tap that meets the input: the tap, the outputs, the inputs, the tile entries of these outputs.
 
     All but the tap as one index an axis.
     """
     plain = problem.plain
     counts = tuple(slice(0, n) for n in plain.output_size)
-    found = []
+    found: list[tuple[Index, Index, Index, Index]] = []
     for tap in np.ndindex(*plain.kernel):
         axes = zip(tap, plain.dilation, plain.padding, strict=True)
         met = meeting(counts, plain.stride, tuple(t * d - before for t, d, (before, _) in axes), plain.size)
         if met is not None:
             tiles = np.ix_(*(np.arange(u.start, u.stop) % t for u, t in zip(met[0], problem.tile, strict=True)))
-            found.append((tap, *met, tiles))
+            found.append((tap, *met, tuple(tiles)))
     return found
 
 
@@ -65,7 +65,7 @@ def weight_gradient(problem: LocalConvolution, x: Array, gy: Array) -> Array:
 def _folded(products: Array, axis: int, entries: Array, tile: int) -> Array:
     """Add along an axis what belongs to the same entry of the tile."""
     out = np.zeros((*products.shape[:axis], tile, *products.shape[axis + 1 :]), products.dtype)
-    lead = (slice(None),) * axis
+    lead: Index = (slice(None),) * axis
     for position, entry in enumerate(entries):
         out[(*lead, entry)] += products[(*lead, position)]
     return out

@@ -100,11 +100,12 @@ def input_gradient(problem: Problem, g: Array, weight: Array) -> Array:
     if geometry.is_turned(problem):
         weight = _turned(weight, problem.groups)
     plan = plan_for(gradient)
-    where = {"shape": gradient.output_shape, "dtypes": (np.dtype(problem.dtype),)}
-    if isinstance(gradient, TransposedConvolution):
-        result: Array = perform(plan, "convolution", "transposed_convolution", gradient, g, weight, **where)
-    else:
-        result = perform(plan, "convolution", "convolution", gradient, g, weight, 0, **where)
+    transposed = isinstance(gradient, TransposedConvolution)
+    name, outside = ("transposed_convolution", ()) if transposed else ("convolution", (0,))
+    dtypes = (np.dtype(problem.dtype),)
+    result: Array = perform(
+        plan, "convolution", name, gradient, g, weight, *outside, shape=gradient.output_shape, dtypes=dtypes
+    )
     return result
 
 
@@ -128,14 +129,20 @@ def weight_gradient(problem: Problem, x: Array, g: Array, fill: Any = 0) -> Arra
         x = extend(x, plain.padding, plain.boundary, fill)
         plain = geometry.extended(plain)
     if isinstance(problem, LocalConvolution):
-        whole = replace(problem, plain=plain)
+        whole = problem if plain is problem.plain else replace(problem, plain=geometry.extended(problem.plain))
         found: Array = table.family("local_gradients").weight_gradient(whole, x, g)
         return found
     gradient = geometry.weight_gradient(plain)
     operands = (g, x) if isinstance(problem, TransposedConvolution) else (x, g)
-    where = {"shape": gradient.output_shape, "dtypes": (np.dtype(problem.dtype),)}
-    plan = plan_for(gradient)
-    result: Array = perform(plan, "weight_gradient", "weight_gradient", gradient, *operands, **where)
+    result: Array = perform(
+        plan_for(gradient),
+        "weight_gradient",
+        "weight_gradient",
+        gradient,
+        *operands,
+        shape=gradient.output_shape,
+        dtypes=(np.dtype(problem.dtype),),
+    )
     return result
 
 
