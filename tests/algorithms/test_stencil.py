@@ -125,6 +125,38 @@ def test_nothing_outside_of_the_operands_is_touched(machine, layout, many, monke
     call._call_for.cache_clear()
 
 
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 6), (5, 7)])
+@pytest.mark.parametrize("source", ["float32", "uint8"])
+def test_streamed_results_are_the_same_at_any_address(machine, kernel, source, monkeypatch):
+    """Aligned to vectors, to elements and to bytes; in lines that are as aligned and others; between guard pages."""
+    monkeypatch.setattr(call, "FAR", 0)
+    monkeypatch.setattr(cutting, "STREAMED", 128)
+    call._call_for.cache_clear()
+    rng = np.random.default_rng(14)
+    taps = rng.standard_normal(kernel).astype(np.float32)
+    for width in (16, 320, 333):
+        x = drawn_image(rng, (11, width), source)
+        expected = sr.correlate(x, taps, boundary="wrap", algorithm="windows", dtype=np.float32)
+        for shift in (0, 4, 16, 7):
+            out = np.zeros(expected.nbytes + 128, np.uint8)
+            start = -out.ctypes.data % 64 + shift
+            view = out[start : start + expected.nbytes].view(np.float32).reshape(expected.shape)
+            sr.correlate(x, taps, boundary="wrap", algorithm="stencil", out=view)
+            np.testing.assert_allclose(view, expected, rtol=1e-5, atol=1e-4)
+            assert not out[:start].any()
+            assert not out[start + expected.nbytes :].any()
+        exact = sr.correlate(x, np.rint(taps), boundary="wrap", algorithm="windows", dtype=np.float32)
+        for before in (False, True):
+            problem = Convolution.from_shapes(
+                (1, 1, 11, width), (1, 1, *kernel), padding=tuple((k // 2, (k - 1) // 2) for k in kernel),
+                boundary="wrap", zero_taps="skip", stored=(source, "float32"),
+            )  # fmt: skip
+            near = guarded(np.ones_like(exact), before=before)
+            stencil.stencil(problem, guarded(x, before=before), guarded(np.rint(taps)), 0, near)
+            np.testing.assert_array_equal(near, exact)
+    call._call_for.cache_clear()
+
+
 def test_the_same_bits_in_every_layout_and_with_any_number_of_threads(machine, monkeypatch):
     """And whether taps are written out or looped over, with strides and without, in planes and alone."""
     rng = np.random.default_rng(7)

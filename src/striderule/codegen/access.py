@@ -91,6 +91,17 @@ class Access(Arithmetic):
         arguments = [vector.value, place, ir.Constant(I32, kind.itemsize), mask.value]
         self._call(f"llvm.masked.store.v{vector.lanes}{kind.code}.p0", ir.VoidType(), arguments)
 
+    def stream(self, vector: Vector, where: Pointer) -> None:
+        """Write the lanes to `where`, which is aligned to whole vectors, past the caches; see `settle`."""
+        place = self.build.bitcast(where.value, vector.value.type.as_pointer())
+        written = self.build.store(vector.value, place, align=vector.lanes * vector.element.itemsize)
+        written.set_metadata("nontemporal", self._module.add_metadata([ir.Constant(I32, 1)]))
+
+    def settle(self) -> None:
+        """Let all that was streamed be seen before what is written after it; elsewhere it is like any other store."""
+        if self.target.triple.startswith("x86_64"):
+            self._call("llvm.x86.sse.sfence", ir.VoidType(), [])
+
     def gather(self, where: Pointer, step: Size, count: Size, lanes: int | None = None) -> Vector:
         """Return `count` numbers (at most all lanes) that stand `step` elements apart; the other lanes are zero."""
         kind = where.element or INT64

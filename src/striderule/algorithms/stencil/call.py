@@ -33,6 +33,9 @@ _AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
 _THREADS = _AT["threads"]
 # Multiply-adds of a call below which the calling thread does it all.
 ALONE = 1 << 18
+# Bytes of image and results together that no cache holds: then results are streamed past it, for those who read them
+# would not find them there.
+FAR = 1 << 25
 
 
 class Kernels(NamedTuple):
@@ -139,9 +142,10 @@ def _call_for(request: Request) -> Call:
     problem, x, y, target = request.problem, request.x, request.y, request.target
     layout = Layout.of(problem, x, y)
     taps = request.kernels.taps(problem.kernel)
-    cut = Cut.of(problem, layout, taps, x, target)
+    streamed = _streamed(request, layout)
+    cut = Cut.of(problem, layout, taps, x, target, streamed=streamed)
     loads = cut.loads(taps)
-    structure = _structure(request, layout, cut, loads)
+    structure = replace(_structure(request, layout, cut, loads), streamed=streamed)
     routine = proof.compiled(
         structure.name,
         structure,
@@ -182,7 +186,18 @@ def _structure(request: Request, layout: Layout, cut: Cut, loads: list[Load]) ->
         in_place=any(not part.laid for part in cut.strip.parts), laid=any(part.laid for part in cut.strip.parts),
         compact=cut.compact, side_by_side=_side_by_side(line.y_step, layout.line.unit, y.dtype.itemsize),
         refuses=final.kind in "biu" and may_be_nan, kernels=request.kernels.number, results=request.results,
+        held=cut.held or not cut.written,
     )  # fmt: skip
+
+
+def _streamed(request: Request, layout: Layout) -> bool:
+    """Tell whether results are streamed past the caches: large ones of whole vectors, aligned in all lines or none."""
+    line, x, y = layout.line.axis, request.x, request.y
+    near = prod(x.shape) * x.dtype.itemsize + prod(y.shape) * y.dtype.itemsize <= FAR
+    single = len(request.places) == 1
+    alike = layout.rows.y_step % request.target.vector_bytes == 0
+    whole = y.dtype.itemsize == np.dtype(request.problem.dtype).itemsize
+    return single and not near and alike and whole and _side_by_side(line.y_step, layout.line.unit, y.dtype.itemsize)
 
 
 def _side_by_side(step: int, unit: int, itemsize: int) -> bool:
@@ -200,6 +215,8 @@ def _tables(
     if not cut.written:
         entries["taps"], entries["segments"], chosen = chains(loads, cut.height, work.itemsize)
         numbers = numbers[chosen]
+    elif not cut.held:
+        numbers = np.tile(numbers, cut.height)
     x_step, y_step = line.x_step // unit, line.y_step // unit
     rows = layout.rows
     with np.errstate(all="ignore"):

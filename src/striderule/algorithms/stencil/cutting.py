@@ -1,7 +1,7 @@
 """How the work of an image correlation is cut: blocks of rows and vectors, bands of rows, parts of lines.
 
-All of it follows from the sizes of one image and the target, never from the batch or the number of threads; and none of
-it matters to the bits of a sum, whose terms are added in one order always.
+All of it follows from the sizes of one image, the target, and whether results are too large for the cache, never from
+the number of threads; and none of it matters to the bits of a sum, whose terms are added in one order always.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ ROOM = 1 << 18
 # Outputs of a line that a task computes at most: where it is laid out, where it is read in place, and where phases of a
 # stride are laid out, the distance of which is part of the code.
 LAID, STANDING, PHASED = 1024, 8192, 512
+# And where results are streamed to memory.
+STREAMED = 4096
 # Outputs of a task where lines are read in place, about, and rows of a band at most.
 TASK, TALL = 1 << 16, 64
 # Taps that are written out at most, and the lines that they meet; more are gone over in loops. So are all where one
@@ -57,7 +59,10 @@ class Strip(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How the work is cut: blocks of `height` rows by `vectors`; bands of rows, of which `band_rows` are laid out."""
+    """How the work is cut: blocks of `height` rows by `vectors`; bands of rows, of which `band_rows` are laid out.
+
+    Weights are `held` in registers, where there are enough.
+    """
 
     layout: Layout
     window: Window
@@ -69,10 +74,20 @@ class Cut:
     strip: Strip
     bands: tuple[tuple[int, int, int], ...]
     compact: bool
+    held: bool = True
 
     @classmethod
-    def of(cls, problem: Convolution, layout: Layout, taps: Sequence[Ints], x: ArrayInfo, target: Target) -> Cut:
-        """Return the cut for taps (kernel, *place)."""
+    def of(
+        cls,
+        problem: Convolution,
+        layout: Layout,
+        taps: Sequence[Ints],
+        x: ArrayInfo,
+        target: Target,
+        *,
+        streamed: bool = False,
+    ) -> Cut:
+        """Return the cut for taps (kernel, *place), where results may be `streamed`."""
         itemsize = np.dtype(problem.dtype).itemsize
         lanes = target.lanes(itemsize)
         outer_taps = tuple(sorted({_outer_tap(layout, tap[1:]) for tap in taps}))
@@ -89,11 +104,13 @@ class Cut:
         low = (16 * rows.step + rows.window.taps) * len(outer_taps) * itemsize
         far = {_along(layout, tap[1:]) * window.dilation for tap in taps}
         strip = _strip(
-            layout, window, far, (lanes, lanes * vectors), low, in_place=compact and x.dtype == problem.dtype
-        )
+            layout, window, far, (lanes, lanes * vectors), low, STREAMED if streamed else STANDING,
+            in_place=compact and x.dtype == problem.dtype,
+        )  # fmt: skip
         tall = _tall(strip, len(outer_taps) * itemsize, rows, height)
         bands = tuple(rows.bands(tall))
-        return cls(layout, window, rows, outer_taps, written, height, vectors, strip, bands, compact)
+        held = len(taps) + height * vectors * kernels <= target.registers
+        return cls(layout, window, rows, outer_taps, written, height, vectors, strip, bands, compact, held)
 
     @property
     def slots(self) -> int:
@@ -152,7 +169,7 @@ def _block(rows: Rows, taps: int, kernels: int, target: Target) -> tuple[int, in
     if rows.window.taps <= rows.step:  # no line serves two rows
         height, vectors = 1, half // 2
     else:
-        height, vectors = half // 4, 2 if taps <= 12 * kernels else 3
+        height, vectors = half // 4, 2 if taps <= 12 * kernels else 4
     while height * vectors * kernels > half and vectors > 1:
         vectors -= 1
     while height * kernels > half and height > 1:
@@ -160,10 +177,13 @@ def _block(rows: Rows, taps: int, kernels: int, target: Target) -> tuple[int, in
     return (height if rows.fewest >= height else 1), vectors
 
 
-def _strip(layout: Layout, window: Window, far: set[int], lanes: tuple[int, int], low: int, *, in_place: bool) -> Strip:
+def _strip(
+    layout: Layout, window: Window, far: set[int], lanes: tuple[int, int], low: int, standing: int, *, in_place: bool
+) -> Strip:
     """Return how lines are cut; `far` are the distances of taps in pixels, `lanes` those of vectors and of blocks.
 
-    `low` is the bytes that an element of the room counts for in bands that are low.
+    `low` is the bytes that an element of the room counts for in bands that are low; parts that are read in place have
+    at most `standing` outputs.
     """
     line, unit = layout.line
     stride, outputs = window.stride, line.outputs * unit
@@ -171,12 +191,12 @@ def _strip(layout: Layout, window: Window, far: set[int], lanes: tuple[int, int]
     if stride > 1:
         phases = tuple(sorted({place % stride for place in far}))
         pitch = PHASED + _up(reach + 2 * lanes[0], 64)
-        return Strip(_parts(outputs, (0, 0), PHASED, reach, lanes[1]), phases, pitch, pitch * len(phases), reach)
+        return Strip(_parts(outputs, (0, 0), (PHASED, 0), reach, lanes[1]), phases, pitch, pitch * len(phases), reach)
     most = max(LAID, _up(reach, 64))
     while most > LAID // 4 and low * (most + reach) > ROOM:
         most //= 2
     inner = _inside(window.before * unit, line.size * unit, reach, outputs, lanes[0]) if in_place else (0, 0)
-    parts = _parts(outputs, inner, most, reach, lanes[1])
+    parts = _parts(outputs, inner, (most, standing), reach, lanes[1])
     laid = max(part.laid for part in parts)
     pitch = _up(laid + 2 * lanes[0], 16) if laid else 0
     return Strip(parts, (0,), pitch, pitch, reach)
@@ -190,10 +210,13 @@ def _inside(before: int, size: int, reach: int, outputs: int, lanes: int) -> tup
     return (first, count) if count >= 4 * lanes else (0, 0)
 
 
-def _parts(outputs: int, inner: tuple[int, int], most: int, reach: int, block: int) -> tuple[Part, ...]:
-    """Return the parts of lines: those read in place, in whole blocks but for the last, and those laid out."""
-    first, count = inner
-    length = STANDING // block * block
+def _parts(outputs: int, inner: tuple[int, int], longest: tuple[int, int], reach: int, block: int) -> tuple[Part, ...]:
+    """Return the parts of lines: those read in place, in whole blocks but for the last, and those laid out.
+
+    `longest` is how many outputs these, and those, have at most.
+    """
+    (first, count), (most, standing) = inner, longest
+    length = max(standing // block, 1) * block
     parts = [Part(first + i, min(length, count - i)) for i in range(0, count, length)]
     for start, stop in ((0, first), (first + count, outputs)) if count else ((0, outputs),):
         pieces = -(-(stop - start) // most)

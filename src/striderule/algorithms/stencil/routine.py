@@ -73,6 +73,8 @@ class _Stencil:
             row = (block * s.rows).smaller(task.height - s.rows)
             self.addresses(task, row)
             self.across(task, task.y.skip(row * self.size("out_gap")))
+        if s.streamed:
+            r.settle()
 
     def found(self, number: Size, room: Pointer) -> Task:
         """Find out what task `number` is: parts of lines vary first, then bands, outer axes, planes."""
@@ -110,13 +112,35 @@ class _Stencil:
         """Write the blocks of a part of lines: as many vectors as are held at a time, then single ones."""
         r, s = self.r, self.s
         wide = s.vectors * r.lanes
-        many = task.outputs // wide * wide
         compute = self.sums(task)
+        start, most = self.aligned(task, y)
+        many = most // wide * wide
         with r.loop(many, step=wide) as at:
-            self.stored(compute(at, s.vectors), y, at, None, r.whole(wide))
-        with r.loop(task.outputs - many, step=r.lanes) as at:
-            left = task.outputs - many - at
-            self.stored(compute(many + at, 1), y, many + at, r.first_lanes(left), left)
+            self.stored(compute(start + at, s.vectors), y, start + at, None, r.whole(wide))
+        # The vector before them and those behind them. Where there is one before, the last one ends with the part, as
+        # lines may: some elements are computed twice, alike.
+        heads = start.smaller(1)
+        tails = (task.outputs - start - many + (r.lanes - 1)) // r.lanes
+        last = task.outputs - r.lanes * heads
+        with r.loop(heads + tails) as number:
+            behind = (start + many + (number - heads) * r.lanes).smaller(last)
+            at = r.choose(number.below(heads), 0, behind)
+            left = task.outputs - at
+            self.stored(compute(at, 1), y, at, r.first_lanes(left), left)
+
+    def aligned(self, task: Task, y: Pointer) -> tuple[Size, Size]:
+        """Return the first element from which on whole blocks are stored, and how many elements there are, at most.
+
+        What is streamed begins where vectors are aligned, and there is none where the elements themselves are not.
+        """
+        r, s = self.r, self.s
+        if not s.streamed:
+            return r.whole(0), task.outputs
+        itemsize = ELEMENTS[s.final].itemsize
+        wide = itemsize * r.lanes
+        first = (0 - y.address) % wide // itemsize
+        first = r.choose(task.outputs.above((s.vectors + 1) * r.lanes), first, 0)
+        return first, r.choose(((y + first).address % wide).equals(0), task.outputs - first, 0)
 
     def sums(self, task: Task) -> Callable[[Size, int], Block]:
         """Return what writes the sums of a block from an element on."""

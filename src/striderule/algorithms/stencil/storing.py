@@ -31,7 +31,9 @@ class Storing:
             if self.s.refuses:
                 self.refuse(value, mask)
             made = self.finished(value)
-            if self.room is None:
+            if self.s.streamed and mask is None:
+                self.r.stream(made, place)
+            elif self.room is None:
                 self.r.store(made, place, mask)
             else:
                 self.scatter(made, self.room, place, count)

@@ -67,7 +67,8 @@ class Structure:
     outputs lie `step` rows of the kernel apart, which has `row_taps`. `loads` are written out; with none, they are gone
     over in loops. Some lines are read `in_place`, some are `laid` out, from elements side by side if the image is
     `compact`; so are results where `side_by_side` says so. `refuses` says that a NaN is to be told of. Of what several
-    kernels give the `results` are written, each to where it stands.
+    kernels give the `results` are written, each to where it stands; they may be `streamed` past the caches. Weights are
+    `held` in registers, or else stand in memory once for each row.
     """
 
     source: str
@@ -87,6 +88,8 @@ class Structure:
     refuses: bool
     kernels: int = 1
     results: Results = SUMS
+    streamed: bool = False
+    held: bool = True
 
     @property
     def slots(self) -> int:
@@ -97,4 +100,5 @@ class Structure:
     def name(self) -> str:
         """The name of the routine."""
         kind = f"{len(self.loads)}" if self.loads else "any"
-        return f"stencil_{self.source}_{self.work}_{self.final}_{kind}_{self.rows}x{self.vectors}"
+        past = "_streamed" if self.streamed else ""
+        return f"stencil_{self.source}_{self.work}_{self.final}_{kind}_{self.rows}x{self.vectors}{past}"

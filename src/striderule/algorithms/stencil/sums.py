@@ -9,19 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from striderule.algorithms.stencil.structure import Structure
+from striderule.algorithms.stencil.structure import Meet, Structure
 from striderule.codegen.tile import Pointer, Register, Routine, Size, Vector
 
 Block = list[list[list[Vector]]]
 
 
 class Written:
-    """Sums of taps that are written out: no more than a chain."""
+    """Sums of taps that are written out: no more than a chain.
+
+    Weights that are not held in registers are read where they are used, each row's from a place of its own: else the
+    compiler would read them once, and from where it then keeps them again for every vector.
+    """
 
     def __init__(self, r: Routine, structure: Structure) -> None:
         self.r, self.s = r, structure
-        count = 1 + max(meet.weight for load in structure.loads for meet in load.meets)
-        self.weights = [r.broadcast(r.pointer("weights") + number) for number in range(count)]
+        self.count = 1 + max(meet.weight for load in structure.loads for meet in load.meets)
+        self.table = r.pointer("weights")
+        self.held = [r.broadcast(self.table + number) for number in range(self.count)] if structure.held else []
 
     def block(self, lines: Sequence[Pointer], at: Size, vectors: int) -> Block:
         """Return the sums of all kernels, rows and vectors from element `at` of the lines under the block on."""
@@ -30,12 +35,17 @@ class Written:
         sums = [[[zero] * vectors for _ in range(s.rows)] for _ in range(s.kernels)]
         for load in s.loads:
             here = lines[load.line] + at + load.offset
-            for v in range(vectors):
-                value = r.load(here + v * r.lanes)
-                for meet in load.meets:
-                    row = sums[meet.kernel][meet.row]
-                    row[v] = r.multiply_add(self.weights[meet.weight], value, row[v])
+            values = [r.load(here + v * r.lanes) for v in range(vectors)]
+            for meet in load.meets:
+                row, weight = sums[meet.kernel][meet.row], self.weight(meet)
+                row[:] = [r.multiply_add(weight, value, one) for value, one in zip(values, row, strict=True)]
         return sums
+
+    def weight(self, meet: Meet) -> Vector:
+        """Return the weight of a tap under a row."""
+        if self.held:
+            return self.held[meet.weight]
+        return self.r.broadcast(self.table + meet.row * self.count + meet.weight)
 
 
 class Looped:
