@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from striderule.codegen import target
+from striderule.functional import recipes
 
 # A busy machine is no failure. CI draws the same examples each time, so that a change fails for what it changes.
 settings.register_profile("striderule", deadline=None, derandomize="CI" in os.environ)
@@ -38,3 +39,9 @@ def _target_of_its_own():
     target.forget()
     yield
     target.forget()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered():
+    """Let each test plan its calls, which may be other ones under what it changes."""
+    recipes.forget()

@@ -17,6 +17,7 @@ from striderule.algorithms.stencil.cutting import Cut
 from striderule.algorithms.windows import stencil as windows
 from striderule.codegen import target
 from striderule.errors import InvalidArgument
+from striderule.functional import recipes
 from striderule.geometry.problem import Convolution
 
 TARGETS = target.available()
@@ -168,10 +169,10 @@ def test_the_same_bits_in_every_layout_and_with_any_number_of_threads(machine, m
     np.testing.assert_array_equal(sr.correlate(x, taps, stride=(3, 2), **words), expected[:, ::3, ::2])
     np.testing.assert_array_equal(sr.correlate(x[1], taps, algorithm="stencil"), expected[1])
     monkeypatch.setattr(cutting, "MANY", 1)
-    call._call_for.cache_clear()
+    call._call_for.cache_clear(), recipes.forget()
     np.testing.assert_array_equal(sr.correlate(x, taps, **words), expected)
     monkeypatch.setattr(call, "ALONE", 0)
-    call._call_for.cache_clear()
+    call._call_for.cache_clear(), recipes.forget()
     before = sr.get_num_threads()
     try:
         for threads in (1, 2, 3):

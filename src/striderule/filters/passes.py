@@ -15,9 +15,11 @@ import numpy as np
 from striderule.algorithms.images.terms import Terms
 from striderule.filters.request import Array, Request
 from striderule.functional import door
-from striderule.functional.images import correlate
+from striderule.functional.bound import Filtered
+from striderule.functional.images import correlate, filtered
 from striderule.functional.normalized import Weights, around_gaps
 from striderule.functional.profiles import by_profiles, lengths, slide_of_profiles
+from striderule.functional.sliding import SlideWords
 from striderule.functional.together import combined
 from striderule.kernels.smoothing import gaussian_profiles
 
@@ -88,8 +90,7 @@ class Operator:
         request = self.request
         plain = request.missing is None and request.fill is not None
         if plain and self.profiles is not None and request.dtype is not None:
-            alone = not (request.confidence or request.gives("nan") or request.gives("mask"))
-            return self._by_profiles(request.image, request.fill, request.dtype, request.out, remember=alone)
+            return self._by_profiles(request.image, request.fill, request.dtype, request.out, remember=request.is_alike)
         if plain and len(self.stages) == 1 and self.stages[0][1].dtype.kind != "c" and request.dtype is not None:
             return self._by_kernel(request.fill, request.dtype)
         return request.finish(apply(self, request.out))
@@ -98,17 +99,21 @@ class Operator:
         """Return the image correlated with the one kernel in one call, in the type `final`, and in `out`."""
         request, (positions, kernel) = self.request, self.stages[0]
         real = np.empty(0, np.result_type(request.working_type, np.float32)).real.dtype
-        return correlate(
+        return filtered(
             request.image,
             kernel.astype(real, copy=False),
-            dtype=final,
-            overflow="wrap" if request.overflow == "wrap" else "saturate",
+            flipped=False,
+            words=SlideWords("same", request.overflow, False, request.precision, request.algorithm, final),
             boundary=tuple(request.boundary[position] for position in positions),
             fill=fill,
+            stride=1,
+            dilation=1,
+            origin=0,
             axes=tuple(request.axes[position] for position in positions),
-            precision=request.precision,
-            algorithm=request.algorithm,
+            channel_axis=None,
+            mask=None,
             out=request.out,
+            remember=Filtered if request.is_alike else None,
         )
 
     def _by_profiles(
@@ -197,6 +202,7 @@ def length(operators: Sequence[Operator]) -> Array | None:
         precision=request.precision,
         algorithm=request.algorithm if request.algorithm == "stencil" else None,
         out=request.out,
+        remember=request.is_alike,
     )
 
 
@@ -216,7 +222,8 @@ def at_once(operators: Sequence[Operator], results: tuple[str, ...]) -> tuple[Ar
     words = request.axes, request.boundary, request.overflow, request.precision, request.algorithm
     slide = slide_of_profiles(request.image.shape, kernels[0].shape, *words)
     work = np.result_type(request.working_type, np.float32)
-    return combined(slide, request.image, np.stack(kernels), request.fill, work, request.dtype, results)
+    operands = np.stack(kernels), request.fill, work, request.dtype, results
+    return combined(slide, request.image, *operands, remember=request.is_alike)
 
 
 def gaussian_derivatives(request: Request, sigma: Any, order: int, truncate: float) -> list[Operator]:

@@ -22,6 +22,7 @@ from striderule.functional.normalized import missing_pixels
 from striderule.functional.pixels import fill_number, mask_array
 from striderule.functional.planned import noted
 from striderule.functional.precision import effective
+from striderule.functional.recipes import remembered_with_bfloat16, unheard
 from striderule.functional.standin import stand_in
 from striderule.geometry.arguments import is_sequence
 from striderule.geometry.imaging import axis_number, filtered_axes
@@ -119,7 +120,8 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     """Make a filter out of a function that ends in ``**keywords: Unpack[Keywords]``.
 
     Its signature and its docstring then show the shared keywords, other libraries' argument names are answered with
-    ours, and the first argument may be given by the keyword `input`.
+    ours, and the first argument may be given by the keyword `input`. Calls like an earlier one go straight to what was
+    found then, where the filter is one correlation or one length (`functional.recipes`).
     """
     own = inspect.signature(function)
     parameters = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -144,13 +146,13 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             image: Any = args[0] if args else kwargs.get(names[0], kwargs.get("input"))
             if bands.wanted(image, kwargs.get("out")):
                 rest = {name: value for name, value in kwargs.items() if name not in (names[0], "input")}
-                return large.in_blocks(function, image, args[1:], rest)  # type: ignore[no-any-return]
+                return unheard(large.in_blocks, function, image, args[1:], rest)  # type: ignore[no-any-return]
             return with_input(*args, **kwargs)
 
     with_input = door.accepts_input(function)
     wrapper.__doc__ = inspect.cleandoc(function.__doc__ or "").replace(MARK, SHARED)
     wrapper.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return wrapper
+    return remembered_with_bfloat16(wrapper)
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,11 @@ class Request:
     def only_planned(self) -> bool:
         """Whether nothing is computed, since `striderule.explain` asks: results are stand-ins."""
         return noted.get() is not None
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether calls with the same words and arrays alike are answered alike: no pixel is looked for."""
+        return not (self.confidence or self.gives("nan") or self.gives("mask"))
 
     def positions(self, axis: Any) -> tuple[int, ...]:
         """Return which of the filtered axes the argument `axis` names: one, several, or None for all."""

@@ -13,12 +13,10 @@ from striderule.filters import like as likeness
 from striderule.filters.passes import Operator, answer
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
-from striderule.functional.recipes import remembered_with_bfloat16
 from striderule.kernels.arguments import sizes_per_axis
 from striderule.kernels.smoothing import gaussian_profiles
 
 
-@remembered_with_bfloat16
 @public
 def gaussian(
     image: Any,
@@ -84,7 +82,6 @@ def gaussian(
     return answer(request, None, Operator.separable(request, profiles))
 
 
-@remembered_with_bfloat16
 @public
 def box(
     image: Any,

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from striderule.algorithms.memory import empty
 from striderule.errors import InvalidArgument
-from striderule.functional.door import accepts_input, array, check_out, finish
+from striderule.functional.bound import Correlated, Filtered
+from striderule.functional.door import accepts_input, array, check_out, finish, is_integer
 from striderule.functional.large import in_blocks
 from striderule.functional.names import IMAGE_NAMES, answers
 from striderule.functional.normalized import Weights, around_gaps, missing_pixels
@@ -23,6 +24,7 @@ from striderule.functional.pixels import (
     mask_array,
 )
 from striderule.functional.planned import noted
+from striderule.functional.recipes import remembered_by_values
 from striderule.functional.sliding import Slide, SlideWords
 from striderule.functional.together import Wanted, each
 from striderule.geometry.arguments import per_axis
@@ -41,6 +43,7 @@ Mode = Literal["full", "same", "valid"]
 Nan = Literal["propagate", "normalize"]
 
 
+@remembered_by_values("kernel")
 @answers(IMAGE_NAMES)
 @in_blocks(flipped=False)
 @accepts_input
@@ -145,7 +148,7 @@ def correlate(
     >>> sr.correlate([1.0, np.nan, 3.0], [1, 1, 1], nan="normalize", mode="valid")
     array([6.])
     """
-    return _filter(
+    return filtered(
         image,
         kernel,
         flipped=False,
@@ -159,9 +162,11 @@ def correlate(
         channel_axis=channel_axis,
         mask=mask,
         out=out,
+        remember=Correlated if isinstance(kernel, np.ndarray) else Filtered,
     )
 
 
+@remembered_by_values("kernel")
 @answers(IMAGE_NAMES)
 @in_blocks(flipped=True)
 @accepts_input
@@ -219,7 +224,7 @@ def convolve(
     >>> sr.correlate(np.array([0, 0, 1, 0, 0]), [1, 2, 3], boundary="constant")
     array([0, 3, 2, 1, 0])
     """
-    return _filter(
+    return filtered(
         image,
         kernel,
         flipped=True,
@@ -233,6 +238,7 @@ def convolve(
         channel_axis=channel_axis,
         mask=mask,
         out=out,
+        remember=Correlated if isinstance(kernel, np.ndarray) else Filtered,
     )
 
 
@@ -263,7 +269,7 @@ def _slide(
     return Slide(chosen, size, taps.shape, steps, gaps, sides, parse_boundary(boundary, rank), outputs, words)
 
 
-def _filter(
+def filtered(
     image: Any,
     kernel: Any,
     *,
@@ -273,16 +279,23 @@ def _filter(
     channel_axis: int | None,
     mask: Any,
     out: Array | None,
+    remember: type[Filtered] | None = None,
     **geometry: Any,
 ) -> Array:
-    """Check everything, compute, and cast the result."""
+    """Check everything, compute, and cast the result.
+
+    Calls like this one may do the same at once, if they find how by the values of the kernel: as `remember`.
+    """
     call = checked(
         image, kernel, flipped=flipped, words=words, fill=fill, channel_axis=channel_axis, mask=mask, **geometry
     )
     pixels, ready, slide, outside, types, missing, inputs = call
     check_out(out, slide.output_shape(pixels.shape), types.final, inputs)
     if call.plain and types.final.kind != "c":
-        return slide(pixels, ready, outside, types.work, types.final, out)
+        # The range of wide integers is that of their values.
+        looked_at = is_integer(pixels.dtype, inputs[1].dtype) and pixels.dtype.itemsize > 2
+        kind = None if looked_at or mask is not None or words.normalize else remember
+        return slide(pixels, ready, outside, types.work, types.final, out, kind)
     if call.plain and pixels.dtype.kind != "c" and noted.get() is None:
         result = empty(slide.output_shape(pixels.shape), types.final) if out is None else out
         each(pixels, call.wanted(result))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from striderule.functional import bands
 from striderule.functional.pixels import kernel_array
+from striderule.functional.recipes import unheard
 from striderule.geometry.arguments import per_axis
 from striderule.geometry.bands import Reach
 from striderule.geometry.imaging import check_kernel_fits, filtered_axes, image_output_size, kernel_sides, mode_word
@@ -36,7 +37,7 @@ def in_blocks(flipped: bool) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if "kernel" not in named:
                 return function(*args, **kwargs)
             found = _reaches(image, flipped, **named)
-            return bands.run(function, image, named, found)  # type: ignore[no-any-return]
+            return unheard(bands.run, function, image, named, found)  # type: ignore[no-any-return]
 
         return wrapper
 

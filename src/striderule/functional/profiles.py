@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from striderule.algorithms import table
 from striderule.algorithms.images.terms import Terms
+from striderule.functional.bound import Filtered, offered
 from striderule.functional.door import finish
-from striderule.functional.forms import form_of
-from striderule.functional.planned import noted, perform, plan_for
-from striderule.functional.recipes import Recipe, clear_of, offer
+from striderule.functional.planned import perform, plan_for
 from striderule.functional.sliding import Slide, SlideWords, problem_of
 from striderule.geometry.imaging import kernel_sides
 from striderule.geometry.padding import Words
@@ -47,55 +44,7 @@ def by_profiles(
     slide = slide_of_profiles(image.shape, profiles.shape, axes, boundary, overflow, precision, algorithm)
     if final.kind == "c":
         return finish(slide(image, profiles, fill, work), final, overflow, out)
-    if remember and image.dtype.kind != "c" and noted.get() is None:
-        _offer(slide, image, profiles, fill, work, final, out)
-    return slide(image, profiles, fill, work, final, out)
-
-
-def _offer(
-    slide: Slide,
-    image: Array,
-    profiles: Terms,
-    fill: Any,
-    work: np.dtype[Any],
-    final: np.dtype[Any],
-    out: Array | None,
-) -> None:
-    """Offer passes that are bound to arrays like these, where they are what computes."""
-    if image.size == 0:
-        return
-    rank = len(slide.axes)
-    order = [axis for axis in range(image.ndim) if axis not in slide.axes] + list(slide.axes)
-    planes, target = image.transpose(order), None if out is None else out.transpose(order)
-    problem = problem_of(slide, prod(planes.shape[:-rank]), image.dtype, final, work, form_of(profiles))
-    plan = plan_for(problem, slide.words.precision, slide.words.algorithm)
-    if plan.algorithm == "separable":
-        bound = table.family("stencil", plan.algorithm).bound_for(problem, planes, profiles, fill, target)
-        if bound is not None:
-            offer(_Passes(bound, tuple(order), tuple(int(axis) for axis in np.argsort(order))))
-
-
-@dataclass(frozen=True, slots=True)
-class _Passes(Recipe):
-    """Passes bound to arrays, whose axes they see in another order."""
-
-    bound: Any
-    order: Ints
-    back: Ints
-    roles: ClassVar[tuple[str, ...]] = ("image", "out")
-
-    def perform(self, *arrays: Any) -> Any:
-        """Return the result, or None where that takes more."""
-        return self.run(*arrays)
-
-    def run(self, *arrays: Any) -> Any:
-        """Return the result, or None where the call must be checked anew."""
-        image, out = arrays
-        if not image.flags.aligned or not clear_of(out, image) or (out is not None and not out.flags.aligned):
-            return None
-        target = None if out is None else out.transpose(self.order)
-        result = self.bound.run(image.transpose(self.order), target)
-        return result if result is None else result.transpose(self.back) if out is None else out
+    return slide(image, profiles, fill, work, final, out, Filtered if remember else None)
 
 
 def lengths(
@@ -111,6 +60,7 @@ def lengths(
     precision: str,
     algorithm: str | None,
     out: Array | None = None,
+    remember: bool = False,
 ) -> Array | None:
     """Return the root of the sum of the squares of what real `kernels` give, or None where it takes several passes.
 
@@ -128,6 +78,9 @@ def lengths(
     target = None if out is None else np.moveaxis(out, axes, last)
     where = {"shape": planes.shape, "dtypes": (final,)}
     operands = (problem, planes, kernels.astype(work, copy=False), fill)
+    done: Array | None = offered(Filtered if remember else None, plan, operands, axes, image, out, results=("length",))
+    if done is not None:
+        return done
     result: Array = perform(plan, "stencil", "lengths", *operands, **where, out=target)
     return np.moveaxis(result, last, axes) if out is None else out
 

@@ -4,7 +4,8 @@ Nearly all that a call checks, and its plan, depend on its words (``padding=1``)
 and on the shapes, strides and types of its arrays, not on what the arrays hold. So a function marked `remembered` runs
 in full at the first call; on the way it may `offer` a `Recipe`, which does the rest with the arrays alone. Later calls
 with the same words and like arrays go straight to the recipe, which looks at what may still differ: whether out
-overlaps an operand, the bound of integers.
+overlaps an operand, the bound of integers. Of small arrays that decide the way, as kernels of images do, the values are
+looked at too (`remembered_by_values`): calls with other values are other calls.
 
 Only plain calls are remembered: operands that are plain NumPy arrays in native byte order, and words that are numbers,
 strings, types, or short tuples and lists of these. Everything else takes the way of the first call each time, with the
@@ -43,6 +44,8 @@ R = TypeVar("R")
 
 # Kinds of calls that a function remembers; the eldest goes when another one comes.
 MOST = 512
+# Bytes of an array whose values tell calls apart; calls with larger ones are not remembered.
+MOST_VALUES = 1 << 12
 # The most entries of a tuple or list that is a word; longer ones may be arrays.
 _SHORT = 8
 # Types whose values are equal only where they mean the same, once the type is known: 1, True and 1.0 are told apart.
@@ -113,6 +116,16 @@ def offer(recipe: Recipe) -> None:
             raise _Enough
 
 
+def awaited() -> bool:
+    """Tell whether an offer would be heard."""
+    return _offers.get() is not None
+
+
+def unheard(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    """Return what a call gives that is a part of the one under way, whose offers are not the answer to that."""
+    return _under(None, function, *args, **kwargs)
+
+
 def carried_out(recipe: Recipe, *arrays: Any) -> Any:
     """Offer a recipe, and return the result that it gives for arrays that are checked."""
     offer(recipe)
@@ -151,7 +164,16 @@ def remembered(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def remembered_with_bfloat16(function: Callable[P, R]) -> Callable[P, R]:
-    """As `remembered`, for functions that know bfloat16 themselves."""
+    """As `remembered`, for functions that know bfloat16 themselves, or refuse it."""
+    return _remembered(function)
+
+
+def remembered_by_values(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """As `remembered_with_bfloat16`, where the second argument, `name`, counts with its values if it is an array."""
+    return functools.partial(_remembered, valued=name)
+
+
+def _remembered(function: Callable[P, R], valued: str | None = None) -> Callable[P, R]:
     memory: dict[Any, tuple[Callable[..., Any], Callable[[tuple[Any, ...]], tuple[Any, ...]]]] = {}
 
     @functools.wraps(function)
@@ -160,6 +182,10 @@ def remembered_with_bfloat16(function: Callable[P, R]) -> Callable[P, R]:
         if noted.get() is not None:
             return function(*args, **kwargs)
         known = _key(values, kwargs)
+        if valued:
+            deciding: Any = args[1] if len(args) > 1 else kwargs.get(valued)
+            if type(deciding) is _Array:
+                known = (*known, deciding.tobytes() if deciding.nbytes <= MOST_VALUES else _UNKNOWN)
         ready = memory.get(known)
         if ready is None:
             offers = _Offers()
@@ -170,7 +196,8 @@ def remembered_with_bfloat16(function: Callable[P, R]) -> Callable[P, R]:
             return result
         run, chosen = ready
         answer: R | None = run(*chosen((*values, None)))
-        return function(*args, **kwargs) if answer is None else answer
+        # What is offered now is not for the function that may have called this one.
+        return unheard(function, *args, **kwargs) if answer is None else answer
 
     _marked[wrapper] = function, memory
     return wrapper

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from striderule.algorithms.images.terms import Terms
 from striderule.errors import InvalidArgument
+from striderule.functional.bound import Filtered, offered
 from striderule.functional.door import dtype_word, overflow_word
 from striderule.functional.forms import form_of
 from striderule.functional.planned import perform, plan_for
@@ -80,13 +81,15 @@ class Slide:
         work: np.dtype[Any],
         final: np.dtype[Any] | None = None,
         out: Array | None = None,
+        remember: type[Filtered] | None = None,
     ) -> Array:
         """Return the sums of products; complex ones as their real and imaginary parts, formed from real sums.
 
-        Real ones come in the type `final`, that of the sums unless given, and in `out` where there is one.
+        Real ones come in the type `final`, that of the sums unless given, and in `out` where there is one. `remember`
+        says that these are all that the function under way does, so that calls like it may do it at once.
         """
         if pixels.dtype.kind != "c" and (isinstance(taps, Terms) or taps.dtype.kind != "c"):
-            return self._real(pixels, taps, fill, work, final, out)
+            return self._real(pixels, taps, fill, work, final, out, remember)
         if isinstance(taps, Terms):
             parts = self._real(pixels.real, taps, fill.real, work), self._real(pixels.imag, taps, fill.imag, work)
         elif pixels.dtype.kind != "c":
@@ -116,6 +119,7 @@ class Slide:
         work: np.dtype[Any],
         final: np.dtype[Any] | None = None,
         out: Array | None = None,
+        remember: type[Filtered] | None = None,
     ) -> Array:
         shape, kind = self.output_shape(pixels.shape), work if final is None else final
         if 0 in shape:
@@ -126,6 +130,9 @@ class Slide:
         problem = problem_of(self, prod(planes.shape[:-rank]), pixels.dtype, kind, work, form_of(taps))
         plan = plan_for(problem, self.words.precision, self.words.algorithm)
         operands = (problem, planes, taps, fill)
+        done: Array | None = offered(remember, plan, operands, self.axes, pixels, out)
+        if done is not None:
+            return done
         where = {"shape": (*planes.shape[:-rank], *self.output_size), "dtypes": (kind,)}
         target = None if out is None else np.moveaxis(out, self.axes, last)
         result: Array = perform(plan, "stencil", "stencil", *operands, **where, out=target)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from striderule.algorithms import table
 from striderule.algorithms.stencil.cutting import MANY, WRITTEN
+from striderule.functional.bound import Filtered, Several, offered
 from striderule.functional.forms import form_of
 from striderule.functional.planned import machine, perform, plan_for
 from striderule.functional.sliding import Slide, problem_of
@@ -37,11 +38,14 @@ def combined(
     work: np.dtype[Any],
     final: np.dtype[Any],
     results: tuple[str, ...],
+    *,
+    remember: bool = False,
 ) -> tuple[Array, ...] | None:
     """Return results of what real kernels give, in the type `final`, or None where that takes several passes.
 
     The kernels are side by side on their first axis. `results` are words of "sums", which are one for each kernel,
-    "length", the root of the sum of their squares, and "direction", the angle of the second and the first.
+    "length", the root of the sum of their squares, and "direction", the angle of the second and the first. `remember`
+    says that these are all that the function under way does, so that calls like it may do it at once.
     """
     if image.size == 0:
         return None
@@ -53,6 +57,10 @@ def combined(
         return None
     count = sum(len(kernels) if word == "sums" else 1 for word in results)
     operands = (problem, planes, kernels.astype(work, copy=False), fill, results)
+    kind = None if not remember else Filtered if count == 1 else Several
+    done = offered(kind, plan, operands[:4], slide.axes, image, None, results=results)
+    if done is not None:
+        return (done,) if count == 1 else done
     shape = (*planes.shape[:-rank], *slide.output_size)
     found = perform(plan, "stencil", "together", *operands, shape=shape, dtypes=(final,) * count)
     return tuple(np.moveaxis(one, last, slide.axes) for one in (found if count > 1 else [found]))

@@ -36,11 +36,15 @@ def stencil(
     `windows` where no code can be made; where infinities would meet others than the definition lets them meet, its
     own products are formed (`mending`).
     """
-    terms = kernel if isinstance(kernel, Terms) else factored(kernel, int((variant or "rank1").removeprefix("rank")))
+    terms = _terms(kernel, variant)
     done = None
     if x.size and all(problem.output_size) and all(one.any() for term in terms.terms for one in term):
         done = giving_way.attempt(_computed, problem, x, kernel, terms, fill, out)
     return windows.stencil(problem, x, kernel, fill, out) if done is None else done
+
+
+def _terms(kernel: Array | Terms, variant: str | None) -> Terms:
+    return kernel if isinstance(kernel, Terms) else factored(kernel, int((variant or "rank1").removeprefix("rank")))
 
 
 def _computed(
@@ -64,8 +68,16 @@ def _computed(
     return finished(problem, result, out)
 
 
-def bound_for(problem: Convolution, x: Array, terms: Terms, fill: Any, out: Array | None) -> Bound | None:
+def bound_for(
+    problem: Convolution,
+    x: Array,
+    kernel: Array | Terms,
+    fill: Any = 0,
+    out: Array | None = None,
+    variant: str | None = None,
+) -> Bound | None:
     """Return what computes the outer products of arrays like x and `out`, with no more ado; None if more is needed."""
+    terms = _terms(kernel, variant)
     arrays = [x] if out is None else [x, out]
     if not (x.size and all(problem.output_size) and all(one.any() for term in terms.terms for one in term)):
         return None

@@ -13,8 +13,9 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.casting import finished, no_integer, result_type
 from striderule.algorithms.direct import giving_way
+from striderule.algorithms.stencil.bound import Bound, Room
 from striderule.algorithms.stencil.call import Kernels, call_for, combined
-from striderule.algorithms.stencil.structure import Results
+from striderule.algorithms.stencil.structure import SUMS, Results
 from striderule.algorithms.windows import stencil as windows
 from striderule.geometry.problem import Convolution
 
@@ -89,6 +90,39 @@ def together(
         return made
     goals: Sequence[Array | None] = [None] * count if out is None else out
     return [finished(problem, one, goal) for one, goal in zip(made, goals, strict=True)]
+
+
+def bound_for(
+    problem: Convolution,
+    x: Array,
+    kernel: Array,
+    fill: Any = 0,
+    out: Array | None = None,
+    *,
+    results: Results | None = None,
+) -> Bound | None:
+    """Return what computes the correlation of arrays like x and `out` with no more ado; None if more is needed.
+
+    With `results` it is these of several kernels, as for `together`; of more than one there is no `out`.
+    """
+    single = problem if results is None else replace(problem, out_channels=1)
+    final, work = result_type(problem), np.dtype(problem.dtype)
+    shape = (*x.shape[: x.ndim - problem.rank], *problem.output_size)
+    taps = np.ascontiguousarray(kernel[None] if results is None else kernel, work)
+    if x.size == 0 or 0 in shape or not taps.any() or not stores(work, final, problem.overflow):
+        return None
+    near, seen = windows.closed_up(single, x, fill)
+    if seen is not x:
+        return None
+    words = SUMS if results is None else results
+    count = sum(len(taps) if word == "sums" else 1 for word in words)
+    room = Room(shape, final, None if count == 1 else count)
+    made = room.like(x) if out is None else out
+    first = made if room.count is None else made[0]
+    places = tuple(i * (0 if room.count is None else made.strides[0]) for i in range(count))
+    infos = ArrayInfo.of(x), ArrayInfo.of(first)
+    call = giving_way.attempt(call_for, near, Kernels.of(taps), fill, *infos, places, words)
+    return None if call is None else Bound(call, call.weights(taps), room)
 
 
 def stores(work: np.dtype[Any], final: np.dtype[Any], overflow: str) -> bool:
