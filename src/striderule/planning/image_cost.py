@@ -13,10 +13,12 @@ from striderule.planning.schedule import CHAIN
 from striderule.planning.work import Cost, Work
 
 # `separable`: seconds a call, and the part of the peak that its vector operations reach.
-PASSES_CALL, PASSES_LOOP = 15e-6, 0.6
-# `stencil`: seconds a call, and the part of the peak that its vector operations reach.
-STENCIL_CALL, STENCIL_LOOP = 5e-6, 0.6
-# The same part where several kernels share a reading: their weights do not stay in registers.
+PASSES_CALL, PASSES_LOOP = 15e-6, 0.45
+# `stencil`: seconds a call, and how many products at the peak a product takes, and a vector of a line, most of which
+# cross the lines of the cache.
+STENCIL_CALL, MULTIPLIED, LOADED = 15e-6, 1.35, 1.5
+# The part of the peak that its operations reach where several kernels share a reading: their weights do not stay in
+# registers.
 STENCIL_SHARED = 0.3
 # `fourier` of images: seconds a call.
 SPECTRA_CALL = 120e-6
@@ -28,10 +30,24 @@ def stencil(problem: Convolution, work: Work, machine: Machine) -> Cost:
     operations = work.outputs * taps
     source, final = problem.stored or (work.dtype, work.dtype)
     moved = work.inputs * itemsize(source) + work.outputs * itemsize(final)
-    seconds = 2 * operations / (STENCIL_LOOP * machine.peak(work.dtype))
+    each = MULTIPLIED + LOADED * _loads(problem, taps, machine.registers)
+    seconds = 2 * operations * each / machine.peak(work.dtype)
     # Terms of a chain follow one another, and so do the sums of chains.
     errors = work.errors(min(taps, CHAIN) + max(0, -(-taps // CHAIN) - 1))
     return Cost(operations, moved, 0, STENCIL_CALL + max(seconds, moved / machine.bandwidth), *errors)
+
+
+def _loads(problem: Convolution, taps: int, registers: int) -> float:
+    """Return how many vectors of lines are read for each that is multiplied: some rows of outputs share them.
+
+    Taps that are zero leave fewer rows to share what the others need.
+    """
+    down, step = (problem.kernel[-2], problem.stride[-2]) if problem.rank > 1 else (1, 1)
+    if down <= step or taps == 0:
+        return 1.0
+    rows = registers // 8
+    dense = ((rows - 1) * step + down) / (rows * down)
+    return min(1.0, dense * prod(problem.kernel) / taps)
 
 
 def gains_by_sharing(problem: Convolution, taps: int, machine: Machine) -> bool:
