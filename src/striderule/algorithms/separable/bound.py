@@ -16,7 +16,7 @@ from striderule.algorithms.casting import result_type
 from striderule.algorithms.direct import proof
 from striderule.algorithms.images.numbers import fits
 from striderule.algorithms.images.terms import Terms
-from striderule.algorithms.separable.call import LONG_ACROSS, Axis, Cut, Passes, cut, is_wide
+from striderule.algorithms.separable.call import LONG_ACROSS, LONG_RUNNING, Axis, Cut, Passes, cut, is_wide
 from striderule.algorithms.separable.layout import layout_of, straight, straight_like
 from striderule.algorithms.separable.routine import passes_routine
 from striderule.algorithms.separable.structure import POINTERS, SHORT
@@ -153,7 +153,7 @@ def bind(
     mean = np.dtype(np.float64) if wide else mean
     kind = final if _is_fused(problem, source, mean, final) else mean
     whole = not problem.dtype.startswith("float") and final.itemsize >= 4
-    work = _running(problem, source, terms) or mean
+    work = _running(problem, source, terms, mean) or mean
     settings = Settings(work, mean, exact, whole, terms.divisor, _is_clear(source, mean, kind, terms))
     x = _like(shape, strides, source) if source == dtype else np.empty(shape, source)
     passes = _passes(problem, x.ndim - problem.rank, terms, work)
@@ -214,13 +214,15 @@ def _arithmetic(problem: Convolution, source: np.dtype[Any], terms: Terms) -> tu
     return work, bound < 2**53 if work == np.float64 else False
 
 
-def _running(problem: Convolution, source: np.dtype[Any], terms: Terms) -> np.dtype[Any] | None:
+def _running(problem: Convolution, source: np.dtype[Any], terms: Terms, mean: np.dtype[Any]) -> np.dtype[Any] | None:
     """Return the integers in which windows of equal taps are summed, each from the one before; None where they are not.
 
-    Sums of 32 bits are exact where the last of them fits, whatever is larger on the way.
+    Sums of 32 bits are exact where the last of them fits, whatever is larger on the way. Short windows take less in
+    `mean`, that of the results, if that is as narrow.
     """
+    least = LONG_RUNNING if mean == np.float32 else LONG_ACROSS
     profiles = terms.terms[0]
-    if source.kind not in "biu" or source.itemsize > 2 or len(terms.terms) > 1 or max(terms.shape) < LONG_ACROSS:
+    if source.kind not in "biu" or source.itemsize > 2 or len(terms.terms) > 1 or max(terms.shape) < least:
         return None
     if {*problem.stride, *problem.dilation} != {1} or not all(bool((one == 1).all()) for one in profiles):
         return None

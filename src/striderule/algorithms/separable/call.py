@@ -26,6 +26,8 @@ Array = npt.NDArray[Any]
 
 # Equal taps from which on windows take less than a product for each.
 LONG_DOWN, LONG_ACROSS = 8, 6
+# Whole numbers run along a line from here on; shorter windows are summed by doubling within registers.
+LONG_RUNNING = 16
 # Products of a task: enough to be worth handing to another thread.
 TASK = 1 << 20
 # Rows of a band of windows: enough to share what a band begins with, and few enough that there are many bands.
