@@ -17,10 +17,10 @@ Call = Callable[[], Any]
 BOXES = (3, 9, 31, 101, 201)
 
 
-def tables(megapixels: int, rounds: int) -> list[Any]:
-    """Return the tables."""
+def tables(megapixels: int, rounds: int, cv2: Any = None) -> list[Any]:
+    """Return the tables; `cv2` is OpenCV, if it is there."""
     shape = SIZES[megapixels]
-    return [_against_copies(shape, rounds), _boxes(shape, rounds), _missing(shape, rounds), _small(rounds)]
+    return [_against_copies(shape, rounds), _boxes(shape, rounds), _missing(shape, rounds), _small(rounds, cv2)]
 
 
 def _against_copies(shape: tuple[int, ...], rounds: int) -> Any:
@@ -90,22 +90,59 @@ def _masked(work: Callable[..., Any], image: Any, holes: Any, valid: Any) -> dic
     }
 
 
-def _small(rounds: int) -> Any:
+def _small(rounds: int, cv2: Any) -> Any:
+    """Calls of small images, of which most is what a call costs; OpenCV's beside them, where it has the same filter."""
     image, floats = drawn((64, 64), "uint8"), drawn((64, 64), "float32")
-    kernel = drawn((3, 3), "float32")
-    calls: dict[str, tuple[Call, str]] = {
-        "sobel(x), uint8": (lambda: sr.filters.sobel(image), "15"),
-        "sobel(x), float32": (lambda: sr.filters.sobel(floats), "15"),
-        "sobel(x, axis=1), uint8": (lambda: sr.filters.sobel(image, axis=1), "15"),
-        "gaussian(x, 1), uint8": (lambda: sr.filters.gaussian(image, 1), "-"),
-        "box(x, 5), uint8": (lambda: sr.filters.box(image, 5), "-"),
-        "correlate(x, 3x3), float32": (lambda: sr.correlate(floats, kernel), "-"),
+    kernel, wide = drawn((3, 3), "float32"), drawn((7, 7), "float32")
+    filters, same = sr.filters, getattr(cv2, "BORDER_REFLECT", None)
+    calls: dict[str, tuple[Call, Call | None, str]] = {
+        "sobel(x), uint8": (lambda: filters.sobel(image), None, "15"),
+        "sobel(x), float32": (lambda: filters.sobel(floats), None, "15"),
+        "sobel(x, axis=1), uint8": (
+            lambda: filters.sobel(image, axis=1),
+            lambda: cv2.Sobel(image, cv2.CV_32F, 1, 0, borderType=same),
+            "15",
+        ),
+        "laplace(x), float32": (
+            lambda: filters.laplace(floats),
+            lambda: cv2.Laplacian(floats, cv2.CV_32F, borderType=same),
+            "-",
+        ),
+        "gaussian(x, 1), uint8": (
+            lambda: filters.gaussian(image, 1),
+            lambda: cv2.GaussianBlur(image, (9, 9), 1, borderType=same),
+            "-",
+        ),
+        "box(x, 5), uint8": (
+            lambda: filters.box(image, 5),
+            lambda: cv2.blur(image, (5, 5), borderType=same),
+            "-",
+        ),
+        "gradient(x), float32": (lambda: filters.gradient(floats), None, "-"),
+        "unsharp_mask(x, 1), uint8": (lambda: filters.unsharp_mask(image, 1), None, "-"),
+        "correlate(x, 3x3), float32": (
+            lambda: sr.correlate(floats, kernel),
+            lambda: cv2.filter2D(floats, cv2.CV_32F, kernel, borderType=same),
+            "15",
+        ),
+        "correlate(x, 7x7), float32": (
+            lambda: sr.correlate(floats, wide),
+            lambda: cv2.filter2D(floats, cv2.CV_32F, wide, borderType=same),
+            "-",
+        ),
     }
-    found = take_turns({name: call for name, (call, _) in calls.items()}, rounds)
-    drawn_table = markdown("64x64", "µs", "at most, µs")
-    for name, timing in found.items():
-        drawn_table.add_row(name, f"{1e6 * timing.median:.1f}", calls[name][1])
+    ours = {name: call for name, (call, _, _) in calls.items()}
+    peers = {f"{name}, OpenCV": call for name, (_, call, _) in calls.items() if cv2 and call}
+    found = take_turns(ours | peers, rounds)
+    drawn_table = markdown("64x64", "µs", "OpenCV, µs", "at most, µs")
+    for name, (_, _, most) in calls.items():
+        peer = found.get(f"{name}, OpenCV")
+        drawn_table.add_row(name, _us(found[name].median), "-" if peer is None else _us(peer.median), most)
     return drawn_table
+
+
+def _us(seconds: float) -> str:
+    return f"{1e6 * seconds:.1f}"
 
 
 def _ms(seconds: float) -> str:

@@ -183,7 +183,7 @@ def main(arguments: list[str]) -> None:
             console.print(table(rows, f"{name}, {words.megapixels} megapixels"))
             console.print(sentence(rows) + "\n")
     if words.more:
-        for drawn in more.tables(words.megapixels, words.rounds):
+        for drawn in more.tables(words.megapixels, words.rounds, peers.get("cv2")):
             console.print(drawn)
     told = neighbours.told(watch.others())
     if told:
