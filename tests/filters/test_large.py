@@ -70,15 +70,41 @@ def test_colours_and_masks(small):
     np.testing.assert_array_equal(filters.gaussian(image, 1, **words), expected)
 
 
-def test_what_follows_a_library_is_computed_whole_and_may_be_in_place(small):
-    image = np.random.default_rng(4).random((60, 40))
-    small(1 << 20)
-    expected = filters.gaussian(image, 2, like="scipy")
-    small(500)
-    np.testing.assert_array_equal(filters.gaussian(image, 2, like="scipy"), expected)
-    source = image.copy()
-    assert filters.gaussian(source, 2, like="scipy", out=source) is source
-    np.testing.assert_array_equal(source, expected)
+LIKE = [
+    ("gaussian", "scipy", {"sigma": 1}),
+    ("sobel", "scipy", {"axis": 0}),
+    ("prewitt", "scipy", {}),
+    ("laplace", "scipy", {"boundary": "wrap"}),
+    ("log", "scipy", {"sigma": 1}),
+    ("gradient_magnitude", "scipy", {"sigma": 1}),
+    ("gaussian", "skimage", {}),
+    ("sobel", "skimage", {}),
+    ("scharr", "scikit-image", {}),
+    ("prewitt", "skimage", {"boundary": "constant"}),
+    ("roberts", "skimage", {}),
+    ("laplace", "skimage", {}),
+    ("dog", "skimage", {"sigma1": 1}),
+    # Sums that run on, or a look at the whole.
+    ("box", "scipy", {"size": 3}),
+    ("unsharp_mask", "skimage", {}),
+    ("gaussian", "opencv", {"sigma": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "like", "keywords"), LIKE)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_what_follows_a_library_is_the_same_in_blocks_and_in_place(name, like, keywords, dtype, small, monkeypatch):
+    op = getattr(filters, name)
+    image = (np.random.default_rng(4).random((90, 40)) * 255).astype(dtype)
+    words = keywords | {"like": like}
+    monkeypatch.setattr(bands, "LARGE", 1 << 30)
+    expected = op(image, **words)
+    small(1200)
+    np.testing.assert_array_equal(op(image, **words), expected)
+    if expected.dtype == dtype:
+        source = image.copy()
+        assert op(source, **words, out=source) is source
+        np.testing.assert_array_equal(source, expected)
 
 
 def test_the_image_may_be_given_by_its_name(small):

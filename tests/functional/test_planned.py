@@ -268,3 +268,13 @@ def test_compiled_calls_refuse_other_arrays():
         sr.compile("conv2d", noise(3))
     with pytest.raises(InvalidArgument, match="so the input must have 3 channels"):
         sr.compile(sr.conv2d, sr.Array((1, 4, 8, 8)), noise(2, 3, 3, 3))
+
+
+@pytest.mark.parametrize("words", [{}, {"mask": np.arange(80).reshape(8, 10) > 3}, {"nan": "normalize"}])
+def test_what_is_explained_writes_to_nothing(words):
+    image, out = np.ones((8, 10), np.float32), np.full((8, 10), 7, np.float32)
+    sr.explain(sr.correlate, image, np.ones((3, 3), np.float32), out=out, **words)
+    sr.explain(sr.filters.box, image, 3, out=out, **words)
+    sr.explain(sr.filters.sobel, image, out=out, **words)
+    sr.explain(sr.filters.bank, image, [np.ones((3, 3), np.float32)], out=out[np.newaxis], **words)
+    assert (out == 7).all()

@@ -16,6 +16,7 @@ from striderule.filters.passes import Operator, answer, apply, confidence, few_p
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import banks, door
 from striderule.functional.images import correlate
+from striderule.functional.standin import StandIn
 from striderule.geometry.arguments import is_sequence
 from striderule.kernels.arguments import real
 from striderule.kernels.smoothing import gaussian_profiles
@@ -287,7 +288,7 @@ def bank(image: Any, kernels: Any, *, out: Array | None = None, **arguments: Any
     dtype = np.result_type(*results)
     shape = (len(results), *results[0].shape)
     door.check_out(out, shape, dtype, (x, *each))
-    if out is None:
+    if out is None or isinstance(results[0], StandIn):
         return np.stack([result.astype(dtype, copy=False) for result in results])
     for number, result in enumerate(results):
         out[number] = result
