@@ -67,8 +67,8 @@ def _canny(job: Job, image: Array, words: dict[str, Any]) -> Call:
 
 
 def _gradient(job: Job, image: Array, words: dict[str, Any]) -> Call:
-    boundary = words["boundary"]  # it makes its arrays itself
-    return lambda: sr.filters.gradient(image, boundary=boundary, dtype=job.result)[0]
+    words = words | {"out": (words["out"], np.zeros_like(words["out"]))}
+    return lambda: sr.filters.gradient(image, dtype=job.result, **words)[0]
 
 
 def _harris(job: Job, image: Array, words: dict[str, Any]) -> Call:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import striderule as sr
 from oracles.images import looped
 from striderule import filters, kernels
 from striderule.errors import InvalidArgument, InvalidType
@@ -72,11 +73,35 @@ def test_gradient_is_length_and_direction():
     assert [part.dtype for part in filters.gradient(small)] == [np.float32, np.float32]
 
 
+def test_gradients_are_written_to_arrays_that_stand_anyhow():
+    image = np.random.default_rng(6).random((30, 41)).astype(np.float32)
+    untouched = np.zeros_like(image), np.zeros_like(image)
+    assert len(sr.explain(filters.gradient, image, 1.0, out=untouched).passes) == 2
+    assert not np.any(untouched)
+    for words in ({}, {"sigma": 1.0}, {"dtype": np.float64}, {"axes": (1, 0)}):
+        for count in (2, 4):
+            more = words | {"derivatives": count == 4}
+            expected = filters.gradient(image, **more)
+            alike = [np.zeros_like(one) for one in expected]
+            other = [np.zeros((41, 60), one.dtype).T[::2] for one in expected]
+            mixed = [alike[0], *(np.asfortranarray(one) for one in alike[1:])]
+            for out in (alike, other, mixed):
+                found = filters.gradient(image, out=tuple(out), **more)
+                assert all(one is goal for one, goal in zip(found, out, strict=True))
+                for one, goal in zip(found, expected, strict=True):
+                    np.testing.assert_array_equal(one, goal)
+
+
+SAME = np.ones((3, 3))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: filters.gradient(np.ones((3, 3)), kernel="canny"), "kernel must be one of 'sobel'"),
-        (lambda: filters.gradient(np.ones((3, 3)), out=np.ones((3, 3))), "gradient has no use for out"),
+        (lambda: filters.gradient(np.ones((3, 3)), out=np.ones((3, 3))), "out must be a tuple of 2 arrays"),
+        (lambda: filters.gradient(np.ones((3, 3)), out=(np.ones((3, 3)), np.ones(3))), "out"),
+        (lambda: filters.gradient(np.ones((3, 3)), out=(SAME, SAME)), "out"),
         (lambda: filters.structure_tensor(np.ones((3, 3)), out=np.ones((3, 3))), "has no use for out"),
         (lambda: filters.structure_tensor(np.ones((3, 3)) * 1j), "takes real images"),
         (lambda: filters.corner_harris(np.ones((3, 3)), "both"), "method must be 'k' or 'eps'"),

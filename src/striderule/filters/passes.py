@@ -206,10 +206,13 @@ def length(operators: Sequence[Operator]) -> Array | None:
     )
 
 
-def at_once(operators: Sequence[Operator], results: tuple[str, ...]) -> tuple[Array, ...] | None:
+def at_once(
+    operators: Sequence[Operator], results: tuple[str, ...], out: tuple[Array, ...] | None = None
+) -> tuple[Array, ...] | None:
     """Return results of what operators of one request give together, or None if that is not done in one pass.
 
-    `results` are words of `striderule.functional.together`.
+    `results` are words of `striderule.functional.together`; they are written to `out`, and that is returned, where its
+    arrays stand alike.
     """
     request = operators[0].request
     plain = request.missing is None and request.fill is not None and request.image.dtype.kind != "c"
@@ -223,7 +226,7 @@ def at_once(operators: Sequence[Operator], results: tuple[str, ...]) -> tuple[Ar
     slide = slide_of_profiles(request.image.shape, kernels[0].shape, *words)
     work = np.result_type(request.working_type, np.float32)
     operands = np.stack(kernels), request.fill, work, request.dtype, results
-    return combined(slide, request.image, *operands, remember=request.is_alike)
+    return combined(slide, request.image, *operands, out=out, remember=request.is_alike and out is None)
 
 
 def gaussian_derivatives(request: Request, sigma: Any, order: int, truncate: float) -> list[Operator]:

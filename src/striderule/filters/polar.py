@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+import numpy as np
+
 from striderule.errors import InvalidArgument
 from striderule.filters.gradients import direction, root_of_squares
 from striderule.filters.passes import Operator, apply, at_once, confidence, gaussian_derivatives
@@ -46,7 +48,7 @@ def gradient(
     derivatives : bool, default False
         Return a and b too, behind the direction.
     **keywords
-        See `striderule.filters`. `out` has no use here: several arrays are returned.
+        See `striderule.filters`. `out` is a tuple of arrays, one for each that is returned (but for the confidence).
 
     Returns
     -------
@@ -64,8 +66,8 @@ def gradient(
     >>> float(length[2, 2]), round(float(direction[2, 2]), 4)
     (1.0, 1.5708)
     """
+    out: Any = keywords.pop("out", None)
     request = Request.of("gradient", image, keywords, rank=2)
-    request.refuse("gradient", "out")
     request.refuse_complex("gradient")
     request = request.settle(request.length_type)
     if kernel not in SMOOTH:
@@ -76,10 +78,28 @@ def gradient(
     else:
         operators = gaussian_derivatives(request, sigma, 1, truncate)
     words = ("length", "direction", "sums") if derivatives else ("length", "direction")
-    found = at_once(operators, words)
+    goals = _goals(request, out, 2 + 2 * derivatives)
+    found = at_once(operators, words, goals)
     if found is None:
         found = _in_passes(request, operators, derivatives=derivatives)
+    if goals is not None and found is not goals and not request.only_planned:
+        for goal, one in zip(goals, found, strict=True):
+            np.copyto(goal, one)
+        found = goals
     return (*found, confidence(operators)) if request.confidence else found
+
+
+def _goals(request: Request, out: Any, count: int) -> tuple[Array, ...] | None:
+    """Return the arrays to write to, known to fit, or None."""
+    if out is None:
+        return None
+    if not isinstance(out, tuple | list) or len(out) != count:
+        raise InvalidArgument(f"out must be a tuple of {count} arrays, one for each that gradient returns, got {out!r}")
+    assert request.dtype is not None  # settled before
+    kinds = [request.dtype, *[door.float_of(request.dtype)] * (count - 1)]
+    for number, (one, kind) in enumerate(zip(out, kinds, strict=True)):
+        door.check_out(one, request.image.shape, kind, (request.image, *out[:number]))
+    return tuple(out)
 
 
 def _in_passes(request: Request, operators: Sequence[Operator], *, derivatives: bool) -> tuple[Array, ...]:

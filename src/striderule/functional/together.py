@@ -39,13 +39,15 @@ def combined(
     final: np.dtype[Any],
     results: tuple[str, ...],
     *,
+    out: tuple[Array, ...] | None = None,
     remember: bool = False,
 ) -> tuple[Array, ...] | None:
     """Return results of what real kernels give, in the type `final`, or None where that takes several passes.
 
     The kernels are side by side on their first axis. `results` are words of "sums", which are one for each kernel,
-    "length", the root of the sum of their squares, and "direction", the angle of the second and the first. `remember`
-    says that these are all that the function under way does, so that calls like it may do it at once.
+    "length", the root of the sum of their squares, and "direction", the angle of the second and the first. They are
+    written to `out`, and that is returned, where its arrays are of that type and have the same strides. `remember` says
+    that new ones are all that the function under way gives, so that calls like it may do it at once.
     """
     if image.size == 0:
         return None
@@ -62,7 +64,12 @@ def combined(
     if done is not None:
         return (done,) if count == 1 else done
     shape = (*planes.shape[:-rank], *slide.output_size)
-    found = perform(plan, "stencil", "together", *operands, shape=shape, dtypes=(final,) * count)
+    goals = None
+    if out is not None and all((one.dtype, one.strides) == (final, out[0].strides) for one in out):
+        goals = [np.moveaxis(one, slide.axes, last) for one in out]
+    found = perform(plan, "stencil", "together", *operands, shape=shape, dtypes=(final,) * count, out=goals)
+    if found is goals and goals is not None:
+        return out
     return tuple(np.moveaxis(one, last, slide.axes) for one in (found if count > 1 else [found]))
 
 
