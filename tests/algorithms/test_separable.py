@@ -405,3 +405,17 @@ def test_means_of_the_largest_floats_are_finite(shape, on_target):
     kernel = Terms.outer([profile] * len(shape))
     problem = problem_of(shape, 0, kernel, "float32", ("float32", "float32"), boundary="edge")
     assert np.allclose(separable.stencil(problem, x, kernel) / x, 1, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("never_gives_way")
+def test_the_memory_of_an_image_changes_no_bit():
+    rng = np.random.default_rng(12)
+    profile = rng.random(21).astype(np.float32)
+    kernel = Terms.outer([profile, profile])
+    for dtype in ("uint8", "uint16", "float32"):
+        x = drawn_image(rng, (150, 211), dtype)
+        problem = problem_of(x.shape, 0, kernel, "float32", (dtype, "float32"), boundary="mirror")
+        wanted = separable.stencil(problem, x, kernel)
+        out = np.empty(x.shape, np.float32, order="F")
+        assert np.array_equal(separable.stencil(problem, np.asfortranarray(x), kernel, 0, out), wanted)
+        assert np.array_equal(separable.stencil(problem, x[::-1, ::-1].copy()[::-1, ::-1], kernel), wanted)

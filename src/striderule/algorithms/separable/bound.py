@@ -17,7 +17,7 @@ from striderule.algorithms.direct import proof
 from striderule.algorithms.images.numbers import fits
 from striderule.algorithms.images.terms import Terms
 from striderule.algorithms.separable.call import LONG_ACROSS, LONG_RUNNING, Axis, Cut, Passes, cut, is_wide
-from striderule.algorithms.separable.layout import layout_of, straight, straight_like
+from striderule.algorithms.separable.layout import layout_of, move, straight, straight_like
 from striderule.algorithms.separable.routine import passes_routine
 from striderule.algorithms.separable.structure import POINTERS, SHORT
 from striderule.algorithms.separable.trying import agrees
@@ -97,7 +97,7 @@ class Step:
         spoilt = self.watched and bool(flags[threads])
         if out is None or y is out:
             return y, spoilt
-        np.copyto(out, y)
+        move(y, out)
         return out, spoilt
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms import memory
+from striderule.algorithms.direct import padding
 from striderule.algorithms.direct.native import Ints, merged
+from striderule.geometry.extension import Extension
 
 Array = npt.NDArray[Any]
 
@@ -90,8 +92,18 @@ def _side_by_side(arrays: Sequence[Array], axes: Sequence[int]) -> bool:
 
 def straight(x: Array, axes: Sequence[int]) -> Array:
     """Return a copy of x that `layout_of` can be told of: its elements follow one another in the `order_of` both."""
-    order = order_of(x, axes)
-    return np.array(x.transpose(order), order="C", copy=True).transpose(np.argsort(order))
+    copy = straight_like(x, axes)
+    move(x, copy)
+    return copy
+
+
+def move(x: Array, y: Array) -> None:
+    """Copy x to y, which may lie in another order: in generated code, where it has all threads to do so."""
+    if x.size == 0 or not (x.flags.aligned and y.flags.aligned):
+        np.copyto(y, x)
+        return
+    none = ((0, 0),) * x.ndim
+    padding.pad(Extension(x.shape, none, none, "constant"), x, 0, y)
 
 
 def straight_like(x: Array, axes: Sequence[int]) -> Array:
