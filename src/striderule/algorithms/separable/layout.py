@@ -12,6 +12,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import padding
 from striderule.algorithms.direct.native import Ints, merged
+from striderule.algorithms.images.squares import turn
 from striderule.geometry.extension import Extension
 
 Array = npt.NDArray[Any]
@@ -101,6 +102,10 @@ def move(x: Array, y: Array) -> None:
     """Copy x to y, which may lie in another order: in generated code, where it has all threads to do so."""
     if x.size == 0 or not (x.flags.aligned and y.flags.aligned):
         np.copyto(y, x)
+        return
+    if x.ndim == 2 and x.strides[0] == x.itemsize and y.strides[1] == y.itemsize and turn(x.T, y.T):
+        return
+    if x.ndim == 2 and x.strides[1] == x.itemsize and y.strides[0] == y.itemsize and turn(x, y):
         return
     none = ((0, 0),) * x.ndim
     padding.pad(Extension(x.shape, none, none, "constant"), x, 0, y)
