@@ -303,3 +303,5 @@ def test_errors_keep_what_is_promised():
         for dtype in ("float32", "float64"):
             assert error(points, dtype) < PROMISED[dtype] / 2
     assert tiles_of((100, 100), (4000, 3), 16, 32) is None
+    # Kernels of a million taps, where sums in one chain would err too much.
+    assert tiles_of((1600, 1000), (1500, 900), 16, 32).size == (2048, 2048)

@@ -21,7 +21,7 @@ STENCIL_CALL, MULTIPLIED, LOADED = 15e-6, 1.35, 1.5
 # registers.
 STENCIL_SHARED = 0.3
 # `fourier` of images: seconds a call.
-SPECTRA_CALL = 120e-6
+SPECTRA_CALL = 250e-6
 
 
 def stencil(problem: Convolution, work: Work, machine: Machine) -> Cost:

@@ -18,7 +18,7 @@ Ints = tuple[int, ...]
 
 # Sizes of tiles to choose from, along each axis, and the most numbers of one.
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048)
-POINTS = 1 << 20
+POINTS = 1 << 22
 # Operations of vectors for each vector of a pair of tiles: to read, turn, multiply and write it; for each pass; and how
 # many more there are as if for each time that tile and spectrum are twice as large as the second-level cache.
 LAID, PASS, BEYOND, NEAR = 120.0, 9.0, 12.0, 1 << 20
