@@ -14,7 +14,7 @@ from striderule.functional.bound import Correlated, Filtered
 from striderule.functional.door import accepts_input, array, check_out, finish, is_integer
 from striderule.functional.large import in_blocks
 from striderule.functional.names import IMAGE_NAMES, answers
-from striderule.functional.normalized import Weights, around_gaps, missing_pixels
+from striderule.functional.normalized import Gaps, Holes, Weights, around_gaps, at_once
 from striderule.functional.pixels import (
     Types,
     choose_types,
@@ -289,8 +289,13 @@ def filtered(
     call = checked(
         image, kernel, flipped=flipped, words=words, fill=fill, channel_axis=channel_axis, mask=mask, **geometry
     )
-    pixels, ready, slide, outside, types, missing, inputs = call
+    pixels, ready, slide, outside, types, holes, inputs = call
     check_out(out, slide.output_shape(pixels.shape), types.final, inputs)
+    gaps = Gaps(holes.valid, holes.nan, outside, _nowhere(types, outside))
+    if holes.possible or outside is None:
+        made = at_once(slide, pixels, ready, gaps, types.work, types.final, out)
+        if made is not None:
+            return made[0]
     if call.plain and types.final.kind != "c":
         # The range of wide integers is that of their values.
         looked_at = is_integer(pixels.dtype, inputs[1].dtype) and pixels.dtype.itemsize > 2
@@ -307,26 +312,26 @@ def filtered(
         magnitudes = None if plain else partial(_slid, slide, np.abs(ready), types.work)
         signed = partial(_slid, slide, ready, types.work)
         support = partial(_slid, slide, (ready != 0).astype(types.work), types.work)
-        nowhere = _nowhere(types, outside)
-        result = around_gaps(signed, magnitudes, support, Weights.of([ready]), pixels, missing, outside, nowhere, out)
+        weights, missing = Weights.of([ready]), holes.missing
+        result = around_gaps(signed, magnitudes, support, weights, pixels, missing, outside, gaps.nowhere, out)
     return finish(result, types.final, words.overflow, out)
 
 
 class Checked(NamedTuple):
-    """A call that is known to be right: `missing` are pixels, `outside` is None where there is nothing."""
+    """A call that is known to be right: `holes` are missing pixels, `outside` is None where there is nothing."""
 
     pixels: Array
     taps: Array
     slide: Slide
     outside: Any
     types: Types
-    missing: Array | None
+    holes: Holes
     inputs: list[Array]
 
     @property
     def plain(self) -> bool:
         """Whether nothing is missing."""
-        return self.missing is None and self.outside is not None
+        return self.holes.missing is None and self.outside is not None
 
     def wanted(self, goal: Array) -> list[Wanted]:
         """Return the real kernels, and where their results go: those of a complex kernel to the parts of `goal`."""
@@ -358,8 +363,7 @@ def checked(
     types = choose_types(pixels, taps, weak=weak, fill=outside, asked=words.dtype, normalized=leaves_out)
     inputs = [operand for operand in (pixels, taps, valid) if operand is not None]
     ready = in_work_type(np.flip(taps) if flipped else taps, types.work)
-    missing = missing_pixels(pixels, valid, nan_is_missing=words.normalize)
-    return Checked(pixels, ready, slide, outside, types, missing, inputs)
+    return Checked(pixels, ready, slide, outside, types, Holes(pixels, valid, nan=words.normalize), inputs)
 
 
 def _slid(slide: Slide, taps: Array, work: np.dtype[Any], pixels: Array, fill: Any) -> Array:

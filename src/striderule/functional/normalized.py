@@ -16,7 +16,8 @@ their local mean. In every case a constant image with holes gives what the const
 the image adds that constant times the kernel's sum, and windows without missing pixels give the plain result: to
 rounding where transforms compute it, whose tiles see more than a window, or where the plain filter takes another way.
 
-What is computed: the image with 0 where a pixel is missing, correlated with w and with |w|, and bytes of 1 where one is
+What is computed: where products of few taps are summed, all of it in one reading of the image
+(`algorithms/gaps/correlation.py`). Elsewhere the image with 0 where a pixel is missing, correlated with w and with |w|, and bytes of 1 where one is
 there, correlated likewise. The missing weight is what those lack of the sum of all weights; a kernel without negative
 taps needs one correlation of each.
 """
@@ -32,6 +33,10 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms import memory, table
+from striderule.functional.forms import form_of
+from striderule.functional.planned import noted, plan_for
+from striderule.functional.sliding import Slide as Geometry
+from striderule.functional.sliding import problem_of
 from striderule.functional.standin import StandIn, stand_in
 
 Array = npt.NDArray[Any]
@@ -96,6 +101,55 @@ def missing_pixels(image: Array, valid: Array | None, *, nan_is_missing: bool) -
     nans = np.isnan(image)
     missing = nans if missing is None else missing | nans
     return missing if missing.any() else None
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """What is missing: where a mask says no, NaN if `nan`, and outside if `fill` is None, else that is valid there.
+
+    `nowhere` stands where there is nothing to compute from. `shared` asks for the share of what is there, too.
+    """
+
+    mask: Array | None
+    nan: bool
+    fill: Any
+    nowhere: Any
+    shared: bool = False
+
+
+def at_once(
+    slide: Geometry,
+    image: Array,
+    kernels: Array,
+    gaps: Gaps,
+    work: np.dtype[Any],
+    final: np.dtype[Any],
+    out: Array | None = None,
+    *,
+    length: bool = False,
+) -> tuple[Array, Array | None] | None:
+    """Return the filter of the valid pixels, and their shares if asked for, in one pass; None if that takes several.
+
+    `kernels` are several side by side if the `length` of what they give is asked for, else one.
+    """
+    shape = slide.output_shape(image.shape)
+    if noted.get() is not None or 0 in shape or any(one.kind == "c" for one in (image.dtype, kernels.dtype, final)):
+        return None
+    code = table.generated("gaps.taps")
+    rank, last = len(slide.axes), range(-len(slide.axes), 0)
+    planes = np.moveaxis(image, slide.axes, last)
+    form, count = (None, len(kernels)) if length else (form_of(kernels), 1)
+    problem = problem_of(slide, math.prod(planes.shape[:-rank]), image.dtype, final, work, form, count)
+    plan = plan_for(problem, slide.words.precision, slide.words.algorithm)
+    if code is None or plan.algorithm != "stencil":
+        return None
+    mask, target = (None if one is None else np.moveaxis(one, slide.axes, last) for one in (gaps.mask, out))
+    told = code.Gaps(mask, gaps.nan and image.dtype.kind == "f", gaps.fill, complex(gaps.nowhere).real, gaps.shared)
+    found = code.correlate(problem, planes, kernels if length else kernels[None], told, target, length=length)
+    if found is None:
+        return None
+    result, shares = (None if one is None else np.moveaxis(one, last, slide.axes) for one in found)
+    return (result if out is None else out), shares
 
 
 def around_gaps(

@@ -145,7 +145,7 @@ def _call_for(request: Request) -> Call:
     streamed = _streamed(request, layout)
     cut = Cut.of(problem, layout, taps, x, target, streamed=streamed)
     loads = cut.loads(taps)
-    structure = replace(_structure(request, layout, cut, loads), streamed=streamed)
+    structure = replace(structure_of(request, layout, cut, loads), streamed=streamed)
     routine = proof.compiled(
         structure.name,
         structure,
@@ -153,7 +153,7 @@ def _call_for(request: Request) -> Call:
         target,
         lambda: _agrees(request),
     )
-    tables, sizes, order = _tables(request, layout, cut, taps, loads)
+    tables, sizes, order = tables_of(request, layout, cut, taps, loads)
     walks = merged((axis.outputs, axis.x_step, axis.y_step) for axis in layout.planes)
     tables["walk"] = words_of(walks)
     lines = -(-structure.slots * structure.outer_taps // 8) * 64
@@ -172,7 +172,7 @@ def _call_for(request: Request) -> Call:
     return Call(routine.address, words.tobytes(), kept, order, tasks, alone, room)
 
 
-def _structure(request: Request, layout: Layout, cut: Cut, loads: list[Load]) -> Structure:
+def structure_of(request: Request, layout: Layout, cut: Cut, loads: list[Load]) -> Structure:
     """Return what the code of the routine depends on."""
     problem, x, y = request.problem, request.x, request.y
     rows = cut.rows
@@ -204,7 +204,7 @@ def _side_by_side(step: int, unit: int, itemsize: int) -> bool:
     return step == itemsize * unit
 
 
-def _tables(
+def tables_of(
     request: Request, layout: Layout, cut: Cut, taps: list[Ints], loads: list[Load]
 ) -> tuple[dict[str, Array], dict[str, int], npt.NDArray[np.intp]]:
     """Return the tables, the sizes that go with them, and which tap each weight is."""

@@ -86,8 +86,9 @@ class Cut:
         target: Target,
         *,
         streamed: bool = False,
+        in_place: bool = True,
     ) -> Cut:
-        """Return the cut for taps (kernel, *place), where results may be `streamed`."""
+        """Return the cut for taps (kernel, *place): results may be `streamed`, and lines be read `in_place`."""
         itemsize = np.dtype(problem.dtype).itemsize
         lanes = target.lanes(itemsize)
         outer_taps = tuple(sorted({_outer_tap(layout, tap[1:]) for tap in taps}))
@@ -105,7 +106,7 @@ class Cut:
         far = {_along(layout, tap[1:]) * window.dilation for tap in taps}
         strip = _strip(
             layout, window, far, (lanes, lanes * vectors), low, STREAMED if streamed else STANDING,
-            in_place=compact and x.dtype == problem.dtype,
+            in_place=in_place and compact and x.dtype == problem.dtype,
         )  # fmt: skip
         tall = _tall(strip, len(outer_taps) * itemsize, rows, height)
         bands = tuple(rows.bands(tall))

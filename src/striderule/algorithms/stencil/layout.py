@@ -24,13 +24,17 @@ SHORT = 16
 
 
 class Axis(NamedTuple):
-    """An axis of the image: its size and steps in bytes in x and y; `spatial` is its number if it is filtered."""
+    """An axis of the image: its size and steps in bytes in x and y; `spatial` is its number if it is filtered.
+
+    `mask_step` is that in a mask of the image, if there is one.
+    """
 
     size: int
     outputs: int
     x_step: int
     y_step: int
     spatial: int | None = None
+    mask_step: int = 0
 
 
 class Line(NamedTuple):
@@ -67,12 +71,12 @@ class Layout:
     planes: tuple[Axis, ...]
 
     @classmethod
-    def of(cls, problem: Convolution, x: ArrayInfo, y: ArrayInfo) -> Layout:
-        """Return the layout of images with any planes before their filtered axes."""
+    def of(cls, problem: Convolution, x: ArrayInfo, y: ArrayInfo, mask: Ints | None = None) -> Layout:
+        """Return the layout of images with any planes before their filtered axes; `mask` are the strides of a mask."""
         first = len(x.shape) - problem.rank
+        steps = zip(x.shape, y.shape, x.strides, y.strides, mask or (0,) * len(x.shape), strict=True)
         axes = [
-            Axis(n, m, xs, ys, None if i < first else i - first)
-            for i, (n, m, xs, ys) in enumerate(zip(x.shape, y.shape, x.strides, y.strides, strict=True))
+            Axis(n, m, xs, ys, None if i < first else i - first, ms) for i, (n, m, xs, ys, ms) in enumerate(steps)
         ]
         axes = [axis for axis in axes if axis.spatial is not None or axis.size > 1]
         line, rest = _lines(axes)
@@ -105,15 +109,20 @@ def _lines(axes: Sequence[Axis]) -> tuple[Line, list[Axis]]:
 def _joined(axis: Axis, others: list[Axis]) -> tuple[Line, list[Axis]]:
     """Return the line of an axis, joined with those that go on where it ends; the last of them may be filtered."""
     while axis.spatial is None:
-        steps = axis.x_step * axis.size, axis.y_step * axis.size
-        following = next((other for other in others if (other.x_step, other.y_step) == steps), None)
+        steps = tuple(step * axis.size for step in _steps(axis))
+        following = next((other for other in others if _steps(other) == steps), None)
         if following is None:
             break
         others = [other for other in others if other is not following]
         if following.spatial is not None:
             return Line(following, axis.size), others
-        axis = Axis(axis.size * following.size, axis.size * following.size, axis.x_step, axis.y_step)
+        size = axis.size * following.size
+        axis = axis._replace(size=size, outputs=size)
     return Line(axis, 1), others
+
+
+def _steps(axis: Axis) -> Ints:
+    return axis.x_step, axis.y_step, axis.mask_step
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,14 +42,14 @@ def stencil_routine(name: str, target: Target, structure: Structure) -> str:
     flags = r.table("flags")
     slot = r.claim(flags, r.size("threads"))
     room = r.table("room").skip(slot * r.size("room_size"))
-    stencil = _Stencil(r, structure)
+    stencil = Stencil(r, structure)
     with r.tasks() as number:
         stencil.task(number, room)
     r.give_back(flags, slot)
     return r.finish()
 
 
-class _Stencil:
+class Stencil:
     """Writes a task."""
 
     def __init__(self, r: Routine, structure: Structure) -> None:

@@ -56,8 +56,8 @@ class Looped:
     offset in bytes. A tap of all rows has a weight for each.
     """
 
-    def __init__(self, r: Routine, structure: Structure) -> None:
-        self.r, self.s = r, structure
+    def __init__(self, r: Routine, structure: Structure, weights: str = "weights") -> None:
+        self.r, self.s, self.weights = r, structure, r.pointer(weights)
 
     def block(self, lines: Pointer, at: Size, vectors: int) -> Block:
         """Return the sums of all rows and vectors; `lines` is the table of addresses of the lines under the block."""
@@ -85,7 +85,7 @@ class Looped:
     def segment(self, lines: Pointer, at: Size, part: tuple[Size, Size, Size], sums: list[list[Register]]) -> None:
         """Add a segment to the sums of the rows that it meets."""
         r, taps, (first, count, start) = self.r, self.r.table("taps"), part
-        weights = r.pointer("weights") + start
+        weights = self.weights + start
         with r.loop(count) as i:
             line = r.pointed(r.entry(lines, r.entry(taps, (first + i) * 2)), r.element)
             here = line.skip(r.entry(taps, (first + i) * 2 + 1)) + at

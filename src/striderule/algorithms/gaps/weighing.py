@@ -1,0 +1,112 @@
+"""The sums of a block around gaps: those of the pixels that are there, and what the weights come to on them.
+
+With s = sum of w x, a = sum of |w| x, v = sum of |w| and u = sum of w over what is there, a kernel whose weights have
+one sign has a = +-s and u = +-v. Of one with both, pixels are summed once more for the taps of the rarer sign alone,
+m, so that a = s - 2 m or 2 m - s; and what is there once for each sign: v = p - n, u = p + n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from striderule.algorithms.gaps.structure import Gapped
+from striderule.algorithms.stencil.structure import Meet
+from striderule.algorithms.stencil.sums import Block, Looped, Written
+from striderule.codegen.tile import Pointer, Routine, Size, Vector
+
+
+class Weights(NamedTuple):
+    """The sums a, v and u of one vector of outputs."""
+
+    a: Vector
+    v: Vector
+    u: Vector
+
+
+class Weighed:
+    """Sums of taps that are written out: of lines, the elements of which tell of themselves `behind` them."""
+
+    def __init__(self, r: Routine, gapped: Gapped) -> None:
+        self.r, self.g = r, gapped
+        negative = gapped.negative
+        self.all = Written(r, gapped.plain)
+        self.some = {sign: self._only(lambda meet, sign=sign: negative[meet.weight] == sign) for sign in (False, True)}
+        signs: list[list[bool]] = [[] for _ in range(gapped.plain.kernels)]
+        for meet in {meet._replace(row=0) for load in gapped.plain.loads for meet in load.meets}:
+            signs[meet.kernel].append(negative[meet.weight])
+        # Of each kernel the rarer sign, if it has both; else that of all.
+        self.one_sign = [len(set(each)) == 1 for each in signs]
+        self.rarer = [2 * sum(each) <= len(each) for each in signs]
+        self.rare = self._only(
+            lambda meet: not self.one_sign[meet.kernel] and negative[meet.weight] == self.rarer[meet.kernel]
+        )
+
+    def _only(self, wanted: Callable[[Meet], bool]) -> Written | None:
+        """Return the sums of some taps alone, or None if there is no such tap."""
+        loads = [load._replace(meets=tuple(filter(wanted, load.meets))) for load in self.g.plain.loads]
+        met = tuple(load for load in loads if load.meets)
+        if not met:
+            return None
+        made = Written(self.r, replace(self.g.plain, loads=met))
+        made.count = self.all.count  # the weights of each row stand together, all of them
+        return made
+
+    def pixels(self, lines: Sequence[Pointer], at: Size, vectors: int) -> Block:
+        """Return s."""
+        return self.all.block(lines, at, vectors)
+
+    def weights(
+        self, lines: Sequence[Pointer], behind: Sequence[Pointer], at: Size, vectors: int, sums: Block
+    ) -> list[list[list[Weights]]]:
+        """Return a, v and u; `behind` are the lines of what is there."""
+        rare = sums if self.rare is None else self.rare.block(lines, at, vectors)
+        met = {sign: one.block(behind, at, vectors) for sign, one in self.some.items() if one is not None}
+        return [
+            [
+                [self._joined(k, sums[k][i][v], rare[k][i][v], {sign: one[k][i][v] for sign, one in met.items()})
+                 for v in range(vectors)]
+                for i in range(self.g.plain.rows)
+            ]
+            for k in range(self.g.plain.kernels)
+        ]  # fmt: skip
+
+    def _joined(self, kernel: int, s: Vector, rare: Vector, met: dict[bool, Vector]) -> Weights:
+        rarer = self.rarer[kernel]
+        if self.one_sign[kernel]:
+            # `rarer` is that which no tap has.
+            u = met[not rarer]
+            return Weights(s, u, u) if rarer else Weights(-s, -u, u)
+        twice = rare + rare
+        a = s - twice if rarer else twice - s
+        # Where the rarer taps alone meet infinity, what they come to is taken away from it.
+        infinite = self.r.absolute(rare).equals(float("inf"))
+        a = self.r.select(infinite, -rare if rarer else rare, a)
+        return Weights(a, met[False] - met[True], met[False] + met[True])
+
+
+class WeighedInLoops:
+    """Sums of taps in loops: `lines` and `behind` are tables of addresses."""
+
+    def __init__(self, r: Routine, gapped: Gapped) -> None:
+        self.g = gapped
+        self.signed = Looped(r, gapped.plain)
+        self.sizes = Looped(r, gapped.plain, "magnitudes")
+
+    def pixels(self, lines: Pointer, at: Size, vectors: int) -> Block:
+        """Return s."""
+        return self.signed.block(lines, at, vectors)
+
+    def weights(
+        self, lines: Pointer, behind: Pointer, at: Size, vectors: int, sums: Block
+    ) -> list[list[list[Weights]]]:
+        """Return a, v and u."""
+        there = self.sizes.block(behind, at, vectors)
+        a, u = sums, there
+        if self.g.mixed:
+            a, u = self.sizes.block(lines, at, vectors), self.signed.block(behind, at, vectors)
+        return [
+            [[Weights(*each) for each in zip(*row, strict=True)] for row in zip(*block, strict=True)]
+            for block in zip(a, there, u, strict=True)
+        ]
