@@ -18,6 +18,7 @@ from striderule.filters import like as likeness
 from striderule.filters.peers.floats import as_float
 from striderule.filters.peers.scipy import TINY_SIGMA, gaussian_passes, run
 from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional.normalized import Holes
 from striderule.functional.standin import stand_in
 from striderule.kernels.arguments import real, reals_per_axis
 from striderule.kernels.smoothing import gaussian_profile
@@ -113,7 +114,8 @@ def edges(request: Request, *, sigma: Any, low_threshold: Any, high_threshold: A
         return np.moveaxis(result, (-2, -1), request.axes)
     for plane in np.ndindex(planes.shape[:-2]):
         missing = None if gaps is None else gaps[plane]
-        one = replace(request, image=planes[plane], axes=(0, 1), mask=None, missing=missing, dtype=None)
+        holes = Holes.known(missing, planes[plane])
+        one = replace(request, image=planes[plane], axes=(0, 1), mask=None, holes=holes, dtype=None)
         result[plane] = _plane(Plane(one, sigma), low, high, quantiles=use_quantiles)
     return np.moveaxis(result, (-2, -1), request.axes)
 
@@ -206,7 +208,7 @@ def _picture(request: Request, sigma: Any) -> Picture:
     if any("constant" in words for words in request.boundary):
         rows = min(image.shape[0], len(weights[0]))
         ones = np.ones((rows, image.shape[1]), np.float32 if image.dtype == np.float32 else np.float64)
-        share = _share(replace(request, image=ones, missing=None, fill=0), sigma)
+        share = _share(replace(request, image=ones, holes=Holes.known(None, ones), fill=0), sigma)
     first, second = request.boundary
     return Picture(image, scale, (first, second), (weights[0], weights[1]), share)
 
@@ -229,7 +231,8 @@ def smooth(request: Request, sigma: Any) -> Array:
     if request.missing is not None:
         floats = np.where(request.missing, floats.dtype.type(0), floats)
         inside[request.missing] = 0
-    settled = replace(request, image=floats, missing=None, fill=0 if request.fill is None else request.fill)
+    outside = 0 if request.fill is None else request.fill
+    settled = replace(request, image=floats, holes=Holes.known(None, floats), fill=outside)
     smoothed = run(settled, gaussian_passes(settled, sigma))
     if request.missing is not None or any("constant" in words for words in request.boundary):
         smoothed = smoothed / _share(replace(settled, image=inside), sigma)

@@ -21,6 +21,7 @@ from striderule.filters.quantiles import quantiles as quantiles_of
 from striderule.filters.request import Array, Keywords, Request
 from striderule.functional import bands, door
 from striderule.functional.mapped import give_back
+from striderule.functional.normalized import Holes
 from striderule.functional.pixels import mask_array
 from striderule.functional.planned import noting
 from striderule.functional.standin import stand_in
@@ -105,7 +106,11 @@ class _Plane:
         own = slice(low - first, high - first)
         missing = None if request.missing is None else request.missing[own]
         smoothed = smooth(request, self.sigma)[own]
-        return Plane(replace(request, image=request.image[own], missing=missing), self.sigma, smoothed)
+        return Plane(
+            replace(request, image=request.image[own], holes=Holes.known(missing, request.image[own])),
+            self.sigma,
+            smoothed,
+        )
 
     def _request(self, low: int, high: int) -> Request:
         mask = None if self.mask is None else {"mask": _rows(self.mask, low, high)}

@@ -14,6 +14,7 @@ from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
 from striderule.filters.passes import Operator, apply, confidence
 from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional.normalized import Holes
 from striderule.functional.standin import stand_in
 from striderule.kernels.arguments import real
 from striderule.kernels.derivatives import SOBEL_SMOOTH, gradient_profiles
@@ -211,7 +212,7 @@ def _products(
         product = one * other
         # Where all taps of a derivative that are not zero met missing pixels, there is none.
         gaps = None if request.missing is None else request.missing | np.isnan(product)
-        inner = replace(request, image=product, fill=outside, missing=gaps)
+        inner = replace(request, image=product, fill=outside, holes=Holes.known(gaps, product))
         averaged.append(apply(Operator.separable(inner, blur)))
     # A result rests on the pixels under the Gaussian's window.
     return averaged, (Operator.separable(request, blur),)

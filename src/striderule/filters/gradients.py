@@ -6,7 +6,7 @@ The scale and the sign of each are those of the kernel of the same name; `docs/f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from striderule import kernels
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
-from striderule.filters.passes import Operator, answer, apply, gaussian_derivatives, length
+from striderule.filters.passes import Operator, answer, apply, around, gaussian_derivatives, length
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
 from striderule.functional.standin import StandIn
@@ -98,12 +98,12 @@ def _edge_filter(
 
 
 def _vector(request: Request, operators: Sequence[Operator], *, signed: bool) -> Array:
-    """Return what the one operator gives, or the length of what several do: in one pass over the image, if that can be.
-
-    A mask is left to the passes one by one.
-    """
+    """Return what the one operator gives, or the length of what several do: in one pass, if that can be."""
     if signed:
         return answer(request, None, *operators)
+    made = around(operators, request.dtype, request.out, shared=request.confidence)
+    if made is not None:
+        return made[0] if not request.confidence else cast(Array, made)
     one_pass = None if request.confidence or request.algorithm not in (None, "stencil") else length(operators)
     if one_pass is not None:
         return one_pass

@@ -17,7 +17,8 @@ from striderule.filters.request import Array, Request
 from striderule.functional import door
 from striderule.functional.bound import Filtered
 from striderule.functional.images import correlate, filtered
-from striderule.functional.normalized import Weights, around_gaps
+from striderule.functional.normalized import Gaps, Weights, around_gaps
+from striderule.functional.normalized import at_once as at_once_around
 from striderule.functional.profiles import by_profiles, lengths, slide_of_profiles
 from striderule.functional.sliding import SlideWords
 from striderule.functional.together import combined
@@ -88,6 +89,9 @@ class Operator:
         Calls like this one may do the same at once, where nothing but the arrays' places decides what it does.
         """
         request = self.request
+        made = around([self], request.dtype, request.out)
+        if made is not None:
+            return made[0]
         plain = request.missing is None and request.fill is not None
         if plain and self.profiles is not None and request.dtype is not None:
             return self._by_profiles(request.image, request.fill, request.dtype, request.out, remember=request.is_alike)
@@ -239,6 +243,32 @@ def gaussian_derivatives(request: Request, sigma: Any, order: int, truncate: flo
     return operators
 
 
+def around(
+    operators: Sequence[Operator], final: np.dtype[Any] | None, out: Array | None = None, *, shared: bool = False
+) -> tuple[Array, Array | None] | None:
+    """Return what operators of one request give around gaps, in one pass over the image; None if that takes several.
+
+    Of several operators that is the length of what they give. The result comes in the type `final`, and the shares of
+    what is there with it if asked for: those of `confidence`.
+    """
+    request, holes = operators[0].request, operators[0].request.holes
+    free = request.algorithm in (None, "stencil") and holes.image is request.image and final is not None
+    if not free or not (holes.possible or request.fill is None) or request.image.dtype.kind == "c":
+        return None
+    found = [operator.dense() for operator in operators]
+    kernels = [kernel for kernel in found if kernel is not None and kernel.size <= SMALL]
+    if len(kernels) < len(found) or len({kernel.shape for kernel in kernels}) > 1:
+        return None
+    words = request.axes, request.boundary, request.overflow, request.precision, "stencil"
+    slide = slide_of_profiles(request.image.shape, kernels[0].shape, *words)
+    work = np.result_type(request.working_type, np.float32)
+    gaps = Gaps(holes.valid, holes.nan, request.fill, nowhere(request), shared)
+    stack = np.stack(kernels).astype(work)
+    several = len(operators) > 1
+    assert final is not None  # asked before
+    return at_once_around(slide, request.image, stack if several else stack[0], gaps, work, final, out, length=several)
+
+
 def working(request: Request) -> Array:
     """Return the image in the type of the arithmetic."""
     return request.image.astype(request.working_type, copy=False)
@@ -252,6 +282,9 @@ def apply(operator: Operator, out: Array | None = None) -> Array:
     be written to, and is then what is returned.
     """
     request = operator.request
+    made = around([operator], np.result_type(request.working_type, np.float32), out)
+    if made is not None:
+        return made[0]
     if request.missing is None and request.fill is not None:
         return operator(request.image, request.fill)
     weights = Weights.of([kernel for _, kernel in operator.stages], operator.divisor)
@@ -291,6 +324,10 @@ def answer(request: Request, result: Array | None, *operators: Operator) -> Arra
 
     Without a result it is that of the one operator.
     """
+    if result is None and request.confidence:
+        made = around(operators, request.dtype, request.out, shared=True)
+        if made is not None and made[1] is not None:
+            return cast(Array, made)
     final = operators[0].finished() if result is None else request.finish(result)
     if not request.confidence:
         return final

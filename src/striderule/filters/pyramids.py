@@ -25,6 +25,7 @@ from striderule.filters import like as likeness
 from striderule.filters.passes import nowhere
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional.images import correlate
+from striderule.functional.normalized import Holes
 from striderule.functional.standin import StandIn, stand_in
 from striderule.geometry.arguments import integer
 from striderule.kernels.arguments import real, reals_per_axis
@@ -233,7 +234,7 @@ def pyramid_laplacian(
     current = request.image.astype(request.working_type)
     found = []
     while layers != 0 and current.size:
-        here = replace(request, image=current, dtype=current.dtype, missing=None)
+        here = replace(request, image=current, dtype=current.dtype, holes=Holes.known(None, current))
         if reduced_size(here, scale) == tuple(current.shape[axis] for axis in request.axes):
             break
         smaller = _passes(here, current, [_Reduce(s, truncate) for s in sigmas], reduced_size(here, scale))

@@ -18,7 +18,7 @@ from striderule.errors import InvalidArgument, InvalidType
 from striderule.filters import large
 from striderule.functional import bands, door
 from striderule.functional.door import Overflow
-from striderule.functional.normalized import missing_pixels
+from striderule.functional.normalized import Holes
 from striderule.functional.pixels import fill_number, mask_array
 from striderule.functional.planned import noted
 from striderule.functional.precision import effective
@@ -167,7 +167,7 @@ class Request:
     dtype: np.dtype[Any] | None
     overflow: Overflow
     mask: Array | None
-    missing: Array | None
+    holes: Holes
     confidence: bool
     precision: str
     algorithm: str | None
@@ -208,13 +208,18 @@ class Request:
             dtype=door.dtype_word(keywords.get("dtype")),
             overflow=door.overflow_word(keywords.get("overflow", "saturate")),
             mask=valid,
-            missing=missing_pixels(x, valid, nan_is_missing=nan == "normalize"),
+            holes=Holes(x, valid, nan=nan == "normalize"),
             confidence=_truth(keywords.get("confidence", False), "confidence"),
             precision=effective(keywords.get("precision")),
             algorithm=algorithm_word(keywords.get("algorithm")),
             out=keywords.get("out"),
             given=frozenset(key for key, value in keywords.items() if value is not None),
         )
+
+    @property
+    def missing(self) -> Array | None:
+        """True where an element is to be left out, or None if there is no such element."""
+        return self.holes.missing
 
     @property
     def rank(self) -> int:

@@ -17,9 +17,9 @@ the image adds that constant times the kernel's sum, and windows without missing
 rounding where transforms compute it, whose tiles see more than a window, or where the plain filter takes another way.
 
 What is computed: where products of few taps are summed, all of it in one reading of the image
-(`algorithms/gaps/correlation.py`). Elsewhere the image with 0 where a pixel is missing, correlated with w and with |w|, and bytes of 1 where one is
-there, correlated likewise. The missing weight is what those lack of the sum of all weights; a kernel without negative
-taps needs one correlation of each.
+(`algorithms/gaps/correlation.py`). Elsewhere the image with 0 where a pixel is missing, correlated with w and with |w|,
+and bytes of 1 where one is there, correlated likewise. The missing weight is what those lack of the sum of all weights;
+a kernel without negative taps needs one correlation of each.
 """
 
 from __future__ import annotations
@@ -87,6 +87,33 @@ class Weights:
         return seen if abs(seen - self.magnitude) <= margin else self.magnitude - margin
 
 
+class Holes:
+    """Which pixels of an image are missing: found when they are first asked for."""
+
+    def __init__(self, image: Array, valid: Array | None, *, nan: bool) -> None:
+        self.image, self.valid, self.nan = image, valid, nan and image.dtype.kind in "fc"
+        self._found: list[Array | None] = [] if valid is not None or self.nan else [None]
+
+    @classmethod
+    def known(cls, missing: Array | None, image: Array) -> Holes:
+        """Return those that are known already."""
+        found = cls(image, None if missing is None else ~missing, nan=False)
+        found._found = [missing]
+        return found
+
+    @property
+    def possible(self) -> bool:
+        """Whether some may be missing."""
+        return not self._found or self._found[0] is not None
+
+    @property
+    def missing(self) -> Array | None:
+        """True where a pixel is to be left out, or None if there is no such pixel."""
+        if not self._found:
+            self._found.append(missing_pixels(self.image, self.valid, nan_is_missing=self.nan))
+        return self._found[0]
+
+
 def missing_pixels(image: Array, valid: Array | None, *, nan_is_missing: bool) -> Array | None:
     """Return True where a pixel is to be left out, or None if there is no such pixel."""
     missing = None
@@ -148,8 +175,9 @@ def at_once(
     found = code.correlate(problem, planes, kernels if length else kernels[None], told, target, length=length)
     if found is None:
         return None
-    result, shares = (None if one is None else np.moveaxis(one, last, slide.axes) for one in found)
-    return (result if out is None else out), shares
+    result, shares = found
+    shares = None if shares is None else np.moveaxis(shares, last, slide.axes)
+    return (np.moveaxis(result, last, slide.axes) if out is None else out), shares
 
 
 def around_gaps(

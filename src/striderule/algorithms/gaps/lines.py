@@ -74,12 +74,11 @@ class Lines:
         with r.loop(whole, step=r.lanes) as i:
             self.several(x + start, mask + start, line, head + i, r.lanes)
         rest = stop - head - whole
-        with r.when(rest.above(0)):
-            with r.either(whole.above(0)) as (enough, few):
-                with enough:  # a whole vector ends with the last element
-                    self.several(x + start, mask + start, line, stop - r.lanes, r.lanes)
-                with few, r.loop(rest) as i:
-                    self.several(x + start, mask + start, line, head + whole + i, 1)
+        with r.when(rest.above(0)), r.either(whole.above(0)) as (enough, few):
+            with enough:  # a whole vector ends with the last element
+                self.several(x + start, mask + start, line, stop - r.lanes, r.lanes)
+            with few, r.loop(rest) as i:
+                self.several(x + start, mask + start, line, head + whole + i, 1)
         self.one_by_one(x, mask, line, first, r.whole(0), head)
         self.one_by_one(x, mask, line, first, stop, count)
 
@@ -94,10 +93,8 @@ class Lines:
         with r.loop(stop - start) as i:
             found = r.entry(r.table("line_sources"), first + start + i)
             exists = found.above(OUTSIDE)
-            if self.g.masked:
-                inside = mask.skip(r.entry(r.table("mask_line"), first + start + i))
-            else:
-                inside = self.there + 1
+            beside = r.entry(r.table("mask_line"), first + start + i)
+            inside = mask.skip(beside) if self.g.masked else self.there + 1
             valid = r.load(r.nearer(exists, inside, self.there), lanes=1).differs(0)
             self.laid(r.load(r.nearer(exists, x.skip(found), self.blank), lanes=1), valid, line + (start + i))
 
@@ -106,12 +103,10 @@ class Lines:
         r = self.r
         values = r.convert(pixels, r.element)
         zero, one = values.like(0), values.like(1)
-        there = valid
+        # Without a mask, in an image of integers, all that is not outside is there.
+        there = zero.equals(0) if valid is None else valid
         if self.g.nan:
-            number = ~values.is_nan()
-            there = number if there is None else number & there
-        if there is None:
-            raise AssertionError("without a mask NaN alone can be missing")
+            there = there & ~values.is_nan()
         r.store(r.select(there, values, zero), line)
         r.store(r.select(there, one, zero), line + self.g.behind)
         met = self.met.value

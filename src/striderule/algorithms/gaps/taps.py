@@ -24,6 +24,7 @@ from striderule.algorithms.stencil.call import Request as Plain
 from striderule.algorithms.stencil.cutting import Cut
 from striderule.algorithms.stencil.layout import Axis, Layout, Line
 from striderule.algorithms.stencil.stencil import stores
+from striderule.algorithms.stencil.structure import SUMS
 from striderule.algorithms.stencil.tables import distances, line_table, outer_table
 from striderule.algorithms.windows import stencil as windows
 from striderule.codegen import workers
@@ -75,8 +76,9 @@ class _Call:
         status = start + len(self.template) - 16
         told = {
             "x": address(x), "y": address(y), "mask": address(x if mask is None else mask), "weights": address(weights),
-            "magnitudes": address(sizes), "numbers": address(numbers), "shares": address(y if shares is None else shares),
-            "room": room.address, "threads": threads, "status": status, "flags": status + 8,
+            "magnitudes": address(sizes), "numbers": address(numbers), "room": room.address,
+            "shares": address(y if shares is None else shares), "threads": threads, "status": status,
+            "flags": status + 8,
         }  # fmt: skip
         for word, value in told.items():
             words[_AT[word]] = value
@@ -109,7 +111,8 @@ def correlate(
         shares = _like(result, work)
     mask = None if gaps.mask is None else beside(x, gaps.mask)
     outside = 0 if gaps.fill is None else gaps.fill
-    plain = Plain(single, Kernels.of(taps), outside, ArrayInfo.of(x), ArrayInfo.of(result), 0, length, current())
+    results = ("length",) if length else SUMS
+    plain = Plain(single, Kernels.of(taps), outside, ArrayInfo.of(x), ArrayInfo.of(result), (0,), results, current())
     negative = np.packbits(taps < 0).tobytes()
     request = _Request(
         plain, gaps.nan, gaps.fill is not None, None if mask is None else mask.strides, negative, gaps.shared

@@ -31,7 +31,7 @@ def tried(
     kernels = np.zeros((request.kernels.number, *problem.kernel), problem.dtype)
     for tap, sign in zip(taps, negative, strict=True):
         kernels[tap] = -1 if sign else 1
-    gaps = (nan, 0, 0.0)
+    gaps, length = (nan, 0, 0.0), request.results == ("length",)
     plain = replace(problem, stored=(x.dtype.name, problem.dtype), overflow="saturate")
 
     def holes(image: Array) -> tuple[Array, Array]:
@@ -42,7 +42,7 @@ def tried(
     def computed(image: Array, out: Array) -> Array:
         holed, missing = holes(image)
         told = Gaps(~missing if masked else None, *gaps)
-        found = correlate(replace(problem, out_channels=len(kernels)), holed, kernels, told, out, length=request.length)
+        found = correlate(replace(problem, out_channels=len(kernels)), holed, kernels, told, out, length=length)
         return np.full(out.shape, np.nan) if found is None else found[0].copy()
 
     def expected(image: Array, out: Array) -> Array:
@@ -54,7 +54,7 @@ def tried(
             s, a = (windows.stencil(plain, pixels, one, 0).astype(np.float64) for one in (kernel, sizes))
             v, u = (windows.stencil(plain, there, one, 1).astype(np.float64) for one in (sizes, kernel))
             found.append(np.where(v > 0, s + a / v * (float(kernel.sum()) - u), 0.0))
-        result = np.sqrt(sum(one**2 for one in found)) if request.length else found[0]
+        result = np.sqrt(sum(one**2 for one in found)) if length else found[0]
         if out.dtype.kind == "f":
             return result.astype(out.dtype)
         limits = np.iinfo(out.dtype)

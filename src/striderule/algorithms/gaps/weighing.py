@@ -32,7 +32,10 @@ class Weighed:
         self.r, self.g = r, gapped
         negative = gapped.negative
         self.all = Written(r, gapped.plain)
-        self.some = {sign: self._only(lambda meet, sign=sign: negative[meet.weight] == sign) for sign in (False, True)}
+        self.some = {
+            False: self._only(lambda meet: not negative[meet.weight]),
+            True: self._only(lambda meet: negative[meet.weight]),
+        }
         signs: list[list[bool]] = [[] for _ in range(gapped.plain.kernels)]
         for meet in {meet._replace(row=0) for load in gapped.plain.loads for meet in load.meets}:
             signs[meet.kernel].append(negative[meet.weight])

@@ -75,9 +75,7 @@ class Layout:
         """Return the layout of images with any planes before their filtered axes; `mask` are the strides of a mask."""
         first = len(x.shape) - problem.rank
         steps = zip(x.shape, y.shape, x.strides, y.strides, mask or (0,) * len(x.shape), strict=True)
-        axes = [
-            Axis(n, m, xs, ys, None if i < first else i - first, ms) for i, (n, m, xs, ys, ms) in enumerate(steps)
-        ]
+        axes = [Axis(n, m, xs, ys, None if i < first else i - first, ms) for i, (n, m, xs, ys, ms) in enumerate(steps)]
         axes = [axis for axis in axes if axis.spatial is not None or axis.size > 1]
         line, rest = _lines(axes)
         spatial = [axis for axis in rest if axis.spatial is not None]
