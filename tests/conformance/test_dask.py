@@ -18,7 +18,7 @@ pytestmark = pytest.mark.conformance
         ("gaussian", {"sigma": 1.3}),
         ("box", {"size": 4}),
         ("sobel", {}),
-        # Of blocks as small as here another algorithm may be the quickest.
+        # Blocks as small as here are computed by products unless it is said how.
         ("unsharp_mask", {"radius": 1, "amount": 0.5, "algorithm": "separable"}),
     ],
 )

@@ -12,11 +12,13 @@ from striderule.planning.machine import Machine, itemsize
 from striderule.planning.schedule import CHAIN
 from striderule.planning.work import Cost, Work
 
-# `separable`: seconds a call, and the part of the peak that its vector operations reach.
-PASSES_CALL, PASSES_LOOP = 15e-6, 0.45
-# `stencil`: seconds a call, and how many products at the peak a product takes, and a vector of a line, most of which
-# cross the lines of the cache.
-STENCIL_CALL, MULTIPLIED, LOADED = 15e-6, 1.35, 1.5
+# Seconds a call of `separable` or `stencil`, which must not differ: see `_moved`.
+CALL = 15e-6
+# `separable`: the part of the peak that its vector operations reach.
+PASSES_LOOP = 0.45
+# `stencil`: how many products at the peak a product takes, and a vector of a line, most of which cross the lines of the
+# cache.
+MULTIPLIED, LOADED = 1.35, 1.5
 # The part of the peak that its operations reach where several kernels share a reading: their weights do not stay in
 # registers.
 STENCIL_SHARED = 0.3
@@ -28,13 +30,23 @@ def stencil(problem: Convolution, work: Work, machine: Machine) -> Cost:
     """Generated code: lines read where they stand, or laid out once a task, for the sums of several rows."""
     taps = getattr(problem.form, "taps", prod(problem.kernel))
     operations = work.outputs * taps
-    source, final = problem.stored or (work.dtype, work.dtype)
-    moved = work.inputs * itemsize(source) + work.outputs * itemsize(final)
+    moved, streamed = _moved(problem, work)
     each = MULTIPLIED + LOADED * _loads(problem, taps, machine.registers)
     seconds = 2 * operations * each / machine.peak(work.dtype)
     # Terms of a chain follow one another, and so do the sums of chains.
     errors = work.errors(min(taps, CHAIN) + max(0, -(-taps // CHAIN) - 1))
-    return Cost(operations, moved, 0, STENCIL_CALL + max(seconds, moved / machine.bandwidth), *errors)
+    return Cost(operations, moved, 0, CALL + max(seconds, streamed / machine.bandwidth), *errors)
+
+
+def _moved(problem: Convolution, work: Work) -> tuple[int, int]:
+    """Return the bytes of inputs and results, and those that the inner part of an image takes for as many results.
+
+    Time goes by the latter, and calls take the same in either way: so it is the kernel that decides between products
+    and passes, and not how large an image is, and parts of an image have the bits of the whole.
+    """
+    source, final = (itemsize(one) for one in problem.stored or (work.dtype, work.dtype))
+    each = prod(problem.stride) * source + final
+    return work.inputs * source + work.outputs * final, work.outputs * each
 
 
 def _loads(problem: Convolution, taps: int, registers: int) -> float:
@@ -61,13 +73,12 @@ def separable(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost,
     """Generated code: a pass along each axis for every outer product of the kernel."""
     form = problem.form
     assert isinstance(form, KernelForm)  # else it cannot serve
-    source, final = problem.stored or (work.dtype, work.dtype)
-    moved = work.inputs * itemsize(source) + work.outputs * itemsize(final)
+    moved, streamed = _moved(problem, work)
     dtype = work.dtype if work.dtype.startswith("float") else "float64"
     costs = []
     for rank in form.ranks:
         operations = int(work.outputs * passes.operations(problem, rank))
-        seconds = PASSES_CALL + max(2 * operations / (PASSES_LOOP * machine.peak(dtype)), moved / machine.bandwidth)
+        seconds = CALL + max(2 * operations / (PASSES_LOOP * machine.peak(dtype)), streamed / machine.bandwidth)
         error, random_error = work.errors(passes.roundings(problem))
         errors = error * rank.growth + rank.left, random_error * rank.growth + rank.random_left
         costs.append(Cost(operations, moved, 0, seconds, *errors, passes.words(problem, rank), passes.variant_of(rank)))
