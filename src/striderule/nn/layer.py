@@ -130,8 +130,13 @@ class Layer(ABC):
         ]
         if wrong:
             raise InvalidArgument(f"shapes must be those of the layer: {_few(wrong)}")
+        odd = [f"{name} is {value.dtype}" for name, value in given.items() if value.dtype.kind not in "fiub"]
+        if odd:
+            raise InvalidType(f"state must hold real numbers: {_few(odd)}")
+        # Everything is converted before anything is written.
+        ready = {name: given[name].astype(one.value.dtype, copy=False) for name, one in held.items()}
         for name, one in held.items():
-            one.write(given[name].astype(one.value.dtype, copy=False), name)
+            one.write(ready[name], name)
         return self
 
     def zero_gradients(self) -> None:
@@ -155,6 +160,8 @@ class Layer(ABC):
         0.0
         """
         everyone = [layer for _, layer in self.layers()]
+        if any(layer.drafts is not None for layer in everyone):
+            raise InvalidArgument("the layer is being edited already: write inside one edit() at a time")
         for layer in everyone:
             layer.drafts = {}
         try:
@@ -254,7 +261,7 @@ class Operation(Layer):
     def _bound(self, op: Callable[..., Any], words: dict[str, Any], x: ArrayLike) -> Any:
         """Return the result by a call whose weights are packed: once for each shape, until they change."""
         held = [one for one in self.held().values() if one is not None]
-        if not held or type(x) is not np.ndarray:
+        if not held or self.drafts is not None or type(x) is not np.ndarray:
             return op(x, **words)
         changes = tuple(one.changes for one in held)
         key = (x.shape, x.dtype, standing(), forced(), op, _words_key(words))

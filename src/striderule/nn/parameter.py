@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, overload
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from striderule.errors import InvalidArgument, InvalidType
 
 Array = NDArray[Any]
+# No two states of any parameters have the same number, so that what was packed of one is never taken for another's.
+_states = itertools.count()
 
 
 class Parameter:
@@ -26,7 +29,7 @@ class Parameter:
     buffer
         Whether it is a statistic of the layer's, which no gradient belongs to.
     changes
-        How often it was written: what was made of it before is stale.
+        The number of its state, another after each write: what was made of it before is stale.
     """
 
     def __init__(self, value: ArrayLike, *, buffer: bool = False) -> None:
@@ -37,7 +40,7 @@ class Parameter:
         self.gradient: Array | None = None
         self.buffer = buffer
         self.trained = not buffer
-        self.changes = 0
+        self.changes = next(_states)
 
     def write(self, value: ArrayLike, name: str) -> None:
         """Copy an array of the same shape into it; its type is kept.
@@ -53,12 +56,16 @@ class Parameter:
         if not np.can_cast(given.dtype, self.value.dtype, "same_kind"):
             raise InvalidType(f"{name} is {self.value.dtype}, which does not hold {given.dtype}")
         np.copyto(self._store, given, casting="same_kind")
-        self.changes += 1
+        self.changed()
 
     def store(self) -> Array:
-        """Return the array itself, to be written in place; whoever asks tells that it changes."""
-        self.changes += 1
+        """Return the array itself, to be written in place at once: whoever does so says `changed` behind it."""
+        self.changed()
         return self._store
+
+    def changed(self) -> None:
+        """Tell that the array was written: what was made of it before is stale."""
+        self.changes = next(_states)
 
     def add_gradient(self, gradient: Array) -> None:
         """Add to the gradient."""
@@ -115,6 +122,8 @@ class Held:
         """Write an array of the same shape; the first one decides about shape and type."""
         held = layer.held()
         known = held.get(self.name)
+        if layer.drafts is not None and (value is None) != (known is None):
+            raise InvalidArgument(f"{self.name} cannot come or go inside edit(); do that outside")
         if value is None:
             held[self.name] = None
         elif known is None:
@@ -132,4 +141,6 @@ class _Draft:
 
     def __init__(self, draft: Array) -> None:
         self.value = self._store = draft
-        self.changes = 0
+
+    def changed(self) -> None:
+        """Do nothing: nothing is made of drafts."""
