@@ -281,7 +281,7 @@ class ConvLayer(Conv2d):
     (1, 16, 32, 32)
     >>> layer
     ConvLayer(3, 16, kernel_size=(3, 3), stride=(1, 1), padding=1, activation='relu')
-    >>> ConvLayer(3, 16, 3, padding=1, pooling=2, seed=0)(np.zeros((1, 3, 32, 32), dtype=np.float32)).shape
+    >>> ConvLayer(3, 16, 3, padding=1, pooling=2, seed=0).eval()(np.zeros((1, 3, 32, 32), dtype=np.float32)).shape
     (1, 16, 16, 16)
     """
 

@@ -55,7 +55,7 @@ class MaxPool2d(_Max):
     Examples
     --------
     >>> import numpy as np
-    >>> MaxPool2d(2)(np.zeros((1, 3, 8, 8))).shape
+    >>> MaxPool2d(2).eval()(np.zeros((1, 3, 8, 8))).shape
     (1, 3, 4, 4)
     """
 
@@ -100,7 +100,7 @@ class AvgPool2d(_Avg):
     Examples
     --------
     >>> import numpy as np
-    >>> AvgPool2d(3, stride=2, padding=1)(np.zeros((1, 3, 8, 8))).shape
+    >>> AvgPool2d(3, stride=2, padding=1).eval()(np.zeros((1, 3, 8, 8))).shape
     (1, 3, 4, 4)
     """
 
@@ -137,7 +137,7 @@ class LPPool2d(_Norm):
     Examples
     --------
     >>> import numpy as np
-    >>> LPPool2d(2, 2)(np.ones((1, 1, 2, 2)))
+    >>> LPPool2d(2, 2).eval()(np.ones((1, 1, 2, 2)))
     array([[[[2.]]]])
     """
 
@@ -171,7 +171,7 @@ class AdaptiveAvgPool2d(_Adaptive):
     Examples
     --------
     >>> import numpy as np
-    >>> AdaptiveAvgPool2d((7, 7))(np.zeros((1, 3, 20, 30))).shape
+    >>> AdaptiveAvgPool2d((7, 7)).eval()(np.zeros((1, 3, 20, 30))).shape
     (1, 3, 7, 7)
     """
 
@@ -227,7 +227,7 @@ class GlobalAvgPool2d(_Global, AdaptiveAvgPool2d):
     Examples
     --------
     >>> import numpy as np
-    >>> GlobalAvgPool2d()(np.zeros((2, 3, 8, 8))).shape
+    >>> GlobalAvgPool2d().eval()(np.zeros((2, 3, 8, 8))).shape
     (2, 3, 1, 1)
     """
 
