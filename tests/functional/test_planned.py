@@ -52,7 +52,8 @@ CALLS = [
 # chosen.
 REAL = {"canny", "corner_harris", "gradient", "match_template", "structure_tensor"}
 UNMASKED = {"pyramid_gaussian", "pyramid_laplacian"}
-PLANLESS = {"canny", "corner_harris", "std", "structure_tensor", "variance"}
+PYRAMIDS = {"pyramid_reduce", "pyramid_expand", "pyramid_gaussian", "pyramid_laplacian"}
+PLANLESS = {"canny", "corner_harris", "std", "structure_tensor", "variance", *PYRAMIDS}
 NAMES = [f"{op.__name__}-{number}" for number, (op, _, _) in enumerate(CALLS)]
 
 

@@ -19,6 +19,8 @@ from typing import Any, Unpack, cast
 
 import numpy as np
 
+from striderule.algorithms import table
+from striderule.algorithms.resampling.maps import Map, growing, positions, shrinking
 from striderule.algorithms.windows.extend import extend
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
@@ -263,17 +265,20 @@ def _layers(max_layer: Any) -> int:
     return layers
 
 
-def positions(inputs: int, outputs: int) -> Array:
-    """Return where, among `inputs` elements, the middles of `outputs` elements lie that fill the same room."""
-    return (np.arange(outputs) + 0.5) * (inputs / max(1, outputs)) - 0.5
-
-
 @dataclass(frozen=True)
 class _Step(ABC):
     """What is done along one axis, by a Gaussian of `sigma` elements."""
 
     sigma: float
     truncate: float
+
+    @abstractmethod
+    def map(self, size: int, outputs: int, words: tuple[str, str], work: np.dtype[Any]) -> Map:
+        """Return what the step does along an axis, as weights in the type `work`."""
+
+    def profile(self) -> tuple[float, ...]:
+        """Return the Gaussian's weights."""
+        return tuple(gaussian_profile(self.sigma, truncate=self.truncate).tolist())
 
     @abstractmethod
     def __call__(self, request: Request, x: Array, position: int, outputs: int, fill: complex) -> Array:
@@ -296,6 +301,9 @@ class _Step(ABC):
 
 
 class _Reduce(_Step):
+    def map(self, size: int, outputs: int, words: tuple[str, str], work: np.dtype[Any]) -> Map:
+        return shrinking(size, outputs, self.profile(), words, work)
+
     def __call__(self, request: Request, x: Array, position: int, outputs: int, fill: complex) -> Array:
         axis = request.axes[position]
         inputs = x.shape[axis]
@@ -319,6 +327,9 @@ class _Reduce(_Step):
 
 
 class _Expand(_Step):
+    def map(self, size: int, outputs: int, words: tuple[str, str], work: np.dtype[Any]) -> Map:
+        return growing(size, outputs, self.profile(), words, work)
+
     def __call__(self, request: Request, x: Array, position: int, outputs: int, fill: complex) -> Array:
         axis = request.axes[position]
         words = (request.boundary[position],)
@@ -342,10 +353,37 @@ def _between(x: Array, axis: int, where: Array) -> Array:
     return np.asarray(np.take(x, low, axis=axis) * (1 - share) + np.take(x, high, axis=axis) * share)
 
 
+def _at_once(
+    request: Request,
+    x: Array,
+    steps: Sequence[_Step],
+    size: Sequence[int],
+    fill: Any,
+    final: np.dtype[Any],
+    out: Array | None = None,
+) -> Array | None:
+    """Return what the steps give in one pass over x, in the type `final`, or None where that is not done."""
+    work = np.result_type(request.working_type, np.float32)
+    code = table.generated("resampling.call") if request.algorithm is None and work.kind == "f" else None
+    if code is None or not code.is_fused(x.dtype, work, final):
+        return None
+    if request.only_planned:  # one routine, in which nothing is chosen
+        return cast(Array, stand_in(request.shape_with(size), final))
+    order = sorted(range(request.rank), key=lambda position: request.axes[position])
+    maps = []
+    for position in order:
+        axis = request.axes[position]
+        maps.append((axis, steps[position].map(x.shape[axis], size[position], request.boundary[position], work)))
+    return cast("Array | None", code.resampled(x, maps, fill, work, final, out))
+
+
 def _passes(request: Request, x: Array, steps: Sequence[_Step], size: Sequence[int], fill: Any = None) -> Array:
     outside = (0 if request.fill is None else request.fill) if fill is None else fill
     if x.size == 0:
         return np.zeros(request.shape_with(size), x.dtype)
+    made = _at_once(request, x, steps, size, outside, x.dtype)
+    if made is not None:
+        return made
     for position, (step, outputs) in enumerate(zip(steps, size, strict=True)):
         x = step(request, x, position, outputs, outside)
     return x
@@ -353,9 +391,15 @@ def _passes(request: Request, x: Array, steps: Sequence[_Step], size: Sequence[i
 
 def _answer(request: Request, steps: Sequence[_Step], size: Sequence[int]) -> Array:
     """Return the finished image; around gaps, the quotient of what is there by how much is there."""
-    x = request.image.astype(request.working_type, copy=False)
+    x, plain = request.image, request.missing is None and request.fill is not None
+    if plain and not request.confidence and request.overflow == "saturate" and x.size:
+        assert request.dtype is not None  # settled before
+        made = _at_once(request, x, steps, size, request.fill, request.dtype, request.out)
+        if made is not None:
+            return made
+    x = x.astype(request.working_type, copy=False)
     real_type = x.real.dtype
-    if request.missing is None and request.fill is not None:
+    if plain:
         result = request.finish(_passes(request, x, steps, size))
         return cast(Array, (result, np.ones(result.shape, request.length_type))) if request.confidence else result
     gaps = np.zeros(x.shape, bool) if request.missing is None else request.missing

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms.resampling.maps import positions
 from striderule.algorithms.windows.extend import extend
 from striderule.filters.canny import edges
 from striderule.filters.corners import check_method, corner_response
 from striderule.filters.peers.floats import as_float, on_floats
 from striderule.filters.peers.scipy import gaussian_passes, request_fill, run
 from striderule.filters.peers.scipy import sobel as scipy_sobel
-from striderule.filters.pyramids import factor, positions, reduced_size
+from striderule.filters.pyramids import factor, reduced_size
 from striderule.filters.request import Request
 from striderule.filters.templates import coefficients_of, template_array
 
