@@ -44,9 +44,9 @@ class _Convolving:
     def forward(self: Any, x: Tensor, *rest: Any) -> Tensor:
         """Return what the layer gave before, to rounding."""
         if rest and rest[0] is not None:
-            return super().forward(x, *rest)  # type: ignore[misc,no-any-return]  # of the layer of PyTorch's
+            return super().forward(x, *rest)  # of the layer of PyTorch's
         if not _plainly(self, x) or self.weight.dtype != x.dtype:
-            return self._by_operator(x)  # type: ignore[no-any-return]
+            return self._by_operator(x)
         image = array_of(x)
         promise = torch.get_float32_matmul_precision()
         held = [one for one in (self.weight, self.bias) if one is not None]
@@ -83,7 +83,7 @@ class _Convolving:
         if x.shape not in known:
             with torch.no_grad():
                 known[x.shape] = tuple(self._by_operator(x.to("meta"), self.weight.to("meta"), None).shape)
-        return known[x.shape]  # type: ignore[no-any-return]
+        return known[x.shape]
 
     def _by_operator(self: Any, x: Tensor, weight: Tensor | None = None, bias: Any = ...) -> Tensor:
         weight, bias = self.weight if weight is None else weight, self.bias if bias is ... else bias
@@ -104,7 +104,7 @@ class _Computing:
     def forward(self: Any, x: Tensor) -> Tensor:
         """Return what the layer gave before; where gradients are wanted, by PyTorch itself."""
         if not _plainly(self, x) or any(getattr(self, name, False) for name in ("inplace", "return_indices")):
-            return super().forward(x)  # type: ignore[misc,no-any-return]  # of the layer of PyTorch's
+            return super().forward(x)  # of the layer of PyTorch's
         words = {name: getattr(self, name) for name in self.names}
         return torch.from_numpy(type(self).compute(array_of(x), **words))
 

@@ -42,7 +42,9 @@ def _convolution(
     transposed = output_padding is not None
     extra = per_axis(_plain(output_padding), rank, "output_padding", 0) if transposed else (0,) * rank
     promise = precision or torch.get_float32_matmul_precision()
-    found = convolve(image, weight, bias, list(steps), flat, list(gaps), groups, transposed, list(extra), promise)
+    found: Tensor = convolve(
+        image, weight, bias, list(steps), flat, list(gaps), groups, transposed, list(extra), promise
+    )
     return found[0] if alone else found
 
 

@@ -29,7 +29,8 @@ def array_of(tensor: Tensor) -> np.ndarray[Any, Any]:
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes  # noqa: PLC0415 - NumPy's bfloat16 is of an extra
 
-        return tensor.detach().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        words: np.ndarray[Any, Any] = tensor.detach().view(torch.int16).numpy()
+        return words.view(ml_dtypes.bfloat16)
     found: np.ndarray[Any, Any] = tensor.detach().numpy()
     return found
 
