@@ -44,7 +44,7 @@ class _Convolving:
     def forward(self: Any, x: Tensor, *rest: Any) -> Tensor:
         """Return what the layer gave before, to rounding."""
         if rest and rest[0] is not None:
-            return super().forward(x, *rest)  # of the layer of PyTorch's
+            return super().forward(x, *rest)  # type: ignore[misc]  # of PyTorch's layer
         if not _plainly(self, x) or self.weight.dtype != x.dtype:
             return self._by_operator(x)
         image = array_of(x)
@@ -79,7 +79,7 @@ class _Convolving:
         return compiled(getattr(where, f"{name}{self._rank}d"), image, array_of(self.weight), bias, **self._words())
 
     def _shape(self: Any, x: Tensor) -> tuple[int, ...]:
-        known = self.__dict__.setdefault("_shapes", {})
+        known: dict[Any, tuple[int, ...]] = self.__dict__.setdefault("_shapes", {})
         if x.shape not in known:
             with torch.no_grad():
                 known[x.shape] = tuple(self._by_operator(x.to("meta"), self.weight.to("meta"), None).shape)
@@ -104,7 +104,7 @@ class _Computing:
     def forward(self: Any, x: Tensor) -> Tensor:
         """Return what the layer gave before; where gradients are wanted, by PyTorch itself."""
         if not _plainly(self, x) or any(getattr(self, name, False) for name in ("inplace", "return_indices")):
-            return super().forward(x)  # of the layer of PyTorch's
+            return super().forward(x)  # type: ignore[misc]  # of PyTorch's layer
         words = {name: getattr(self, name) for name in self.names}
         return torch.from_numpy(type(self).compute(array_of(x), **words))
 
