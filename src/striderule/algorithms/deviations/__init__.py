@@ -1,0 +1,1 @@
+"""How much the elements under a window differ from one another."""
