@@ -11,7 +11,7 @@ import numpy as np
 from striderule.algorithms import table
 from striderule.algorithms.binding import ArrayInfo
 from striderule.errors import InvalidArgument, InvalidType
-from striderule.functional import door, recipes
+from striderule.functional import door, recipes, tracing
 from striderule.functional.door import Array
 from striderule.functional.layers import Axes, spatial_words
 from striderule.functional.planned import noted, perform, plan_for
@@ -129,6 +129,7 @@ def largest(
     out: Any,
 ) -> Any:
     """Run a max pooling and return the values, or (values, indices)."""
+    tracing.note((problem, axes))
     pair = flag(return_indices, "return_indices")
     outs = _outs(out, pair)
     shape = problem.output_shape[axes.missing :]
@@ -158,6 +159,7 @@ def averaged(
     out: Any,
 ) -> Array:
     """Run an average or LP pooling: floats, unless `dtype` asks for integers (rounded half to even, saturated)."""
+    tracing.note((problem, axes))
     final = door.dtype_word(dtype) or door.float_of(x.dtype)
     if x.dtype.kind == "c" and final.kind != "c":
         raise InvalidArgument(f"dtype={final} would lose the imaginary part; take .real or abs() of the result instead")

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from striderule.errors import InvalidArgument, InvalidType
-from striderule.functional import door, pools, widening
+from striderule.functional import door, pools, tracing, widening
 from striderule.functional.door import Array
 from striderule.geometry.pooling import Unpooling
 
@@ -20,6 +20,7 @@ def _unpool(rank: int, x: Any, indices: Any, geometry: tuple[Any, Any, Any, Any]
     if places.shape != value.shape:
         raise InvalidArgument(f"indices must have the shape of x {value.shape}, got {places.shape}")
     problem = Unpooling.from_shape(image.shape, *geometry)
+    tracing.note((problem, axes))
     _check_places(places, problem)
     door.check_out(out, problem.output_shape[axes.missing :], value.dtype, [value, places])
     operands = (image, axes.canonical(places))

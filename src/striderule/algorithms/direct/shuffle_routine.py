@@ -72,10 +72,10 @@ def _vectors(r: Routine, mix: Mix, x: Pointer, y: Pointer, at: Size, lanes: int)
         places = [(p % mix.factor, p // mix.factor) for p in range(k * lanes, (k + 1) * lanes)]
         if mix.apart:
             places = [divmod(p * mix.factor + k, lanes) for p in range(lanes)]
-        r.store(_picked(r, vectors, places), target(y, k))
+        r.store(picked(r, vectors, places), target(y, k))
 
 
-def _picked(r: Routine, vectors: list[Vector], places: list[tuple[int, int]]) -> Vector:
+def picked(r: Routine, vectors: list[Vector], places: list[tuple[int, int]]) -> Vector:
     """Return a vector of lanes from several vectors, each named by its vector and its lane there."""
     lanes = len(places)
     result = vectors[0]

@@ -1,0 +1,90 @@
+"""Gradients of pooling on generated code: what the library calls. See `pooling.gradient_plan`."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.direct import giving_way, proof
+from striderule.algorithms.direct.native import Call
+from striderule.algorithms.direct.pooling.gradient_plan import POINTERS, SIZES, plan_of
+from striderule.algorithms.direct.pooling.gradient_routine import gradient_routine
+from striderule.algorithms.windows import pooling_gradient as windows
+from striderule.algorithms.windows.pooling import max_pool
+from striderule.codegen.target import Target, current
+from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pooling
+
+Array = npt.NDArray[Any]
+Windowed = Pooling | AdaptivePooling
+
+
+def largest(
+    problem: Windowed | FractionalPooling, gy: Array, places: Array, dtype: np.dtype[Any], last: bool = False
+) -> Array:
+    """Return gx, where gx[n, c, places[n, c, j]] += gy[n, c, j], zero elsewhere; -1 is no place.
+
+    gy and places are (batch, channels, *output size), and places are such that their windows look at them; gx has the
+    type `dtype`, and channels `last` in memory or first.
+    """
+    # Fractional windows are other ones in every plane. Places are compared in 32 bits where numbers have no more.
+    served = not isinstance(problem, FractionalPooling) and (dtype.itemsize == 8 or prod(problem.size) < 2**31)
+    result = _run("max", problem, gy, places, dtype, last) if served else None
+    return windows.largest(problem, gy, places, dtype, last) if result is None else result
+
+
+def average(problem: Windowed, gy: Array, dtype: np.dtype[Any], last: bool = False) -> Array:
+    """Return gx[n, c, i] = sum over outputs j whose window holds i of gy[n, c, j] * scale[j]; else as `largest`."""
+    result = _run("average", problem, gy, None, dtype, last)
+    return windows.average(problem, gy, dtype, last) if result is None else result
+
+
+def _run(kind: str, problem: Any, gy: Array, places: Array | None, dtype: np.dtype[Any], last: bool) -> Array | None:
+    """Return the gradient, or None where NumPy has to compute."""
+    if gy.size == 0 or dtype.name not in ("float32", "float64"):
+        return None
+    call = giving_way.attempt(_call_for, kind, problem, dtype, last, current())
+    if call is None:
+        return None
+    result = windows.made(problem, dtype, last)
+    call.run(_compact(gy, dtype, last), None if places is None else _compact(places, np.dtype(np.int64), last), result)
+    return result
+
+
+def _compact(x: Array, dtype: np.dtype[Any], last: bool) -> Array:
+    """Return x in the order in which the routine reads it, copied where it stands otherwise."""
+    return np.require(np.moveaxis(x, 1, -1) if last else x, dtype, ("C", "A"))
+
+
+@lru_cache(maxsize=256)
+def _call_for(kind: str, problem: Windowed, dtype: np.dtype[Any], last: bool, target: Target) -> Call:
+    plan = plan_of(kind, problem, dtype, last, target.lanes(dtype.itemsize))
+    routine = proof.compiled(
+        plan.form.name,
+        plan.form,
+        lambda: gradient_routine(plan.form, target),
+        target,
+        lambda: _agrees(kind, replace(problem, batch=min(problem.batch, 2)), dtype, last),
+    )
+    values = {**plan.sizes, **{name: memory.address(table) for name, table in plan.tables.items()}}
+    words = array("q", [values.get(word, 0) for word in (*POINTERS, *SIZES)])
+    return Call(routine.address, words, plan.tasks, 1 if plan.alone else None, plan.tables)
+
+
+def _agrees(kind: str, problem: Windowed, dtype: np.dtype[Any], last: bool) -> bool:
+    """Compare a routine with NumPy on a few drawn images."""
+    gradient = np.zeros(problem.output_shape, dtype)  # the trial draws its values
+    if kind == "average":
+        pair = average, windows.average
+        return proof.agree(*(lambda gy, one=one: one(problem, gy, dtype, last) for one in pair), gradient)
+    image = np.random.default_rng(0).integers(-9, 9, (problem.batch, problem.channels, *problem.size))
+    places = max_pool(replace(problem, kind="max"), image, True)[1]
+    assert places is not None  # they were asked for
+    both = largest, windows.largest
+    return proof.agree(*(lambda gy, one=one: one(problem, gy, places, dtype, last) for one in both), gradient)
