@@ -85,6 +85,16 @@ def test_layers_types_and_out():
     assert len(filters.pyramid_gaussian(np.ones((3, 3)), downscale=1.1)) < 5
 
 
+def test_from_file_to_file(tmp_path):
+    image = np.random.default_rng(5).integers(0, 256, (37, 30), np.uint8)
+    mapped = np.memmap(tmp_path / "image", np.uint8, "w+", shape=image.shape)
+    mapped[...] = image
+    for function, shape in ((filters.pyramid_reduce, (19, 15)), (filters.pyramid_expand, (74, 60))):
+        out = np.memmap(tmp_path / function.__name__, np.uint8, "w+", shape=shape)
+        assert function(mapped, out=out) is out
+        np.testing.assert_array_equal(out, function(image))
+
+
 def test_around_gaps():
     image, mask = np.full((8, 8), 5.0), np.random.default_rng(4).random((8, 8)) < 0.5
     image[~mask] = np.nan
