@@ -11,6 +11,7 @@ from functional.test_images import draw_case
 from oracles.images import looped
 from striderule import Array, explain
 from striderule.errors import InvalidArgument
+from striderule.filters import unsharp_mask
 from striderule.functional import bands, mapped
 from striderule.functional.images import convolve, correlate
 
@@ -69,6 +70,35 @@ def test_in_place_with_planes_and_channels(small):
         source = image.copy()
         correlate(source, kernel, out=source[...], **words)
         np.testing.assert_array_equal(source, expected)
+
+
+@pytest.mark.parametrize("boundary", ["symmetric", "wrap", "constant"])
+@pytest.mark.parametrize("shape", [(150, 37), (90, 21, 3), (40, 5000)])
+@pytest.mark.parametrize("size", [(9, 4), (31, 9), (70, 1)])
+def test_sums_of_floats_that_go_block_by_block_down_begin_at_the_rows_of_the_whole(shape, size, boundary, small):
+    image, kernel = np.random.default_rng(11).random(shape, np.float32), np.ones(size, np.float32)
+    if size[0] > shape[0]:
+        image = np.ascontiguousarray(image.swapaxes(0, 1))
+    words = {"boundary": boundary, "channel_axis": 2 if len(shape) > 2 else None}
+    kernel = kernel[:, 0] if size[1] == 1 else kernel
+    words |= {"axes": 0, "channel_axis": None} if size[1] == 1 else {}
+    expected = {mode: correlate(image, kernel, mode=mode, **words) for mode in ("same", "full")}
+    for room in (image.size // 2, image.size // 3 + 7):
+        small(room)
+        for mode, whole in expected.items():
+            np.testing.assert_array_equal(correlate(image, kernel, mode=mode, **words), whole)
+        source = image.copy()
+        correlate(source, kernel, out=source, **words)
+        np.testing.assert_array_equal(source, expected["same"])
+
+
+def test_blocks_are_planned_as_the_whole_image(small):
+    """Though each takes so few products that it would be computed by those of the definition."""
+    image = np.random.default_rng(12).random((120, 94))
+    expected = unsharp_mask(image, 1, 0.5)
+    assert explain(unsharp_mask, image, 1, 0.5).algorithm == "separable"
+    small(1500)
+    np.testing.assert_array_equal(unsharp_mask(image, 1, 0.5), expected)
 
 
 def test_in_place_needs_the_shape_and_the_type_of_the_image(small):

@@ -10,6 +10,7 @@ before they were overwritten: that is all that filtering in place holds.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from striderule.functional.door import check_out
 from striderule.functional.mapped import give_back
+from striderule.functional.parts import part_of
 from striderule.functional.pixels import mask_array
 from striderule.functional.planned import noted
 from striderule.geometry.bands import Reach, Span, blocks, cut
@@ -153,10 +155,13 @@ class _Work:
         for spans in blocks(self.reaches, self.counts):
             part = self.source.part(spans)
             keywords = self.keywords if self.beside is None else self.keywords | {"mask": self.beside.part(spans)}
+            place = self._place(spans, part)
             if targets and not several and (row := self._row(spans)) is not None:
-                self._write(part, keywords, targets[0], *row)
+                with place:
+                    self._write(part, keywords, targets[0], *row)
             else:
-                given = self.op(part, **keywords)
+                with place:
+                    given = self.op(part, **keywords)
                 several = not isinstance(given, np.ndarray)
                 if several and out is not None:
                     return None
@@ -166,6 +171,13 @@ class _Work:
                     self._copy(result, target, spans)
             self._give_back(spans, targets)
         return tuple(targets) if several else targets[0]
+
+    def _place(self, spans: Spans, part: Array) -> contextlib.AbstractContextManager[None]:
+        """Return what tells filters of a part of the image where it is."""
+        first = [0] * part.ndim
+        for axis, span in zip(self.source.order, spans, strict=True):
+            first[axis] = span.low
+        return part_of(self.source.whole.shape, tuple(first), part.shape)
 
     def _copy(self, result: Array, target: Array, spans: Spans) -> None:
         """Copy a block's own outputs to where they stand."""

@@ -34,7 +34,8 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory, table
 from striderule.functional.forms import form_of
-from striderule.functional.planned import noted, plan_for
+from striderule.functional.parts import planned
+from striderule.functional.planned import noted
 from striderule.functional.sliding import Slide as Geometry
 from striderule.functional.sliding import problem_of
 from striderule.functional.standin import StandIn, stand_in
@@ -167,7 +168,7 @@ def at_once(
     planes = np.moveaxis(image, slide.axes, last)
     form, count = (None, len(kernels)) if length else (form_of(kernels), 1)
     problem = problem_of(slide, math.prod(planes.shape[:-rank]), image.dtype, final, work, form, count)
-    plan = plan_for(problem, slide.words.precision, slide.words.algorithm)
+    plan, _ = planned(problem, image.shape, slide.axes, slide.words.precision, slide.words.algorithm)
     if code is None or plan.algorithm != "stencil":
         return None
     mask, target = (None if one is None else np.moveaxis(one, slide.axes, last) for one in (gaps.mask, out))

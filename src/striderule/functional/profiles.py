@@ -12,7 +12,8 @@ import numpy.typing as npt
 from striderule.algorithms.images.terms import Terms
 from striderule.functional.bound import Filtered, offered
 from striderule.functional.door import finish
-from striderule.functional.planned import perform, plan_for
+from striderule.functional.parts import planned
+from striderule.functional.planned import perform
 from striderule.functional.sliding import Slide, SlideWords, problem_of
 from striderule.geometry.imaging import kernel_sides
 from striderule.geometry.padding import Words
@@ -72,7 +73,7 @@ def lengths(
     rank, last = len(axes), range(-len(axes), 0)
     planes = np.moveaxis(image, axes, last)
     problem = problem_of(slide, prod(planes.shape[:-rank]), image.dtype, final, work, None, len(kernels))
-    plan = plan_for(problem, precision, algorithm)
+    plan, _ = planned(problem, image.shape, axes, precision, algorithm)
     if plan.algorithm != "stencil":
         return None
     target = None if out is None else np.moveaxis(out, axes, last)

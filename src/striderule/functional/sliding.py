@@ -15,7 +15,8 @@ from striderule.errors import InvalidArgument
 from striderule.functional.bound import Filtered, offered
 from striderule.functional.door import dtype_word, overflow_word
 from striderule.functional.forms import form_of
-from striderule.functional.planned import perform, plan_for
+from striderule.functional.parts import planned
+from striderule.functional.planned import perform
 from striderule.functional.precision import effective
 from striderule.functional.standin import StandIn, stand_in
 from striderule.geometry.imaging import mode_word
@@ -128,7 +129,7 @@ class Slide:
         last = range(-rank, 0)
         planes = np.moveaxis(pixels, self.axes, last)
         problem = problem_of(self, prod(planes.shape[:-rank]), pixels.dtype, kind, work, form_of(taps))
-        plan = plan_for(problem, self.words.precision, self.words.algorithm)
+        plan, problem = planned(problem, pixels.shape, self.axes, self.words.precision, self.words.algorithm)
         operands = (problem, planes, taps, fill)
         done: Array | None = offered(remember, plan, operands, self.axes, pixels, out)
         if done is not None:

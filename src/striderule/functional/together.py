@@ -19,7 +19,8 @@ from striderule.algorithms import table
 from striderule.algorithms.stencil.cutting import MANY, WRITTEN
 from striderule.functional.bound import Filtered, Several, offered
 from striderule.functional.forms import form_of
-from striderule.functional.planned import machine, perform, plan_for
+from striderule.functional.parts import planned
+from striderule.functional.planned import machine, perform
 from striderule.functional.sliding import Slide, problem_of
 from striderule.geometry.imaging import kernel_sides
 from striderule.geometry.problem import Convolution
@@ -54,7 +55,7 @@ def combined(
     rank, last = len(slide.axes), range(-len(slide.axes), 0)
     planes = np.moveaxis(image, slide.axes, last)
     problem = problem_of(slide, prod(planes.shape[:-rank]), image.dtype, final, work, None, len(kernels))
-    plan = plan_for(problem, slide.words.precision, slide.words.algorithm)
+    plan, _ = planned(problem, image.shape, slide.axes, slide.words.precision, slide.words.algorithm)
     if plan.algorithm != "stencil":
         return None
     count = sum(len(kernels) if word == "sums" else 1 for word in results)
@@ -101,7 +102,7 @@ def each(image: Array, wanted: Sequence[Wanted]) -> None:
     """Write what every kernel gives of a real image, which is read once for those that can share it."""
     groups: dict[Any, list[Wanted]] = {}
     for one in wanted:
-        groups.setdefault(_kind(one, _problem(image, one)), []).append(one)
+        groups.setdefault(_kind(image, one), []).append(one)
     for kind, group in groups.items():
         for piece in _pieces(group, kind[0]):
             if len(piece) == 1:
@@ -117,9 +118,10 @@ def _problem(image: Array, one: Wanted, kernels: int = 1) -> Convolution:
     return problem_of(one.slide, planes, image.dtype, one.goal.dtype, one.work, form, kernels)
 
 
-def _kind(one: Wanted, problem: Convolution) -> tuple[Any, ...]:
+def _kind(image: Array, one: Wanted) -> tuple[Any, ...]:
     """Return what kernels must have in common to share a reading, the algorithm first."""
-    algorithm, taps = plan_for(problem, one.slide.words.precision, one.slide.words.algorithm).algorithm, _taps(one)
+    words, problem, taps = one.slide.words, _problem(image, one), _taps(one)
+    algorithm = planned(problem, image.shape, one.slide.axes, words.precision, words.algorithm)[0].algorithm
     slide = replace(one.slide, kernel=(), sides=()) if one.plain else one.slide
     alike = slide, one.work, one.goal.dtype, one.goal.strides, repr(one.fill)
     large = prod(slide.output_size) >= MANY

@@ -63,6 +63,7 @@ class Convolution:
     `dtype` names the arithmetic; for integers `bound` is a proved limit of every |sum|. `stored` names the types of x
     and weight where both are narrower: of 8 bits, or bfloat16; of images those of x and of the result, in which
     `overflow` says what becomes of sums that an integer cannot hold. `form` tells what is known of an image's kernel.
+    A part of a larger image has a `place`: for each axis the position where it begins, and the size of the whole.
     """
 
     batch: int
@@ -81,6 +82,7 @@ class Convolution:
     stored: tuple[str, ...] = ()
     overflow: Literal["saturate", "wrap", "refuse"] = "saturate"
     form: Hashable = None
+    place: tuple[tuple[int, int], ...] = ()
 
     @classmethod
     def from_shapes(

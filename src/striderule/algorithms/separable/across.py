@@ -6,6 +6,7 @@ taken from both in registers: loads that cross cache lines take twice as long.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from striderule.algorithms.images.numbers import narrowed
@@ -28,6 +29,9 @@ class Line:
 
 class Across:
     """Writes the horizontal pass of a line."""
+
+    # What a size of the call is; of a part of a line, its own.
+    size: Callable[[str], Size]
 
     def __init__(self, r: Routine, s: Structure, room: Room) -> None:
         self.r, self.s, self.room, self.size = r, s, room, r.size

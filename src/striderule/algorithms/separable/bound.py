@@ -235,6 +235,7 @@ def _running(problem: Convolution, source: np.dtype[Any], terms: Terms, mean: np
 def _passes(problem: Convolution, planes: int, terms: Terms, work: np.dtype[Any]) -> list[Pass]:
     """Return the passes along axes that need one; there is one at least."""
     found = []
+    boxes = all(bool((one == 1).all()) for one in terms.terms[0])
     for axis in range(problem.rank):
         profiles = np.array([term[axis] for term in terms.terms], work)
         taps = profiles.shape[1]
@@ -250,6 +251,7 @@ def _passes(problem: Convolution, planes: int, terms: Terms, work: np.dtype[Any]
             kept if taps <= SHORT else tuple(range(taps)),
             bool((profiles == 1).all()),
             _sign(profiles),
+            *(problem.place[axis] if boxes and problem.place else (0, 0)),
         )
         if taps > 1 or how.stride > 1 or profiles[0, 0] != 1 or len(terms.terms) > 1:
             found.append(Pass(planes + axis, how, profiles))

@@ -32,8 +32,8 @@ LONG_RUNNING = 16
 TASK = 1 << 20
 # Rows of a band of windows: enough to share what a band begins with, and few enough that there are many bands.
 LEAST_BAND, MOST_BAND = 64, 256
-# Bytes of a thread's sums from a row on.
-SUFFIX = 1 << 20
+# Bytes of a thread's sums from a row on, and elements of rows that go down together where rows may be cut.
+SUFFIX, SIDE_BY_SIDE = 1 << 20, 1 << 12
 # Bytes of lines that stand on end, and bands that there are at least, of images that have so many.
 LINES, LEAST = 1 << 19, 32
 # How often each row may be read.
@@ -46,7 +46,8 @@ class Axis:
     """A pass along an axis: its size and outputs, the window, and what of its taps the code depends on.
 
     `kept` are the taps that are not zero in some term; `equal` says that all taps are one, `sign` that they are
-    symmetric (1) or antisymmetric (-1) in all terms.
+    symmetric (1) or antisymmetric (-1) in all terms. Part of a larger image begins at `first` of the `whole` (0: it is
+    whole itself).
     """
 
     size: int
@@ -59,6 +60,13 @@ class Axis:
     kept: tuple[int, ...] = (0,)
     equal: bool = False
     sign: int = 0
+    first: int = 0
+    whole: int = 0
+
+    @property
+    def all_outputs(self) -> int:
+        """The outputs of the whole image."""
+        return self.outputs + max(0, self.whole - self.size)
 
     @property
     def folded(self) -> int:
@@ -146,7 +154,7 @@ def _down(passes: Passes, target: Target) -> Down:
     axis = passes.down
     rows, vectors = (8, 2) if _is_roomy(target) else (4, 2)
     plain = axis.stride == axis.dilation == 1
-    fewer = 1 << max(0, (axis.outputs - 1).bit_length())
+    fewer = 1 << max(0, (axis.all_outputs - 1).bit_length())
     if axis.equal and plain and axis.taps >= LONG_DOWN and passes.terms == 1:
         # Windows of a band share rows, so a band has no more rows than a window.
         rows = min(4, fewer)
@@ -218,14 +226,20 @@ def cut(passes: Passes, target: Target) -> Cut:
     needed = (across.outputs - 1) * across.stride + across.extent if across.outputs else 0
     after = max(0, needed - across.before - across.size)
     width, outputs = across.size * pixel, ((across.outputs - 1) * across.stride + 1) * pixel
+    # What goes down alone may go down parts of rows.
+    parts = -(-width // SIDE_BY_SIDE) if structure.down.kind == "blocks" and layout.along is None else 1
+    part = -(-width // parts) if parts > 1 else max(width, outputs)
     slack = (2 * SWEPT + 8) * lanes
-    length = max(across.before * pixel + width + after * pixel, needed * pixel) + slack
+    length = max(across.before * pixel + width + after * pixel, needed * pixel)
+    length = (length if parts == 1 else part) + slack
     line = _apart(length, np.dtype(structure.held).itemsize)
     stack = _stack(passes, lanes, passes.terms * line * itemsize) if turned else 0
     strip = (stack * lanes - 1) * down.stride + down.extent
     rows = stack * lanes if turned else structure.down.rows
-    band = _band(passes, structure.down, line * itemsize, rows)
-    bands = -(-down.outputs // band)
+    band = _band(passes, structure.down, rows)
+    # Windows of floats are cut at the same rows of the whole image in every part of it.
+    lead = down.first % band if structure.down.kind == "blocks" else 0
+    bands = -(-(down.outputs + lead) // band)
 
     # What stands before a line may be read.
     at = {"lines_at": LINE // itemsize}
@@ -236,7 +250,7 @@ def cut(passes: Passes, target: Target) -> Cut:
     room = at["sums_at"] + (((pixel + 1) * lanes + strip * STRIP) * lanes if turned else beside)
 
     last = bands * band * down.stride + rows * down.stride + down.extent
-    sources = shown(down.size, -down.before, last - down.before, down.words)
+    sources = shown(down.size, -down.before - lead, last - down.before - lead, down.words)
     begins = np.where(sources < 0, BLANK, sources * passes.row_steps[0])
     left = shown(across.size, -across.before, 0, across.words)
     right = shown(across.size, across.size, across.size + after, across.words)
@@ -252,7 +266,8 @@ def cut(passes: Passes, target: Target) -> Cut:
     }
     tables = {name: np.ascontiguousarray(table, np.int64) for name, table in tables.items()}
     sizes = at | {
-        "room": room, "walks": len(layout.walks), "bands": bands, "band": band, "height": down.outputs,
+        "room": room, "walks": len(layout.walks), "bands": bands, "band": band, "height": down.outputs + lead,
+        "lead": lead, "parts": parts, "part": part,
         "y_row": passes.row_steps[1], "line": line, "before": across.before * pixel, "pieces": len(beyond) // FIELDS,
         "pixel": pixel, "width": width, "outputs": outputs, "stride_down": down.stride,
         "dilation_down": down.dilation, "taps_down": down.taps, "chunks_down": chunks, "taps_across": across.taps,
@@ -264,7 +279,7 @@ def cut(passes: Passes, target: Target) -> Cut:
     for name, table in tables.items():
         words[POINTERS.index(name)] = memory.address(table)
     planes = int(np.prod([walk[0] for walk in layout.walks], dtype=np.int64))
-    return Cut(structure, words, tables, planes * bands, room * itemsize, bool((sources < 0).any()))
+    return Cut(structure, words, tables, planes * parts * bands, room * itemsize, bool((sources < 0).any()))
 
 
 def _elements(beyond: list[int], before: int, pixel: int) -> Array:
@@ -290,7 +305,7 @@ def _apart(length: int, itemsize: int) -> int:
     return each * (lines + (lines % 64 == 0))
 
 
-def _band(passes: Passes, down: Down, line: int, rows: int) -> int:
+def _band(passes: Passes, down: Down, rows: int) -> int:
     """Return how many rows of outputs a task forms: whole blocks of `rows`, whatever the number of threads."""
     axis = passes.down
     if down.kind == "run":
@@ -299,11 +314,14 @@ def _band(passes: Passes, down: Down, line: int, rows: int) -> int:
         # Four threads, or two, finish together.
         wanted = -(-axis.outputs // (bands if bands < 4 else -(-bands // 4) * 4)) + rows - 1
     elif down.kind == "blocks":
+        # Bits depend on it, and so neither on the number of planes nor on where they stand in memory.
+        line = 1 if passes.layout.along is None else max(passes.across.whole, passes.across.size)
+        line *= np.dtype(passes.work).itemsize
         wanted = min(axis.taps, BAND, max(2 * rows, SUFFIX // line)) // rows * rows
     else:
         each = passes.across.outputs * passes.layout.pixel * (axis.taps + passes.across.taps + 8) * passes.terms
         wanted = TASK // max(1, each)
-    blocks = max(1, min(wanted, axis.outputs + rows - 1) // rows)
+    blocks = max(1, min(wanted, axis.all_outputs + rows - 1) // rows)
     return blocks * rows
 
 

@@ -34,6 +34,9 @@ class Room:
 class Down:
     """Writes the vertical pass of a block of rows."""
 
+    # What a size of the call is; of a part of a line, its own.
+    size: Callable[[str], Size]
+
     def __init__(self, r: Routine, s: Structure, room: Room) -> None:
         self.r, self.s, self.room, self.size = r, s, room, r.size
         self.source, self.held = ELEMENTS[s.source], ELEMENTS[s.held]

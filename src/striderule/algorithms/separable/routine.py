@@ -9,6 +9,8 @@ passes never leaves the cache.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from striderule.algorithms.direct.native import followed
 from striderule.algorithms.separable.across import Across, Line
 from striderule.algorithms.separable.doubling import Doubling
@@ -34,15 +36,27 @@ def passes_routine(name: str, target: Target, s: Structure) -> str:
     across = WRITERS[s.across.kind](r, s, room)
     with r.tasks() as task:
         band, plane = task % r.size("bands"), task // r.size("bands")
+        if s.down.kind == "blocks":
+            part, plane = plane % r.size("parts"), plane // r.size("parts")
         x_at, y_at = followed(r, plane, 0, 0)
         x = r.pointer("x", ELEMENTS[s.source]).skip(x_at)
         y = r.pointer("y", ELEMENTS[s.result]).skip(y_at)
+        if s.down.kind == "blocks":
+            first = part * r.size("part")
+            x, y = x + first, y + first
+            across.size = _narrowed(r, first)
         _band(r, s, room, across, band, x, y)
     if across.watch is not None:
         with r.when(r.any(across.watch.value.is_nan())):
             r.store(r.constant(1, INT64, 1), r.table("watched"))
     r.give_back(flags, slot)
     return r.finish()
+
+
+def _narrowed(r: Routine, first: Size) -> Callable[[str], Size]:
+    """Return the sizes of a part of each line that begins at `first`."""
+    lengths = {word: (r.size(word) - first).smaller(r.size("part")) for word in ("width", "outputs")}
+    return lambda word: lengths[word] if word in lengths else r.size(word)
 
 
 def _band(r: Routine, s: Structure, room: Room, across: Across, band: Size, x: Pointer, y: Pointer) -> None:
@@ -57,6 +71,7 @@ def _band(r: Routine, s: Structure, room: Room, across: Across, band: Size, x: P
     rows = s.down.rows
     windows = Windows(r, s, room) if s.down.kind in ("run", "blocks") else None
     if windows is not None:
+        windows.size = across.size
         windows.begin(x, first)
     with r.loop((count + (rows - 1)) // rows) as turn:
         row = first + turn * rows
@@ -64,7 +79,14 @@ def _band(r: Routine, s: Structure, room: Room, across: Across, band: Size, x: P
             windows.lines(x, row, turn)
         else:
             Down(r, s, room).block(x, row)
-        with r.loop((count - turn * rows).smaller(rows)) as number:
+        wanted = (count - turn * rows).smaller(rows)
+        # The rows of a part of an image before its first are not its own.
+        skipped = r.whole(0)
+        if windows is not None and not windows.runs:
+            skipped = (r.size("lead") - row).larger(0).smaller(wanted)
+            row = row - r.size("lead")
+        with r.loop(wanted - skipped) as turned:
+            number = turned + skipped
             line = room.lines + number * r.size("line")
             with r.loop(r.size("terms") if s.terms else 1) as term:
                 across.extend(line + term * (r.size("line") * rows), term)

@@ -12,7 +12,7 @@ SIZES = (
     "threads", "room", "walks", "bands", "band", "height", "y_row", "line", "before", "pieces", "pixel", "width",
     "outputs", "stride_down", "dilation_down", "taps_down", "chunks_down", "taps_across", "gap", "groups", "terms",
     "level_count", "top", "rest", "columns", "stride_across", "strip", "stack", "lines_at", "state_at", "suffix_at",
-    "sums_at",
+    "sums_at", "lead", "parts", "part",
 )  # fmt: skip
 NUMBERS = ("divisor", "inverse")
 
