@@ -8,7 +8,7 @@ from oracles.memories import KINDS, other_memory
 from striderule import filters
 from striderule.algorithms.windows import stencil as windows
 from striderule.errors import InvalidArgument, UnprovenRange
-from striderule.functional import planned, profiles, recipes, sliding, together
+from striderule.functional import parts, planned, recipes
 
 RANDOM = np.random.default_rng(5)
 
@@ -52,8 +52,7 @@ PLANNED = {"windows"}
 def plans(monkeypatch):
     """Count the plans that are made."""
     made = []
-    for module in (sliding, profiles, together):
-        monkeypatch.setattr(module, "plan_for", lambda *words: made.append(words) or planned.plan_for(*words))
+    monkeypatch.setattr(parts, "plan_for", lambda *words: made.append(words) or planned.plan_for(*words))
     return made
 
 
