@@ -65,6 +65,7 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule.functional.depthwise import depthwise_conv3d as depthwise_conv3d
     from striderule.functional.depthwise import depthwise_separable_conv2d as depthwise_separable_conv2d
     from striderule.functional.depthwise import pointwise_conv2d as pointwise_conv2d
+    from striderule.functional.dropout import dropout as dropout
     from striderule.functional.fractional_pooling import fractional_max_pool1d as fractional_max_pool1d
     from striderule.functional.fractional_pooling import fractional_max_pool2d as fractional_max_pool2d
     from striderule.functional.fractional_pooling import fractional_max_pool3d as fractional_max_pool3d
@@ -72,10 +73,14 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule.functional.halos import halo as halo
     from striderule.functional.images import convolve as convolve
     from striderule.functional.images import correlate as correlate
+    from striderule.functional.interpolate import interpolate as interpolate
+    from striderule.functional.linear import linear as linear
     from striderule.functional.local import locally_connected1d as locally_connected1d
     from striderule.functional.local import locally_connected2d as locally_connected2d
     from striderule.functional.local import locally_connected3d as locally_connected3d
     from striderule.functional.local import tiled_conv2d as tiled_conv2d
+    from striderule.functional.losses import cross_entropy as cross_entropy
+    from striderule.functional.losses import mse_loss as mse_loss
     from striderule.functional.lp_pooling import lp_pool1d as lp_pool1d
     from striderule.functional.lp_pooling import lp_pool2d as lp_pool2d
     from striderule.functional.lp_pooling import lp_pool3d as lp_pool3d
@@ -120,10 +125,14 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "functional.depthwise": (
         "depthwise_conv1d", "depthwise_conv2d", "depthwise_conv3d", "depthwise_separable_conv2d", "pointwise_conv2d",
     ),
+    "functional.dropout": ("dropout",),
     "functional.gradients.vjp": ("vjp",),
     "functional.halos": ("halo",),
     "functional.images": ("convolve", "correlate"),
+    "functional.interpolate": ("interpolate",),
+    "functional.linear": ("linear",),
     "functional.local": ("locally_connected1d", "locally_connected2d", "locally_connected3d", "tiled_conv2d"),
+    "functional.losses": ("cross_entropy", "mse_loss"),
     "functional.normalization": ("batch_norm", "local_response_norm"),
     "functional.padding": ("pad",),
     "functional.planned": ("Array", "explain"),

@@ -13,12 +13,13 @@ ACTIVATIONS = (
     "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
     "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
 )  # fmt: skip
-# Public functions that take no arrays, hand on what they are given to a function of the list, or give several arrays,
-# whatever is done with one.
+# Public functions that take no arrays, hand on what they are given to a function of the list, give several arrays,
+# whatever is done with one, draw by chance, or measure a loss.
 WITHOUT_ARRAYS = {
     "show_config", "filters.mean", "filters.magnitude", "explain", "halo", "compile", "set_num_threads",
     "get_num_threads", "precision", "set_default_precision", "get_default_precision", "vjp",
     "filters.gradient", "filters.structure_tensor", "filters.pyramid_gaussian", "filters.pyramid_laplacian",
+    "cross_entropy", "dropout", "mse_loss",
 }  # fmt: skip
 # Functions with routines of their own, in which nothing is chosen, or that differ from the loops by what cancels out.
 WITHOUT_CHOICE = {"filters.canny", "filters.corner_harris", "filters.std", "filters.variance"}
@@ -90,7 +91,10 @@ def convolutions():
     yield Call("depthwise_separable_conv2d", {**separable, "depthwise_bias": drawn(8)}, {"padding": 1})
     yield Call("tiled_conv2d", {"x": x, "weight": drawn(6, 4, 2, 3, 3, 2), "bias": drawn(6)}, {"stride": 2})
     yield Call("unfold", {"x": x}, {"kernel_size": (3, 2), "padding": 1, "stride": 2})
+    yield Call("unfold", {"x": x}, {"kernel_size": 3, "padding": 2, "boundary": "mirror", "dilation": 2})
     yield Call("fold", {"x": drawn(3, 4 * 6, 20)}, {"output_size": (7, 5), "kernel_size": (3, 2)})
+    yield Call("linear", {"x": drawn(3, 5, 6), "weight": drawn(7, 6), "bias": drawn(7)})
+    yield Call("linear", {"x": drawn(3, 20), "weight": drawn(35, 20)})
 
 
 def poolings():
@@ -127,6 +131,13 @@ def elementwise():
     yield Call("pad", {"x": x}, {"pad": (1, 2, 0, 1), "value": 1.5})
     yield Call("pad", {"x": x}, {"pad": (2, 1, 1, 0), "mode": "reflect"})
     yield Call("pad", {"x": x}, {"pad": 2, "mode": "wrap"})
+    yield Call("pad", {"x": x}, {"pad": (-1, 2, 2, -2), "mode": "circular"})
+    yield Call("pad", {"x": x}, {"pad": (-2, 3), "mode": "symmetric"})
+    yield Call("interpolate", {"x": x}, {"scale_factor": (1.7, 0.6)})
+    yield Call("interpolate", {"x": x}, {"size": (7, 4), "mode": "nearest-exact"})
+    yield Call("interpolate", {"x": x}, {"scale_factor": 1.3, "mode": "bilinear"})
+    yield Call("interpolate", {"x": x[..., 0]}, {"size": 12, "mode": "linear", "align_corners": True})
+    yield Call("interpolate", {"x": drawn(3, 2, 3, 4, 5)}, {"size": (6, 2, 5), "mode": "trilinear"})
 
 
 def images():

@@ -317,6 +317,12 @@ def _bell_parts(r: Routine, size: Vector) -> tuple[Vector, Vector]:
     return g * polynomial(r, g, table), rounded
 
 
+def bell(r: Routine, size: Vector) -> Vector:
+    """Return exp(-size^2 / 2) for size >= 0."""
+    rest, rounded = _bell_parts(r, r.at_most(size, 15 if size.element.itemsize == 4 else 39))
+    return _scaled(r, rest + 1, rounded)
+
+
 def normal(r: Routine, x: Vector) -> Vector:
     """Return Phi(x) = (1 + erf(x / sqrt 2)) / 2, the share of the normal distribution below x."""
     tail = normal_tail(r, r.absolute(x))

@@ -6,7 +6,7 @@ from typing import Any
 
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
-from striderule.functional import door, elementwise, moves, recipes
+from striderule.functional import door, elementwise, moves, recipes, tracing
 from striderule.functional.door import Array
 from striderule.geometry.extension import Extension
 
@@ -76,6 +76,7 @@ def pad(
     """
     array = door.array(x, "x")
     problem = Extension.from_pad(array.shape, pad, mode)
+    tracing.note(problem)
     fill = 0 if value is None else elementwise.representable(value, array.dtype, "value")
     if problem.boundary != "constant" and fill != 0:
         raise InvalidArgument(f"value belongs to mode='constant', got value={value!r} with mode={mode!r}")

@@ -43,6 +43,7 @@ NO_CHOICE = {
     "normalization": "element by element, with the statistics of its channels or neighbours",
     "padding": "element by element, copied to its place",
     "shuffle": "element by element, copied to its place",
+    "interpolate": "axis by axis, the last first",
 }
 # What computes them, where that is not "apply" of the family "elementwise".
 _COMPUTED_BY = {
@@ -55,6 +56,7 @@ _COMPUTED_BY = {
     "pad": ("padding", "pad"),
     "pixel_shuffle": ("shuffle", "pixel_shuffle"),
     "pixel_unshuffle": ("shuffle", "pixel_unshuffle"),
+    "interpolate": ("resampling", "resample"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
-from striderule.functional import door, layers, moves, recipes
+from striderule.functional import door, layers, moves, recipes, tracing
 from striderule.functional.door import Array
 from striderule.functional.names import LAYER_NAMES, answers
 from striderule.functional.planned import noted, perform, plan_for
@@ -90,6 +90,7 @@ def unfold(
     image = axes.canonical(x)
     words = {"dilation": dilation, "padding": padding, "stride": stride, "boundary": boundary}
     problem = Unfold.from_shape(image.shape, kernel_size, **words)
+    tracing.note(problem)
     shape = problem.columns_shape[axes.missing :]
     door.check_out(out, shape, x.dtype, [x])
     plan = plan_for(problem, algorithm=algorithm, dtype=x.dtype)
@@ -174,6 +175,7 @@ def fold(
     channels = columns.shape[1] // prod(taps)
     words = {"dilation": dilation, "padding": padding, "stride": stride}
     problem = Unfold.from_shape((columns.shape[0], channels, *size), taps, **words)
+    tracing.note(problem)
     if problem.columns_shape != columns.shape:
         raise InvalidArgument(
             f"fold of output_size {size} has {problem.columns_shape[2]} windows, so x must have the shape "

@@ -10,6 +10,7 @@ import math
 import struct
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.activation import PARAMETERS
-from striderule.algorithms.direct.elementwise_routine import LIGHT, SIZES, Form, elementwise_routine
+from striderule.algorithms.direct.elementwise_routine import SIZES, Form, elementwise_routine
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import elementwise as windows
 from striderule.codegen.target import current
@@ -65,14 +66,14 @@ def bind(name: str, x: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...],
     CompilationFailed
         There is no machine code to be had.
     """
-    word, numbers = _words_of(name, dtype, parameters)
+    word, numbers = words_of(name, dtype, parameters)
     form = None if numbers is None else _form(name, word, dtype, result.dtype, x.dtype)
     if form is None or numbers is None or not result.size or not (x.flags.aligned and result.flags.aligned):
         return None
     if x.flags.c_contiguous and result.flags.c_contiguous:
-        call = _flat_call(form, x.size, current().name)
+        call = flat_call(form, x.size, current().name)
     else:
-        call = _call(form, x.shape, (result.strides, x.strides), current().name)
+        call = call_of(form, x.shape, (result.strides, x.strides), current().name)
     return call._replace(words=call.words + array("q", numbers)) if numbers else call
 
 
@@ -129,8 +130,8 @@ def bind_two(name: str, x: Array, other: Array, result: Array) -> Call | None:
     if form is None or x.dtype.kind != "f" or not all(one.flags.aligned and one.shape == x.shape for one in operands):
         return None
     if all(one.flags.c_contiguous for one in operands):
-        return _flat_call(form, x.size, current().name)
-    return _call(form, x.shape, (result.strides, x.strides, other.strides), current().name)
+        return flat_call(form, x.size, current().name)
+    return call_of(form, x.shape, (result.strides, x.strides, other.strides), current().name)
 
 
 def bind_prelu(x: Array, weight: Array, dtype: np.dtype[Any], result: Array) -> Call | None:
@@ -140,10 +141,10 @@ def bind_prelu(x: Array, weight: Array, dtype: np.dtype[Any], result: Array) -> 
     if form is None or not result.size or not all(one.flags.aligned for one in operands):
         return None
     strides = (result.strides, x.strides, np.broadcast_to(weight, x.shape).strides)
-    return _call(form, x.shape, strides, current().name)
+    return call_of(form, x.shape, strides, current().name)
 
 
-def _words_of(name: str, dtype: np.dtype[Any], parameters: tuple[Any, ...]) -> tuple[str, list[int] | None]:
+def words_of(name: str, dtype: np.dtype[Any], parameters: tuple[Any, ...]) -> tuple[str, list[int] | None]:
     """Return the parameter that is no number, and the others as 64-bit words; None where no word can say one."""
     if name == "gelu":
         return parameters[0], []
@@ -185,12 +186,12 @@ class Axis(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _flat_call(form: Form, size: int, _target: str) -> Call:
+def flat_call(form: Form, size: int, _target: str) -> Call:
     return _planned(form, [Axis(size, (1,) * len(form.operands))])
 
 
 @lru_cache(maxsize=256)
-def _call(form: Form, shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], _target: str) -> Call:
+def call_of(form: Form, shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], _target: str) -> Call:
     """Return the call without the numbers behind its words; strides in bytes, those of the result first."""
     sizes = [ELEMENTS[kind].itemsize for kind in (form.result, *form.sources)]
     steps = [[step // size for step in one] for one, size in zip(strides, sizes, strict=True)]
@@ -222,11 +223,11 @@ def _planned(form: Form, axes: list[Axis]) -> Call:
     if columns.size == 1:
         columns = Axis(1, (1,) * operands)
     rows, outer = (rest[0], rest[1:]) if rest else (none, [])
-    if operands == 3 and columns.steps[2] == 0:
-        form = Form(form.name, form.word, form.sources, form.result, form.element, level=True)
+    if operands > 2 and columns.steps[-1] == 0:
+        form = replace(form, level=True)
     target = current()
     routine = proof.compiled(form.title, form, lambda: elementwise_routine(form, target), target, _trial(form))
-    most = TASK_LIGHT if form.name in LIGHT else TASK
+    most = TASK_LIGHT if form.light else TASK
     column_tasks, task_columns = shared(columns.size, most, 64)
     row_tasks, task_rows = shared(rows.size, max(1, most // task_columns), 1)
     places = math.prod(axis.size for axis in outer)
@@ -251,6 +252,10 @@ def _trial(form: Form) -> Callable[[], bool]:
 
     def agrees() -> bool:
         x, dtype = np.zeros((3, 37), form.sources[0]), np.dtype(form.element)
+        if form.gradient:
+            from striderule.algorithms.direct import elementwise_gradient  # noqa: PLC0415 - which imports this module
+
+            return elementwise_gradient.agrees(form)
         if form.name == "prelu":
             slope = np.zeros((3, 1) if form.level else 37, form.sources[1])
             return proof.agree(prelu, windows.prelu, x, slope, dtype)

@@ -1,6 +1,7 @@
 """One function of every element, in the tile language: y[i] = f(x[i]), or f(x[i], slope[i]), at any strides.
 
-Algorithm: the formulas of `activation`. Schedule: an array is seen as outer places, rows and columns. A task computes
+Algorithm: the formulas of `activation`, or of gradients f(x[i], g[i]) and f(x[i], g[i], slope[i]) those of
+`activation_gradient`. Schedule: an array is seen as outer places, rows and columns. A task computes
 some columns of some rows at one outer place. Columns that are not side by side in memory pass through room on the
 stack, in pieces, so that there is one body for all strides.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from striderule.algorithms.direct import activation_gradient
 from striderule.algorithms.direct.activation import ACTIVATIONS, PARAMETERS
 from striderule.codegen import vmath
 from striderule.codegen.target import Target
@@ -41,8 +43,8 @@ class Form:
     """What the code depends on.
 
     `name` is the activation, "prelu", "length" or "direction", `word` the parameter that is no number; `sources` and
-    `result` name the elements in memory, `element` that of the arithmetic. `level` says that a slope is the same for
-    all columns.
+    `result` name the elements in memory, `element` that of the arithmetic. `level` says that the last operand is the
+    same for all columns, `gradient` that the gradient of the activation is wanted.
     """
 
     name: str
@@ -51,17 +53,25 @@ class Form:
     result: str
     element: str
     level: bool = False
+    gradient: bool = False
 
     @property
     def title(self) -> str:
         """The routine's name."""
-        words = (self.name, self.word, *self.sources, self.result, "level" if self.level else "")
+        kind = "gradient" if self.gradient else ""
+        words = (self.name, kind, self.word, *self.sources, self.result, "level" if self.level else "")
         return "_".join(filter(None, words))
 
     @property
     def operands(self) -> tuple[str, ...]:
         """The pointers, the result first."""
-        return ("y", "x", "slope")[: 1 + len(self.sources)]
+        names = ("y", "x", "other", "slope") if self.gradient else ("y", "x", "slope")
+        return names[: 1 + len(self.sources)]
+
+    @property
+    def light(self) -> bool:
+        """Whether the formula has few instructions."""
+        return self.name in (activation_gradient.LIGHT if self.gradient else LIGHT)
 
     @property
     def words(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -120,7 +130,7 @@ def _line(
 ) -> None:
     """Compute `columns` elements of one row."""
     steps = [r.size(f"{one}_column") for one in form.operands]
-    moved = 2 if form.level else len(steps)  # a level slope is read where it stands
+    moved = len(steps) - form.level  # a level operand is read where it stands
     together = [step.equals(1) for step in steps]
     whole = together[0]
     for condition in together[1:moved]:
@@ -150,9 +160,9 @@ def _copy(r: Routine, source: Pointer, step: Size, target: Pointer, pace: Size, 
 
 def _compute(r: Routine, form: Form, places: list[Pointer], count: Size, parameters: Sequence[Vector]) -> None:
     """Compute `count` elements that stand side by side."""
-    vectors = 4 if form.name in LIGHT else 2
+    vectors = 4 if form.light else 2
     width = vectors * r.lanes
-    slope = r.convert(r.broadcast(places[2]), ELEMENTS[form.element]) if form.level else None
+    slope = r.convert(r.broadcast(places[-1]), ELEMENTS[form.element]) if form.level else None
     # Stores that cross cache lines take twice as long: long rows go on from the first whole vector of the result.
     unit = ELEMENTS[form.result].itemsize
     distance = (unit * r.lanes - places[0].address % (unit * r.lanes)) % (unit * r.lanes) // unit
@@ -185,7 +195,9 @@ def _value(
     """Return the results of the elements from i on."""
     kind = ELEMENTS[form.element]
     x = r.convert(r.load(places[1] + i, mask), kind)
-    if form.name == "length":
+    if form.gradient:
+        result = _gradient(r, form, x, places, i, mask, slope, parameters)
+    elif form.name == "length":
         other = r.convert(r.load(places[2] + i, mask), kind) if slope is None else slope
         result = _length(r, x, other)
     elif form.name == "direction":
@@ -196,6 +208,27 @@ def _value(
     else:
         result = ACTIVATIONS[form.name](r, x, *parameters, *((form.word,) if form.word else ()))
     return r.convert(result, ELEMENTS[form.result])
+
+
+def _gradient(
+    r: Routine,
+    form: Form,
+    x: Vector,
+    places: list[Pointer],
+    i: Size,
+    mask: Mask | None,
+    level: Vector | None,
+    parameters: Sequence[Vector],
+) -> Vector:
+    """Return the gradients with respect to the elements from i on."""
+    kind = ELEMENTS[form.element]
+    read = places[2:-1] if level is not None else places[2:]
+    others = [r.convert(r.load(place + i, mask), kind) for place in read]
+    g, *slope = others if level is None else [*others, level]
+    if form.name == "prelu":
+        return activation_gradient.GRADIENTS["leaky_relu"](r, x, g, *slope)
+    function = activation_gradient.GRADIENTS[form.name]
+    return function(r, x, g, *parameters, *((form.word,) if form.word else ()))
 
 
 def _length(r: Routine, x: Vector, other: Vector) -> Vector:

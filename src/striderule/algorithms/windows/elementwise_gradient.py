@@ -77,7 +77,9 @@ _OF_X: dict[str, Callable[..., Any]] = {
     "celu": lambda x, g, alpha: np.where(x <= 0, g * np.exp(np.minimum(x, 0) / alpha), g),
     "gelu": _gelu,
     "sigmoid": lambda x, g: g * (_sigmoid(x) * _sigmoid(-x)),
+    "sigmoid_of_result": lambda y, g: g * (y * (1 - y)),
     "tanh": _tanh,
+    "tanh_of_result": lambda y, g: g * (1 - y * y),
     "silu": _silu,
     "mish": _mish,
     "hardswish": lambda x, g: np.where(x <= -3, 0, np.where(x < 3, g * (x / 3 + 0.5), g)),
@@ -89,11 +91,16 @@ _OF_X: dict[str, Callable[..., Any]] = {
     "hardshrink": _shrunk,
     "softshrink": _shrunk,
     "threshold": lambda x, g, limit, _: np.where(x <= limit, 0, g),
+    # Of prelu, what each element adds to the gradient of its slope.
+    "slope": lambda x, g: np.where(x > 0, 0, x * g),
 }
 
 
 def apply(name: str, x: Array, g: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...] = ()) -> Array:
-    """Return the gradient of activation `name` with respect to x, from that of its result, computed in `dtype`."""
+    """Return the gradient of activation `name` with respect to x, from that of its result, computed in `dtype`.
+
+    Names that end in "_of_result" take the result in the place of x.
+    """
     function = _OF_X[name]
     return elementwise(lambda block, gradient: function(block, gradient, *parameters), dtype, x, g)
 
@@ -103,5 +110,4 @@ def prelu(x: Array, weight: Array, g: Array, dtype: np.dtype[Any]) -> tuple[Arra
     by_x = elementwise(
         lambda block, slope, gradient: np.where(block > 0, gradient, slope * gradient), dtype, x, weight, g
     )
-    by_slope = elementwise(lambda block, gradient: np.where(block > 0, 0, block * gradient), dtype, x, g)
-    return by_x, by_slope
+    return by_x, apply("slope", x, g, dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from striderule.algorithms import table
@@ -16,23 +18,46 @@ _WORDS = ("x", "inplace", "algorithm", "out")
 
 
 def elementwise(call: Call) -> tuple[Array, Pull]:
-    """Differentiate an activation that takes numbers for parameters."""
-    name = call.op.__name__
-    result = call.run()
+    """Differentiate an activation that takes numbers for parameters.
+
+    Where the result tells enough it is kept, and x may go.
+    """
+    name, given, out = call.op.__name__, call.array("x"), call.arguments["out"]
     parameters = tuple(value for word, value in call.arguments.items() if word not in _WORDS)
-    x = _kept(call.array("x"), call.arguments["out"])
+    enough = _of_result(name, parameters, given.dtype)
+    # What may be written over is copied before.
+    x = None if enough else _kept(given, out)
+    result = call.run()
+    kept = result if x is None else x
+    name, parameters = enough or (name, parameters)
 
     def pull(gy: Array) -> dict[str, Array | None]:
+        if "x" not in call.wanted:
+            return {}
         compute = table.family("elementwise_gradient")
-        return {"x": compute.apply(name, x, gy, arithmetic(result.dtype), parameters)}
+        return {"x": compute.apply(name, kept, gy, arithmetic(result.dtype), parameters)}
 
     return result, pull
 
 
+def _of_result(name: str, parameters: tuple[Any, ...], dtype: np.dtype[Any]) -> tuple[str, tuple[Any, ...]] | None:
+    """Return name and parameters of the gradient that is found from the result in the place of x, or None.
+
+    What is cut off at a limit stands on it, and what is shrunk to zero there.
+    """
+    if name in ("relu", "relu6", "hardtanh") or (name == "leaky_relu" and parameters[0] >= 0):
+        return name, parameters
+    if name in ("hardshrink", "softshrink") and parameters[0] >= 0:
+        return name, (0.0,)
+    if name in ("sigmoid", "tanh") and dtype.char in "fd":
+        return f"{name}_of_result", ()
+    return None
+
+
 def prelu(call: Call) -> tuple[Array, Pull]:
     """Differentiate prelu, in x and in its slopes."""
-    result = call.run()
     x, weight = _kept(call.array("x"), call.arguments["out"]), call.array("weight")
+    result = call.run()
     beside = (-1,) + (1,) * (x.ndim - 2) if weight.size > 1 else ()
 
     def pull(gy: Array) -> dict[str, Array | None]:

@@ -17,7 +17,18 @@ from striderule.functional.door import Array
 from striderule.functional.gradients.call import Call, Pull, Rule
 
 # The modules of rules, by what they differentiate; each has a dictionary `RULES` from names to rules.
-FAMILIES = ("activation", "convolution", "pooling")
+FAMILIES = (
+    "activation",
+    "convolution",
+    "dropout",
+    "interpolate",
+    "linear",
+    "losses",
+    "moves",
+    "pooling",
+    "separable",
+    "softmax",
+)
 HOMES = ("striderule.functional.", "striderule.filters.")
 
 

@@ -1,0 +1,110 @@
+"""Gradients of activations on generated code: one call over arrays at any strides.
+
+The framework is that of `elementwise`, with the gradient of the result as one more operand.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.direct import giving_way, proof
+from striderule.algorithms.direct.activation import PARAMETERS
+from striderule.algorithms.direct.elementwise import aligned, call_of, flat_call, words_of
+from striderule.algorithms.direct.elementwise_routine import Form
+from striderule.algorithms.direct.native import Call
+from striderule.algorithms.windows import elementwise_gradient as windows
+from striderule.codegen.target import current
+from striderule.codegen.tile import ELEMENTS
+
+Array = npt.NDArray[Any]
+
+
+def apply(name: str, x: Array, g: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...] = ()) -> Array:
+    """Return the gradient of activation `name` with respect to x, from that of its result, computed in `dtype`.
+
+    It stands in memory as x does, in the type of g. Names that end in "_of_result" take the result in the place of x.
+    """
+    if x.size == 0:
+        return np.empty_like(g, subok=False)
+    one, other = aligned(x), aligned(g)
+    result = memory.empty_like(one, x.shape, g.dtype)
+    call = giving_way.attempt(bind, name, one, other, dtype, parameters, result)
+    if call is None:
+        return windows.apply(name, x, g, dtype, parameters)
+    call.run(one, result, other)
+    return result
+
+
+def bind(
+    name: str, x: Array, g: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...], result: Array
+) -> Call | None:
+    """Return what computes `apply` of arrays like x and g; None where that is left to NumPy.
+
+    Raises
+    ------
+    CompilationFailed
+        There is no machine code to be had.
+    """
+    word, numbers = words_of(name, dtype, parameters)
+    form = _form(name, word, dtype, result.dtype, x, g)
+    if form is None or numbers is None:
+        return None
+    if all(one.flags.c_contiguous for one in (x, g, result)):
+        call = flat_call(form, x.size, current().name)
+    else:
+        call = call_of(form, x.shape, (result.strides, x.strides, g.strides), current().name)
+    return call._replace(words=call.words + array("q", numbers)) if numbers else call
+
+
+def prelu(x: Array, weight: Array, g: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """Return the gradient of prelu with respect to x, and for every element its part of that of its slope.
+
+    The slopes are broadcast to x.
+    """
+    by_slope = apply("slope", x, g.astype(dtype, copy=False), dtype)
+    if x.size == 0:
+        return by_slope, by_slope
+    one, other, slopes = aligned(x), aligned(g), aligned(weight.astype(dtype, copy=False))
+    result = memory.empty_like(one, x.shape, g.dtype)
+    call = giving_way.attempt(_bind_prelu, one, other, slopes, dtype, result)
+    if call is None:
+        return windows.prelu(x, weight, g, dtype)
+    call.run(one, result, other, slopes)
+    return result, by_slope
+
+
+def _bind_prelu(x: Array, g: Array, weight: Array, dtype: np.dtype[Any], result: Array) -> Call | None:
+    form = _form("prelu", "", dtype, result.dtype, x, g, weight)
+    if form is None:
+        return None
+    strides = (result.strides, x.strides, g.strides, np.broadcast_to(weight, x.shape).strides)
+    return call_of(form, x.shape, strides, current().name)
+
+
+def _form(name: str, word: str, dtype: np.dtype[Any], result: np.dtype[Any], *sources: Array) -> Form | None:
+    """Return what the code depends on, or None where it does not serve these types."""
+    kinds = [one.dtype for one in sources]
+    if dtype.kind != "f" or any(one.name not in ELEMENTS for one in (dtype, result, *kinds)):
+        return None
+    if result != dtype and (result.name, dtype.name) != ("float16", "float32"):
+        return None
+    return Form(name, word, tuple(one.name for one in kinds), result.name, dtype.name, gradient=True)
+
+
+def agrees(form: Form) -> bool:
+    """Try a form: a few rows of small integers, computed here and in NumPy."""
+    x, g = (np.zeros((3, 37), kind) for kind in form.sources[:2])
+    dtype = np.dtype(form.element)
+    if form.name == "prelu":
+        slope = np.zeros((3, 1) if form.level else 37, form.sources[2])
+        return proof.agree(prelu, windows.prelu, x, slope, g, dtype)
+    if form.level:
+        g = np.broadcast_to(np.zeros((3, 1), form.sources[1]), x.shape)
+    values = [1, 2][: len(PARAMETERS.get(form.name, ()))]
+    parameters = (form.word,) if form.word else tuple(values)
+    return proof.agree(apply, windows.apply, form.name, x, g, dtype, parameters)

@@ -1,0 +1,44 @@
+"""Gradients of the linear layer: of y = x w' + b they are g w, g' x and the sum of the rows of g."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from striderule.functional.door import Array
+from striderule.functional.gradients.call import Call, Pull, Rule
+from striderule.functional.gradients.convolution import weight_gradient
+from striderule.functional.linear import linear as product
+from striderule.geometry.problem import Convolution
+
+
+def linear(call: Call) -> tuple[Array, Pull]:
+    """Differentiate a linear layer."""
+    result = call.run()
+    x, weight = call.array("x"), call.array("weight")
+    kind = np.result_type(x.dtype, weight.dtype, result.dtype)
+    kind = np.dtype(np.float32) if kind == np.float16 else kind
+
+    def pull(gy: Array) -> dict[str, Array | None]:
+        found: dict[str, Array | None] = {}
+        rows = gy.reshape(-1, gy.shape[-1]).astype(kind, copy=False)
+        if "x" in call.wanted:
+            words = {name: call.arguments[name] for name in ("precision", "algorithm")}
+            found["x"] = product(gy.astype(kind, copy=False), weight.astype(kind, copy=False).T, **words)
+        if "weight" in call.wanted:
+            found["weight"] = _of_weight(x.reshape(-1, x.shape[-1]).astype(kind, copy=False), rows)
+        if "bias" in call.wanted:
+            found["bias"] = rows.sum(axis=0, dtype=np.float64)
+        return found
+
+    return result, pull
+
+
+def _of_weight(x: Array, g: Array) -> Array:
+    """Return the gradient with respect to the weight: that of a convolution of kernel 1 along the rows."""
+    if not x.shape[0]:
+        return np.zeros((g.shape[1], x.shape[1]), x.dtype)
+    problem = Convolution.from_shapes((1, x.shape[1], x.shape[0]), (g.shape[1], x.shape[1], 1), dtype=x.dtype.name)
+    return weight_gradient(problem, x.T[None], g.T[None])[:, :, 0]
+
+
+RULES: dict[str, Rule] = {"linear": linear}
