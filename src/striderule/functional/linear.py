@@ -44,10 +44,10 @@ class LinearRecipe(Recipe):
         x, weight, bias, out = arrays
         result: Array = self.product.perform(filled(x, self.rows, self.lines), weight, bias, None, None)
         found: Array = result[: self.rows].reshape(self.shape)
-        if out is None:
-            return found
-        np.copyto(out, found)
-        return out
+        if out is not None:
+            np.copyto(out, found)
+            found = out
+        return found
 
     def fixed(self, *between: Any) -> Callable[[Array, Array | None], Any]:
         """Return `run` as a function of x and out; the weight is packed if the algorithm packs it."""

@@ -110,7 +110,8 @@ def _gelu(r: Routine, x: Vector, g: Vector, approximate: str) -> Vector:
 
 
 def _mish(r: Routine, x: Vector, g: Vector) -> Vector:
-    # With e = exp(x) and n = e (e + 2): the gate is n / (n + 2), and x sigmoid(x) (1 - gate^2) = 4 x e (1 + e) / (n + 2)^2.
+    # With e = exp(x) and n = e (e + 2) the gate is n / (n + 2), and x sigmoid(x) (1 - gate^2) is
+    # 4 x e (1 + e) / (n + 2)^2.
     near = r.at_most(x, 20 if x.element.itemsize == 4 else 40)
     e = vmath.exp(r, near)
     gate = e * (e + 2)

@@ -187,6 +187,7 @@ class Axis(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def flat_call(form: Form, size: int, _target: str) -> Call:
+    """Return the call for arrays without gaps, without the numbers behind its words."""
     return _planned(form, [Axis(size, (1,) * len(form.operands))])
 
 

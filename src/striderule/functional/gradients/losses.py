@@ -23,11 +23,12 @@ def cross_entropy(call: Call) -> tuple[Array, Pull]:
     def pull(gy: Array) -> dict[str, Array | None]:
         g = found.upstream(gy)
         gradients: dict[str, Array | None] = {}
-        if "logits" in call.wanted:
-            gradients["logits"] = _of_logits(found, g).reshape(call.array("logits").shape)
-        if "targets" in call.wanted:
-            by_target = -found.logarithms * found.part * g
-            gradients["targets"] = by_target.reshape(call.array("targets").shape)
+        with np.errstate(all="ignore"):
+            if "logits" in call.wanted:
+                gradients["logits"] = _of_logits(found, g).reshape(call.array("logits").shape)
+            if "targets" in call.wanted:
+                by_target = -found.logarithms * found.part * g
+                gradients["targets"] = by_target.reshape(call.array("targets").shape)
         return gradients
 
     return found.reduced(), pull
@@ -62,7 +63,8 @@ def mse_loss(call: Call) -> tuple[Array, Pull]:
 
     def pull(gy: Array) -> dict[str, Array | None]:
         scale = 2 / difference.size if reduction == "mean" and difference.size else 2
-        found = difference * (gy.astype(difference.dtype) * np.asarray(scale, difference.dtype))
+        with np.errstate(all="ignore"):
+            found = difference * (gy.astype(difference.dtype) * np.asarray(scale, difference.dtype))
         return {"x": found, "target": -found if "target" in call.wanted else None}
 
     return result, pull
