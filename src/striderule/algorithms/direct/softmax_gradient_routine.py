@@ -1,0 +1,113 @@
+"""Gradients of softmax in the tile language, over lines that stand side by side, or across which a vector reaches.
+
+Algorithm: for each line the sum s of g * y, and y * (g - s); of logarithms the sum s of g, and g - exp(y) * s.
+Schedule and order of sums as in `softmax_routine`: with L lanes every L-th term is added up in float64, and then the L
+sums, halves to halves, wherever the numbers stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from striderule.algorithms.direct.elementwise_routine import at_place
+from striderule.codegen import vmath
+from striderule.codegen.target import Target
+from striderule.codegen.tile import ELEMENTS, FLOAT64, Mask, Pointer, Routine, Size, Vector
+
+# x is the gradient that is written; y is what softmax gave, and g its gradient.
+OPERANDS = ("x", "y", "g")
+POINTERS = (*OPERANDS, "table")
+# The lines of a task begin `*_line` elements apart; a line has `length` numbers, `*_step` apart.
+_STEPS = tuple(f"{one}_{axis}" for axis in ("line", "step") for one in OPERANDS)
+SIZES = ("rank", "lines", "task_lines", "line_tasks", "length", *_STEPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the code depends on: where lanes lie, the type, whether y are logarithms, and whether x was negated."""
+
+    kind: Literal["run", "across"]
+    element: str
+    logarithm: bool
+    negative: bool
+
+    @property
+    def title(self) -> str:
+        """The routine's name."""
+        word = "log_softmax" if self.logarithm else "softmin" if self.negative else "softmax"
+        return f"{word}_gradient_{self.kind}_{self.element}"
+
+
+def softmax_gradient_routine(form: Form, target: Target) -> str:
+    """Return the routine as LLVM IR."""
+    r = Routine(form.title, target, ELEMENTS[form.element], pointers=POINTERS, sizes=SIZES)
+    with r.tasks() as task:
+        line_task, place = task % r.size("line_tasks"), task // r.size("line_tasks")
+        first = line_task * r.size("task_lines")
+        count = (r.size("lines") - first).smaller(r.size("task_lines"))
+        starts = at_place(r, [r.pointer(one, ELEMENTS[form.element]) for one in OPERANDS], place)
+        starts = [start + first * r.size(f"{one}_line") for one, start in zip(OPERANDS, starts, strict=True)]
+        if form.kind == "run":
+            with r.loop(count) as i:
+                _run(r, form, [at + i * r.size(f"{one}_line") for one, at in zip(OPERANDS, starts, strict=True)])
+        else:
+            with r.loop(count, step=r.lanes) as i:
+                _column(r, form, [start + i for start in starts], r.first_lanes(count - i))
+    return r.finish()
+
+
+def _term(r: Routine, form: Form, y: Vector, g: Vector) -> Vector:
+    """Return what is summed: nothing in lanes that are not read."""
+    return r.convert(g if form.logarithm else g * y, FLOAT64)
+
+
+def _result(r: Routine, form: Form, y: Vector, g: Vector, total: Vector) -> Vector:
+    if form.logarithm:
+        return g - vmath.exp_of_negative(r, y) * total
+    return y * (total - g if form.negative else g - total)
+
+
+def _run(r: Routine, form: Form, line: list[Pointer]) -> None:
+    """Compute one line whose numbers stand side by side."""
+    x, y, g = line
+    length = r.size("length")
+    whole = length // r.lanes * r.lanes
+    sums = r.register(r.constant(0.0, FLOAT64))
+    sums.set(sums.value.like(0))
+
+    def add(at: Size, mask: Mask | None) -> None:
+        sums.set(sums.value + _term(r, form, r.load(y + at, mask), r.load(g + at, mask)))
+
+    with r.loop(whole, step=r.lanes) as i:
+        add(i, None)
+    with r.when(length.above(whole)):
+        add(whole, r.first_lanes(length - whole))
+    total = r.convert(r.sum(sums.value), r.element)
+    with r.loop(whole, step=r.lanes) as i:
+        r.store(_result(r, form, r.load(y + i), r.load(g + i), total), x + i)
+    with r.when(length.above(whole)):
+        mask = r.first_lanes(length - whole)
+        r.store(_result(r, form, r.load(y + whole, mask), r.load(g + whole, mask), total), x + whole, mask)
+
+
+def _column(r: Routine, form: Form, starts: list[Pointer], mask: Mask) -> None:
+    """Compute lines that begin side by side, one in each lane."""
+    x, y, g = starts
+    length, steps = r.size("length"), [r.size(f"{one}_step") for one in OPERANDS]
+    sums = r.scratch(r.lanes * r.lanes, FLOAT64)
+    with r.loop(r.lanes) as j:
+        r.store(r.constant(0.0, FLOAT64), sums + j * r.lanes)
+    with r.loop(length) as k:
+        place = sums + k % r.lanes * r.lanes
+        term = _term(r, form, r.load(y + k * steps[1], mask), r.load(g + k * steps[2], mask))
+        r.store(r.load(place) + term, place)
+    half = r.lanes // 2
+    while half:
+        with r.loop(half) as j:
+            r.store(r.load(sums + j * r.lanes) + r.load(sums + (j + half) * r.lanes), sums + j * r.lanes)
+        half //= 2
+    total = r.convert(r.load(sums), r.element)
+    with r.loop(length) as k:
+        result = _result(r, form, r.load(y + k * steps[1], mask), r.load(g + k * steps[2], mask), total)
+        r.store(result, x + k * steps[0], mask)
