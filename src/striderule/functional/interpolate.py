@@ -7,7 +7,7 @@ from typing import Any
 from striderule.algorithms import table
 from striderule.functional import door, recipes, tracing
 from striderule.functional.door import Array
-from striderule.geometry.resampling import Resampling
+from striderule.geometry.interpolation import Resampling
 
 
 @recipes.remembered
@@ -75,5 +75,5 @@ def interpolate(
     final = door.float_of(value.dtype) if problem.linear else value.dtype
     door.check_out(out, problem.output_shape, final, [value])
     work = door.arithmetic_of(final) if problem.linear else final
-    compute = table.family("resampling", algorithm)
+    compute = table.family("interpolation", algorithm)
     return door.finish(compute.resample(problem, value, work, **table.into(compute, out)), final, out=out)

@@ -56,7 +56,7 @@ _COMPUTED_BY = {
     "pad": ("padding", "pad"),
     "pixel_shuffle": ("shuffle", "pixel_shuffle"),
     "pixel_unshuffle": ("shuffle", "pixel_unshuffle"),
-    "interpolate": ("resampling", "resample"),
+    "interpolate": ("interpolation", "resample"),
 }
 
 

@@ -6,6 +6,7 @@ The framework is that of `elementwise`, with the gradient of the result as one m
 from __future__ import annotations
 
 from array import array
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.activation import PARAMETERS
-from striderule.algorithms.direct.elementwise import aligned, call_of, flat_call, words_of
+from striderule.algorithms.direct.elementwise import aligned, call_of, words_of
 from striderule.algorithms.direct.elementwise_routine import Form
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import elementwise_gradient as windows
@@ -22,6 +23,7 @@ from striderule.codegen.target import current
 from striderule.codegen.tile import ELEMENTS
 
 Array = npt.NDArray[Any]
+Ints = tuple[int, ...]
 
 
 def apply(name: str, x: Array, g: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...] = ()) -> Array:
@@ -33,31 +35,32 @@ def apply(name: str, x: Array, g: Array, dtype: np.dtype[Any], parameters: tuple
         return np.empty_like(g, subok=False)
     one, other = aligned(x), aligned(g)
     result = memory.empty_like(one, x.shape, g.dtype)
-    call = giving_way.attempt(bind, name, one, other, dtype, parameters, result)
+    places = (result.strides, one.strides, other.strides)
+    call = giving_way.attempt(_call, name, x.shape, places, (g.dtype, one.dtype, other.dtype), dtype, parameters)
     if call is None:
         return windows.apply(name, x, g, dtype, parameters)
     call.run(one, result, other)
     return result
 
 
-def bind(
-    name: str, x: Array, g: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...], result: Array
-) -> Call | None:
-    """Return what computes `apply` of arrays like x and g; None where that is left to NumPy.
+def _call(
+    name: str, shape: Ints, strides: tuple[Ints, ...], dtypes: tuple[np.dtype[Any], ...], dtype: np.dtype[Any],
+    parameters: tuple[Any, ...],
+) -> Call | None:  # fmt: skip
+    """Return the call for arrays like these, the result first; None where that is left to NumPy."""
+    return _bound(name, shape, strides, dtypes, dtype, parameters, current().name)
 
-    Raises
-    ------
-    CompilationFailed
-        There is no machine code to be had.
-    """
+
+@lru_cache(maxsize=1024)
+def _bound(
+    name: str, shape: Ints, strides: tuple[Ints, ...], dtypes: tuple[np.dtype[Any], ...], dtype: np.dtype[Any],
+    parameters: tuple[Any, ...], target: str,
+) -> Call | None:  # fmt: skip
     word, numbers = words_of(name, dtype, parameters)
-    form = _form(name, word, dtype, result.dtype, x, g)
+    form = _form(name, word, dtype, *dtypes)
     if form is None or numbers is None:
         return None
-    if all(one.flags.c_contiguous for one in (x, g, result)):
-        call = flat_call(form, x.size, current().name)
-    else:
-        call = call_of(form, x.shape, (result.strides, x.strides, g.strides), current().name)
+    call = call_of(form, shape, strides, target)
     return call._replace(words=call.words + array("q", numbers)) if numbers else call
 
 
@@ -79,16 +82,15 @@ def prelu(x: Array, weight: Array, g: Array, dtype: np.dtype[Any]) -> tuple[Arra
 
 
 def _bind_prelu(x: Array, g: Array, weight: Array, dtype: np.dtype[Any], result: Array) -> Call | None:
-    form = _form("prelu", "", dtype, result.dtype, x, g, weight)
+    form = _form("prelu", "", dtype, result.dtype, x.dtype, g.dtype, weight.dtype)
     if form is None:
         return None
     strides = (result.strides, x.strides, g.strides, np.broadcast_to(weight, x.shape).strides)
     return call_of(form, x.shape, strides, current().name)
 
 
-def _form(name: str, word: str, dtype: np.dtype[Any], result: np.dtype[Any], *sources: Array) -> Form | None:
+def _form(name: str, word: str, dtype: np.dtype[Any], result: np.dtype[Any], *kinds: np.dtype[Any]) -> Form | None:
     """Return what the code depends on, or None where it does not serve these types."""
-    kinds = [one.dtype for one in sources]
     if dtype.kind != "f" or any(one.name not in ELEMENTS for one in (dtype, result, *kinds)):
         return None
     if result != dtype and (result.name, dtype.name) != ("float16", "float32"):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms.reference.convolution import every, wide
-from striderule.geometry.resampling import Resampling
+from striderule.geometry.interpolation import Resampling
 
 Array = npt.NDArray[Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striderule.geometry.resampling import Resampling
+from striderule.geometry.interpolation import Resampling
 
 Array = npt.NDArray[Any]
 
