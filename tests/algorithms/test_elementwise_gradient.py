@@ -65,7 +65,7 @@ def test_kinks(machine, name, parameters):
 
 def test_memory(machine):
     rng = np.random.default_rng(1)
-    shapes = [(6, 7, 5, 19), (3, 4, 1), (0, 3), (), (5,), (2, 3 * PIECE + 5)]
+    shapes = [(6, 7, 5, 19), (3, 4, 1), (0, 3), (5,), (2, 3 * PIECE + 5)]
     for shape in shapes:
         x, g = (rng.integers(-9, 10, shape).astype(np.float32) for _ in range(2))
         expected = windows.apply("leaky_relu", x, g, x.dtype, (0.25,))
@@ -73,6 +73,7 @@ def test_memory(machine):
             for second in {0, first, 3}:
                 pair = other_memory(x, first), other_memory(g, second)
                 np.testing.assert_array_equal(direct.apply("leaky_relu", *pair, x.dtype, (0.25,)), expected)
+    assert direct.apply("relu", np.array(2.0), np.array(3.0), np.dtype("float64")).tolist() == 3
     spread = np.broadcast_to(np.float32(2), x.shape)
     np.testing.assert_array_equal(direct.apply("relu", x, spread, x.dtype), np.where(x > 0, 2, 0))
 
