@@ -377,3 +377,16 @@ def test_calls_like_an_earlier_one_give_the_same(dtype):
                 assert np.array_equal(out, got)
                 assert op(image, word, out=image, **words) is image  # in place
                 assert np.array_equal(image, got)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(5,), (9,), (3, 7, 2), (40,)])
+def test_kernels_much_longer_than_the_image_along_one_axis(shape, dtype):
+    """Symmetric taps are added first; sums that are halved for that, lest they overflow, are doubled again."""
+    x = np.random.default_rng(3).normal(size=shape).astype(dtype)
+    for words in ({}, {"boundary": "constant", "fill": 2}):
+        result, exact = (
+            filters.gaussian(x.astype(one), 3, algorithm=way, **words)
+            for one, way in ((dtype, None), ("float64", "windows"))
+        )
+        np.testing.assert_allclose(result, exact, rtol=0, atol=2e-6 if dtype == "float32" else 1e-14)

@@ -120,6 +120,8 @@ def structure_of(passes: Passes, target: Target) -> Structure:
     down, across = _down(passes, target), _across(passes, lanes, 8 if _is_roomy(target) else 4)
     if across.kind == "turned":
         down = replace(down, rows=across.vectors, fold=_fold(passes.down, across.vectors), kept=passes.down.kept)
+    if across.fold.sign and is_wide(passes.source, passes.work):
+        down = replace(down, ones=False)  # what it forms is halved
     return Structure(
         passes.source,
         passes.result,
