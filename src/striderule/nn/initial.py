@@ -50,7 +50,7 @@ def random_weight(
     --------
     >>> random_weight((8, 2, 3, 3), "he", seed=0).shape
     (8, 2, 3, 3)
-    >>> float(abs(random_weight((100, 50), "xavier_uniform", seed=0)).max().round(2))  # sqrt(6 / 150)
+    >>> round(float(abs(random_weight((100, 50), "xavier_uniform", seed=0)).max()), 2)  # sqrt(6 / 150)
     0.2
     """
     generator = generator_of(seed)
