@@ -43,6 +43,12 @@ class StandIn(np.ndarray[Any, np.dtype[Any]]):
             return stand_in(shape, result.dtype, result.reshape(-1)[0])
         if function is np.zeros_like:
             return stand_in(self.shape, args[1] if len(args) > 1 else keywords.get("dtype") or self.dtype, 0)
+        if function is np.concatenate:
+            axis = (keywords.get("axis", 0) if len(args) < 2 else args[1]) % args[0][0].ndim
+            sizes = [
+                sum(one.shape[axis] for one in args[0]) if n == axis else size for n, size in enumerate(self.shape)
+            ]
+            return stand_in(tuple(sizes), np.result_type(*(one.dtype for one in args[0])), self.value)
         if function is np.stack:
             return stand_in((len(args[0]), *self.shape), self.dtype, self.value)
         if function in (np.broadcast_to, np.copy, np.ascontiguousarray):

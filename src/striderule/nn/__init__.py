@@ -32,6 +32,7 @@ from striderule.nn.convolution import Conv1d, Conv2d, Conv3d, ConvLayer
 from striderule.nn.depthwise import DepthwiseConv2d, DepthwiseSeparableConv2d, LocallyConnected2d
 from striderule.nn.initial import random_weight
 from striderule.nn.layer import Layer, Operation
+from striderule.nn.optimisers import SGD, AdamW, CosineSchedule, Optimiser, StepSchedule
 from striderule.nn.parameter import Held, Parameter
 from striderule.nn.pooling import (
     AdaptiveAvgPool1d,
@@ -57,6 +58,10 @@ from striderule.nn.pooling import (
     MaxPool3d,
 )
 from striderule.nn.shapes import Flatten
+from striderule.nn.storage import load, save
+from striderule.nn.summary import Summary, summary
+from striderule.nn.tensors import read_tensors, write_tensors
+from striderule.nn.training import History, evaluate, fit, predict
 from striderule.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
@@ -64,6 +69,8 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "SGD",
+    "AdamW",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -81,6 +88,7 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "CosineSchedule",
     "DepthwiseConv2d",
     "DepthwiseSeparableConv2d",
     "Flatten",
@@ -95,6 +103,7 @@ __all__ = [
     "Hardswish",
     "Hardtanh",
     "Held",
+    "History",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
@@ -108,6 +117,7 @@ __all__ = [
     "MaxPool3d",
     "Mish",
     "Operation",
+    "Optimiser",
     "PReLU",
     "Parameter",
     "ReLU",
@@ -121,8 +131,18 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "StepSchedule",
+    "Summary",
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "evaluate",
+    "fit",
+    "load",
+    "predict",
     "random_weight",
+    "read_tensors",
+    "save",
+    "summary",
+    "write_tensors",
 ]
