@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from benchmarks.shapes import Shape
 Array = np.ndarray[Any, np.dtype[Any]]
 # So many results are enough for an error's norm, of at least so many places.
 RESULTS, PLACES = 4096, 64
+# Of a weight's gradient, so many pairs of channels.
+PAIRS = 48
 
 
 def convolution(shape: Shape, x: Array, weight: Array) -> tuple[Callable[[Array], Array], Array]:
@@ -34,6 +37,48 @@ def convolution(shape: Shape, x: Array, weight: Array) -> tuple[Callable[[Array]
         return np.asarray(whole[index])
 
     return pick, exact
+
+
+def gradient(shape: Shape, operand: str, x: Array, weight: Array, gy: Array) -> tuple[Callable[[Array], Array], Array]:
+    """Return how to pick some of a gradient with respect to "input", "weight" or "bias", and the exact numbers there.
+
+    With respect to the input that is the other way through the same connections: at random places, as above. Of a
+    weight it is some pairs of an output and an input channel with all of their taps.
+    """
+    if operand == "input":
+        turned = "conv" if shape.driver == "deconv" else "deconv"
+        back = replace(
+            shape, driver=turned, channels=shape.channels[::-1], size=shape.output, output=shape.size,
+        )  # fmt: skip
+        return convolution(back, gy, weight)
+    wide = _wider(gy.dtype)
+    if operand == "bias":
+        return np.asarray, gy.sum(axis=(0, *range(2, gy.ndim)), dtype=wide)
+    if shape.driver == "deconv":  # <g, T(x, w)> = <C(g, w), x>: that of the convolution, of which x is the result
+        back = replace(shape, driver="conv", channels=shape.channels[::-1], size=shape.output, output=shape.size)
+        return gradient(back, operand, gy, weight, x)
+    rng = np.random.default_rng(1)
+    count = min(PAIRS, weight.shape[0] * weight.shape[1])
+    pairs = [rng.integers(0, size, count) for size in weight.shape[:2]]
+    exact = np.stack([_taps(shape, x, gy, int(o), int(c)) for o, c in zip(*pairs, strict=True)])
+    return lambda whole: np.asarray(whole[pairs[0], pairs[1]]), exact
+
+
+def _taps(shape: Shape, x: Array, gy: Array, output: int, channel: int) -> Array:
+    """Return the gradient of all taps between two channels: sum over n and j of gy[n, o, j] x[n, c, j s + t d - p]."""
+    inputs, outputs = (channels // shape.groups for channels in shape.channels)
+    wide = _wider(gy.dtype)
+    image, g = (one.astype(wide) for one in (x[:, output // outputs * inputs + channel], gy[:, output]))
+    found = np.zeros(shape.kernel, wide)
+    for tap in np.ndindex(*shape.kernel):
+        met = image
+        for axis, t in enumerate(tap):
+            index = np.arange(shape.output[axis]) * shape.stride[axis] + t * shape.dilation[axis] - shape.padding[axis]
+            inside = (index >= 0) & (index < shape.size[axis])
+            met = np.take(met, np.where(inside, index, 0), axis=1 + axis)
+            met = met * inside.reshape(-1, *(1,) * (shape.rank - axis - 1))
+        found[tap] = (met * g).sum()
+    return found
 
 
 def _wider(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -15,7 +15,7 @@ from rich.table import Table
 from benchmarks.limits import Limits
 from benchmarks.shapes import Shape
 from benchmarks.turns import Timing, take_turns
-from benchmarks.ways import OURS, Setting, contest
+from benchmarks.ways import OURS, Contest, Setting, contest
 
 # Errors below are those of one rounding of the result: twice of less says nothing.
 ROUNDING = {"float32": 2.0**-24, "float64": 2.0**-53}
@@ -57,10 +57,15 @@ class Row:
 
 def measure(shape: Shape, setting: Setting, rounds: int) -> Row:
     """Check that every way computes the same, then time them by turns."""
+    return contested(shape, setting, rounds, lambda: contest(shape, setting))
+
+
+def contested(shape: Shape, setting: Setting, rounds: int, make: Callable[[], Contest]) -> Row:
+    """Do the same for a contest of the shape that `make` makes."""
     with ExitStack() as stack:
         if setting.torch is not None:  # the fastest way to call PyTorch: nothing is kept for gradients
             stack.enter_context(setting.torch.inference_mode())
-        competing = contest(shape, setting)
+        competing = make()
         try:
             errors = competing.errors()
         except ValueError as error:

@@ -77,8 +77,7 @@ def _of_operands(recipe: ConvolutionRecipe, gz: Array, call: Call) -> dict[str, 
         found["weight"] = weight_gradient(problem, image, g, fill).reshape(call.array("weight").shape)
     if "bias" in call.wanted:
         bias = call.array("bias")
-        of_images = g if bias.ndim > 1 else g.reshape(*g.shape[:2], -1).sum(axis=2)
-        found["bias"] = of_images.sum(axis=0, dtype=np.float64).reshape(bias.shape)
+        found["bias"] = (g.sum(axis=0, dtype=np.float64) if bias.ndim > 1 else bias_gradient(g)).reshape(bias.shape)
     return found
 
 
@@ -144,6 +143,11 @@ def weight_gradient(problem: Problem, x: Array, g: Array, fill: Any = 0) -> Arra
         dtypes=(np.dtype(problem.dtype),),
     )
     return result
+
+
+def bias_gradient(g: Array) -> Array:
+    """Return the gradient with respect to a bias of one number a channel; `g` is (batch, channels, *size)."""
+    return g.reshape(*g.shape[:2], -1).sum(axis=2).sum(axis=0, dtype=np.float64)
 
 
 _NAMES = ("conv", "conv1d", "conv2d", "conv3d", "pointwise_conv2d", "tiled_conv2d")
