@@ -1,5 +1,7 @@
 """Gradients of weights on generated code, on every target that this machine runs, against the loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,11 @@ from striderule.codegen import target, workers
 from striderule.errors import InvalidArgument
 from striderule.geometry.gradients import weight_gradient
 from striderule.geometry.problem import Convolution
+from striderule.planning import Machine, choose
 from striderule.planning import weight_sums as plans
+from striderule.planning.cost import COSTS
+from striderule.planning.rules import PROMISES
+from striderule.planning.work import work_of
 
 TARGETS = target.available()
 
@@ -62,12 +68,17 @@ def operands(problem, rng):
     return x, rng.standard_normal(problem.output_shape).astype(problem.dtype)
 
 
+def exact_sums(problem, x, gy):
+    """Return the gradient in float64, and that of the magnitudes."""
+    wide = [one.astype(np.float64) for one in (x, gy)]
+    gradient = weight_gradient(replace(problem, dtype="float64"))
+    return windows.weight_gradient(gradient, *wide), windows.weight_gradient(gradient, *map(np.abs, wide))
+
+
 def close(got, problem, x, gy):
     """Compare with sums in float64, in units of the sums of the magnitudes."""
     gradient = weight_gradient(problem)
-    wide = [one.astype(np.float64) for one in (x, gy)]
-    expected = windows.weight_gradient(gradient, *wide)
-    magnitudes = windows.weight_gradient(gradient, *map(np.abs, wide))
+    expected, magnitudes = exact_sums(problem, x, gy)
     unit = np.finfo(problem.dtype).eps
     assert got.dtype == problem.dtype
     assert got.shape == gradient.output_shape
@@ -156,3 +167,46 @@ def test_nothing_to_sum():
     got = direct.weight_gradient(weight_gradient(problem), x, gy)
     assert got.shape == (5, 3, 3, 3)
     assert not got.any()
+
+
+# Data that random numbers are not: of one value, of high dynamic range, cancelling, with roundings of one direction.
+KINDS_OF_DATA = {
+    "random": lambda rng, shape: rng.standard_normal(shape),
+    "constant": lambda rng, shape: np.full(shape, 0.1),
+    "spread": lambda rng, shape: rng.choice([-1, 1], shape) * np.exp2(rng.uniform(-30, 30, shape)),
+    "near": lambda rng, shape: 1 + 0.01 * rng.standard_normal(shape),
+    "halves": lambda rng, shape: np.full(shape, 1 + 2.0**-8 - 2.0**-23),
+}
+LONG = {
+    "3x3": layer((9, 12, 28, 30), (20, 12, 3, 3), padding=1),
+    "1x1": layer((6, 70, 30, 33), (40, 70, 1, 1)),
+    "stride 2": layer((5, 6, 41, 40), (10, 6, 3, 3), stride=2, padding=1),
+    "long": layer((40, 2, 3000), (4, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("kind", KINDS_OF_DATA)
+def test_errors_stay_within_what_is_claimed(machine, name, kind):
+    problem = LONG[name]
+    gradient = weight_gradient(problem)
+    here = Machine.of(machine.name)
+    cost = COSTS["direct"](gradient, work_of(gradient, "float32"), here)
+    rng = np.random.default_rng(10)
+    x, gy = (KINDS_OF_DATA[kind](rng, one.shape).astype(np.float32) for one in operands(problem, rng))
+    exact, magnitudes = exact_sums(problem, x, gy)
+    difference = np.linalg.norm(direct.weight_gradient(gradient, x, gy) - exact)
+    assert difference <= cost.error * np.linalg.norm(magnitudes)
+    assert difference <= 0.8 * PROMISES["highest"][1] * np.linalg.norm(magnitudes)
+    if kind == "random":
+        assert difference <= cost.random_error * np.linalg.norm(exact)
+        assert difference <= 0.8 * PROMISES["highest"][0] * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("batch", [1, 16, 128])
+@pytest.mark.parametrize("shape", [(64, 224, 64, 3), (512, 7, 512, 3), (2048, 7, 512, 1), (3, 224, 64, 7)])
+def test_generated_code_keeps_every_promise(machine, batch, shape):
+    """So that `windows`, which takes ten times as long, is not chosen for many images."""
+    channels, size, outputs, kernel = shape
+    problem = layer((batch, channels, size, size), (outputs, channels, kernel, kernel), padding=kernel // 2)
+    assert choose(weight_gradient(problem), "highest", machine=Machine.of(machine.name)).algorithm == "direct"

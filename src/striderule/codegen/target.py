@@ -40,8 +40,7 @@ class Target:
         >>> Target("avx2", "x86_64-unknown-linux-gnu", "x86-64-v3", "+avx2,-avxvnni", 32, 16, True).units
         ('dot16',)
         """
-        present = set(self.features.split(","))
-        return tuple(unit for unit, needs in _UNITS.items() if not present.isdisjoint(needs))
+        return _units(self.features)
 
     def lanes(self, itemsize: int) -> int:
         """Return how many elements of `itemsize` bytes one vector holds.
@@ -52,6 +51,13 @@ class Target:
         8
         """
         return self.vector_bytes // itemsize
+
+
+@cache
+def _units(features: str) -> tuple[str, ...]:
+    """Return them for a list of features; every plan asks."""
+    present = set(features.split(","))
+    return tuple(unit for unit, needs in _UNITS.items() if not present.isdisjoint(needs))
 
 
 @dataclass(frozen=True, slots=True)

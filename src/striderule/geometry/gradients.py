@@ -39,8 +39,12 @@ section 9.5, equations 9.11 and 9.13.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from striderule.geometry.problem import Arithmetic, Convolution, Ints, TransposedConvolution
+
+# Derivations of the latest layers are kept: deriving takes longer than the gradient of a small layer.
+KEPT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +83,20 @@ class WeightGradient:
         return self.plain.multiply_adds
 
 
+@lru_cache(maxsize=KEPT)
 def bordered(problem: Convolution) -> bool:
     """Tell whether something else than nothing is read outside: a boundary other than constant on a padded side."""
     sides = zip(problem.padding, problem.boundary, strict=True)
     return any(pad > 0 and word != "constant" for pads, words in sides for pad, word in zip(pads, words, strict=True))
 
 
+@lru_cache(maxsize=KEPT)
 def extended(problem: Convolution) -> Convolution:
     """Return the same convolution of the input as it is with its padding."""
     return _with_zeros_outside(replace(problem, size=problem.padded_size, padding=((0, 0),) * problem.rank))
 
 
+@lru_cache(maxsize=KEPT)
 def input_gradient(problem: Convolution | TransposedConvolution) -> Convolution | TransposedConvolution:
     """Return what gives the gradient with respect to the input from that of the output, which takes the input's place.
 
@@ -125,6 +132,7 @@ def is_turned(problem: Convolution | TransposedConvolution) -> bool:
     return isinstance(problem, Convolution) and max(problem.stride) == 1
 
 
+@lru_cache(maxsize=KEPT)
 def weight_gradient(problem: Convolution | TransposedConvolution) -> WeightGradient:
     """Return what gives the gradient with respect to the weight.
 

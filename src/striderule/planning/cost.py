@@ -132,15 +132,19 @@ def _weight_sums(problem: WeightGradient, work: Work, machine: Machine) -> Cost:
     tiles = -(-plan.channels * taps // plan.rows)
     positions = plain.batch * prod(plain.output_size)
     blocks = plain.groups * plan.output_blocks * plan.channel_blocks
-    # For each position of a block its products, and the panel; for each band the sums of the tiles.
-    operations = blocks * positions * (tiles * plan.rows * plan.vectors + PANEL * plan.vectors)
-    operations += blocks * plan.bands * tiles * plan.rows * plan.vectors * FLUSHED
+    panels = blocks * plan.panels
+    # For each position of a panel its products, and laying it out; for each band the sums of the tiles.
+    operations = panels * positions * (tiles * plan.rows * plan.vectors + PANEL * plan.vectors)
+    operations += panels * plan.bands * tiles * plan.rows * plan.vectors * FLUSHED
     rate = machine.peak(work.dtype) / (2 * lanes) * min(1.0, plan.tasks / machine.cores)
-    seconds = DIRECT_CALL + max(operations / (DIRECT_LOOP * rate), work.least_bytes / machine.bandwidth)
+    # Every block of the ones reads all of the others.
+    outputs = positions * plain.out_channels
+    moved = (plan.output_blocks * (work.inputs - outputs) + plan.channel_blocks * outputs + work.outputs) * size
+    seconds = DIRECT_CALL + max(operations / (DIRECT_LOOP * rate), moved / machine.bandwidth)
+    width *= plan.panels
     workspace = (plan.positions * (width + plan.channels * taps) + 2 * plan.channels * taps * width) * size
-    workspace = min(plan.tasks, machine.cores) * workspace + (plan.parts - 1) * work.outputs * size
+    workspace = min(plan.tasks, machine.cores) * workspace + (plan.parts > 1) * plan.parts * work.outputs * size
     words = f"{plan.rows} terms x {plan.vectors} vectors of {lanes} output channels"
-    moved = work.least_bytes + 2 * blocks * positions * width * size
     return Cost(work.operations, moved, workspace, seconds, *work.errors(plan.roundings), words)
 
 

@@ -5,8 +5,8 @@
 Vectors run along the output channels o, of which a panel is laid out for each *band* of positions (n, j); the terms
 (c, t) are the rows of a tile, each a number of x at a constant distance from the position's own, so that any stride and
 dilation is as good as another. A band is one chain of sums, `CHAIN` positions at most. Chains are added up `CHAINS` at
-a time, and those sums once more, so that roundings grow slowly. A task has a block of output channels, a block of input
-channels with all their taps, and a part of the bands; parts are added in their order.
+a time, and those sums once more, so that roundings grow slowly. A task has a block of output channels, some panels, a
+block of input channels with all their taps, and a part of the bands; parts are added in pairs.
 
 All of this depends on the problem and the processor's vectors alone, never on the number of threads.
 """
@@ -19,13 +19,16 @@ from math import prod
 from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.problem import Convolution
 
-# Positions of a band, which are summed in one chain, and chains that are added up before they join the others.
-CHAIN, CHAINS = 128, 16
+# Positions of a band, which are summed in one chain, and chains that are added up before they join the others: few
+# enough that the bound of the roundings keeps what `highest` promises.
+CHAIN, CHAINS = 112, 20
 # Terms of a task: enough that laying a panel out is little beside them, and few enough that their sums stay in the
 # second-level cache.
 TERMS = 320
-# Tasks that keep some processors busy; bands of a part at most, where there are many.
-TASKS, PART = 16, 512
+# Panels of a task at most: inputs are read and laid out once for all of them.
+PANELS = 4
+# Tasks that keep few processors busy, and such that keep some busy; bands of a part at most, where there are many.
+FEW, TASKS, PART = 8, 16, CHAINS**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class WeightSums:
 
     rows: int
     vectors: int
-    # Blocks of output channels, of a group; input channels of a block, and blocks of these.
+    # Panels of output channels of a block, and blocks of a group; input channels of a block, and blocks of these.
+    panels: int
     output_blocks: int
     channels: int
     channel_blocks: int
@@ -58,13 +62,19 @@ class WeightSums:
     def roundings(self) -> int:
         """Roundings that a term passes at most."""
         bands = -(-self.bands // self.parts)
-        return self.positions + min(bands, CHAINS) + -(-bands // CHAINS) + self.parts
+        return self.positions + min(bands, CHAINS) + -(-bands // CHAINS) + (self.parts - 1).bit_length()
 
 
 def _even(count: int, most: int) -> tuple[int, int]:
     """Return the size of pieces of at most `most`, as equal as can be, and how many there are."""
     pieces = -(-count // max(1, most))
     return -(-count // pieces), pieces
+
+
+def _panels(panels: int, others: int) -> tuple[int, int]:
+    """Return how many panels a task takes, and blocks of them: inputs are read once a block, so few, but enough."""
+    most = next((most for most in range(PANELS, 1, -1) if -(-panels // most) * others >= FEW), 1)
+    return _even(panels, most)
 
 
 def plane(problem: Convolution) -> tuple[int, int]:
@@ -87,17 +97,17 @@ def weight_sums(problem: WeightGradient, lanes: int, registers: int) -> WeightSu
     needed = -(-outputs // lanes)
     vectors = min(range(1, wide + 1), key=lambda v: (-(-needed // v) * v, -v))
     rows = min(12, (24 if registers >= 32 else 12) // vectors)
-    blocks = -(-needed // vectors)
     taps = prod(plain.kernel)
     channels, channel_blocks = _even(inputs, TERMS // taps)
+    panels, blocks = _panels(-(-needed // vectors), plain.groups * channel_blocks)
     height, width = plane(plain)
     columns, column_bands = _even(width, CHAIN)
     lines, line_bands = _even(height, CHAIN // columns)
     images, image_bands = _even(plain.batch, CHAIN // (columns * height) if line_bands == column_bands == 1 else 1)
     bands = image_bands * prod(plain.output_size[:-2]) * line_bands * column_bands
     blocks_in_all = plain.groups * blocks * channel_blocks
-    parts = max(1, min(bands, max(-(-TASKS // blocks_in_all), bands // PART if bands > PART else 1)))
+    parts = max(1, min(bands, max(-(-TASKS // blocks_in_all), -(-bands // PART))))
     return WeightSums(
-        rows, vectors, blocks, channels, channel_blocks, images, lines, columns, image_bands, line_bands, column_bands,
-        bands, parts, blocks_in_all * parts,
+        rows, vectors, panels, blocks, channels, channel_blocks, images, lines, columns, image_bands, line_bands,
+        column_bands, bands, parts, blocks_in_all * parts,
     )  # fmt: skip

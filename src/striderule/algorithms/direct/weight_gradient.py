@@ -67,7 +67,13 @@ class Call:
         words = array("q", self.template)
         threads = min(workers.get_num_threads(), self.plan.tasks)
         work = memory.room("weight_gradient", threads * self.room)
-        parts = memory.empty((self.plan.parts, *self.problem.output_shape), self.problem.dtype)
+        shape = self.problem.output_shape
+        result = memory.empty(shape, self.problem.dtype)
+        if self.plan.parts == 1:
+            parts = result[None]
+        else:
+            count = self.plan.parts * result.size
+            parts = memory.scratch("weight_parts", count, result.dtype).reshape(self.plan.parts, *shape)
         status = np.zeros(1, np.int64)
         words[0], words[1], words[2] = memory.address(x), memory.address(gy), memory.address(parts)
         words[3], words[5] = work.address, memory.address(status)
@@ -79,10 +85,18 @@ class Call:
         workers.run(self.routine.address, start, self.plan.tasks)
         if status[0]:
             return None
-        total: Array = parts[0]
-        for part in parts[1:]:
-            total += part
-        return total
+        _add_up(parts, result)
+        return result
+
+
+def _add_up(parts: Array, result: Array) -> None:
+    """Add parts up in pairs, so that roundings grow with the logarithm of their number."""
+    count = len(parts)
+    while count > 1:
+        kept = -(-count // 2)
+        pairs = parts[: count - kept], parts[kept:count]
+        np.add(*pairs, out=result[None] if count == 2 else pairs[0])
+        count = kept
 
 
 @lru_cache(maxsize=256)
@@ -162,11 +176,14 @@ def _values(
     lines = plan.vectors * lanes
     row_count = -(-len(distances) // plan.rows) * plan.rows
     # Panels are written in whole vectors of positions, and sums are read in whole vectors of rows.
-    panel = _rounded((plan.positions + lanes) * lines)
+    panel_size = _rounded((plan.positions + lanes) * lines)
+    panel = plan.panels * panel_size
     planes = _rounded(plan.images * plan.channels * count_taps * size + lanes) if form.laid else 0
-    sums = _rounded((row_count + lanes) * lines)
+    sums_size = _rounded((row_count + lanes) * lines)
+    sums = plan.panels * sums_size
     groups = plain.groups
     joined = gy_row == width * gy_steps[-1] and plan.columns == width
+    x_joined = x_row * row_step == width * x_column * step and plan.columns == width
     values = {
         "distances": memory.address(tables[0]), "outer_places": memory.address(tables[1]),
         "gradient_places": memory.address(tables[2]),
@@ -177,13 +194,15 @@ def _values(
         "gy_image": gy_steps[0], "gy_channel": gy_steps[1], "gy_row": gy_row, "gy_column": gy_steps[-1],
         "row_step": row_step, "column_step": step, "top": top, "left": left,
         "input_height": rows, "input_width": plain.size[-1], "row_extent": row_extent, "column_extent": extent,
-        "output_blocks": plan.output_blocks, "channels": plan.channels, "channel_blocks": plan.channel_blocks,
+        "output_blocks": plan.output_blocks, "panels": plan.panels,
+        "channels": plan.channels, "channel_blocks": plan.channel_blocks,
         "images": plan.images, "lines": plan.lines, "columns": plan.columns,
         "line_bands": plan.line_bands, "column_bands": plan.column_bands, "bands": plan.bands, "parts": plan.parts,
         "part": -(-plan.bands // plan.parts),
         "room": panel + planes + 2 * sums, "planes_at": panel, "sums_at": panel + planes,
-        "totals_at": panel + planes + sums, "pitch": pitch, "plane": size, "row_count": row_count,
-        "whole": plain.out_channels * plain.terms, "joined": int(joined),
+        "totals_at": panel + planes + sums, "pitch": pitch, "plane": size,
+        "panel_size": panel_size, "sums_size": sums_size,
+        "whole": plain.out_channels * plain.terms, "joined": int(joined), "x_joined": int(x_joined),
     }  # fmt: skip
     return values, tables, values["room"]
 

@@ -29,13 +29,13 @@ SIZES = (
     # Steps of the last two axes, and positions added before them; inputs along them, and the kernel's extents.
     "row_step", "column_step", "top", "left", "input_height", "input_width", "row_extent", "column_extent",
     # The cut: see `WeightSums`; bands of a part.
-    "output_blocks", "channels", "channel_blocks", "images", "lines", "columns", "line_bands", "column_bands",
+    "output_blocks", "panels", "channels", "channel_blocks", "images", "lines", "columns", "line_bands", "column_bands",
     "bands", "parts", "part",
     # Threads, and the room of each, in elements; where in it the planes, the sums of some bands and those of all begin;
-    # in a plane the distance of two rows, and of two planes; rows of sums.
-    "threads", "room", "planes_at", "sums_at", "totals_at", "pitch", "plane", "row_count",
-    # Elements of a part's result; whether rows of gy follow each other in memory.
-    "whole", "joined",
+    # in a plane the distance of two rows, and of two planes; of two panels, and of the sums of two.
+    "threads", "room", "planes_at", "sums_at", "totals_at", "pitch", "plane", "panel_size", "sums_size",
+    # Elements of a part's result; whether rows of gy, and of x, follow each other in memory.
+    "whole", "joined", "x_joined",
 )  # fmt: skip
 
 
@@ -84,24 +84,33 @@ def weight_routine(form: Form, target: Target) -> str:
         block, output_block, group = digits
         first_channel = block * r.size("channels")
         channels = (r.size("inputs") - first_channel).smaller(r.size("channels"))
-        output = output_block * (form.vectors * r.lanes)
+        width = form.vectors * r.lanes
+        output = output_block * r.size("panels") * width
+        outputs = r.size("outputs") - output
+        panels = ((outputs + (width - 1)) // width).smaller(r.size("panels"))
         first_band = part * r.size("part")
         bands = (r.size("bands") - first_band).smaller(r.size("part"))
-        _clear(r, form, room + r.size("sums_at"))
-        _clear(r, form, room + r.size("totals_at"))
+        _clear(r, room + r.size("sums_at"))
+        _clear(r, room + r.size("totals_at"))
         with r.loop(bands) as turn:
             band = _band(r, first_band + turn)
-            _panel(r, form, band, group, output, room, bad)
+            with r.loop(panels) as panel:
+                first = output + panel * width
+                _panel(r, form, band, group, first, room + panel * r.size("panel_size"), bad)
             x = r.pointer("x") + (group * r.size("inputs") + first_channel) * r.size("x_channel")
             if form.laid:
                 _lay_out(r, form, band, x, channels, room)
-            _multiply(r, form, band, x, channels * r.size("taps"), room)
+            with r.loop(panels) as panel:
+                _multiply(r, form, band, x, channels * r.size("taps"), room, panel)
             full = ((turn + 1) % CHAINS).equals(0) | (turn + 1).equals(bands)
             with r.when(full):
-                _join(r, form, room)
+                _join(r, room)
         goal = r.pointer("gw") + part * r.size("whole")
         goal = goal + (group * r.size("outputs") + output) * r.size("terms") + first_channel * r.size("taps")
-        _write(r, form, room, goal, r.size("outputs") - output, channels * r.size("taps"))
+        with r.loop(panels) as panel:
+            totals = room + (r.size("totals_at") + panel * r.size("sums_size"))
+            there = goal + panel * width * r.size("terms")
+            _write(r, form, totals, there, outputs - panel * width, channels * r.size("taps"))
     if form.laid:
         with r.when(r.any(bad.value.is_nan())):
             r.store(r.constant(1, INT64, 1), r.table("status"))
@@ -121,9 +130,9 @@ def _band(r: Routine, number: Size) -> Band:
     )  # fmt: skip
 
 
-def _clear(r: Routine, form: Form, sums: Pointer) -> None:
+def _clear(r: Routine, sums: Pointer) -> None:
     zero = r.constant(0)
-    with r.loop(r.size("row_count") * (form.vectors * r.lanes), step=r.lanes) as i:
+    with r.loop(r.size("panels") * r.size("sums_size"), step=r.lanes) as i:
         r.store(zero, sums + i)
 
 
@@ -235,8 +244,8 @@ def _copy(r: Routine, form: Form, source: Pointer, goal: Pointer, count: Size) -
 # Products -------------------------------------------------------------------------------------------------------------
 
 
-def _multiply(r: Routine, form: Form, band: Band, x: Pointer, terms: Size, room: Pointer) -> None:
-    """Add a band to the sums of all terms of the task, a tile of them at a time."""
+def _multiply(r: Routine, form: Form, band: Band, x: Pointer, terms: Size, room: Pointer, panel: Size) -> None:
+    """Add a band to the sums of all terms of the task with the outputs of a panel, a tile of terms at a time."""
     width = form.vectors * r.lanes
     if form.laid:
         source = room + r.size("planes_at")
@@ -252,41 +261,58 @@ def _multiply(r: Routine, form: Form, band: Band, x: Pointer, terms: Size, room:
         )
         image_step = r.size("x_image")
         row_step, column_step = r.size("row_step") * r.size("x_row"), r.size("column_step") * r.size("x_column")
-    distances = r.table("distances")
+    lines, columns = band.lines, band.columns
+    if not form.laid:
+        joined = r.size("x_joined").equals(1)
+        lines, columns = r.choose(joined, 1, lines), r.choose(joined, lines * columns, columns)
+    panels, sums_at = room + panel * r.size("panel_size"), r.size("sums_at") + panel * r.size("sums_size")
     with r.loop((terms + (form.rows - 1)) // form.rows) as tile:
-        # Terms beyond the last repeat it; their sums are not written.
-        away = [r.entry(distances, (terms - 1).smaller(tile * form.rows + m)) for m in range(form.rows)]
+        away = _distances(r, form, tile, terms)
         sums = r.tile(form.rows, form.vectors)
-        with r.loop(band.images) as image, r.loop(band.lines) as line:
+        with r.loop(band.images) as image, r.loop(lines) as line:
             begin = source + (image * image_step + line * row_step)
+            if not form.laid:
+                with r.when(panel.equals(0) & r.size("x_column").equals(1)):
+                    _ask(r, begin, _distances(r, form, tile + 1, terms), columns * column_step)
             inputs = [begin + distance for distance in away]
-            gradients = room + (image * band.lines + line) * band.columns * width
-            with r.loop(band.columns) as q:
+            gradients = panels + (image * lines + line) * columns * width
+            with r.loop(columns) as q:
                 values = [r.load(gradients + (q * width + v * r.lanes)) for v in range(form.vectors)]
                 step = q * column_step
                 for m in range(form.rows):
                     number = r.broadcast(inputs[m] + step)
                     for v in range(form.vectors):
                         sums[m][v].add_product(number, values[v])
-        goal = room + (r.size("sums_at") + tile * (form.rows * width))
+        goal = room + (sums_at + tile * (form.rows * width))
         for m in range(form.rows):
             for v in range(form.vectors):
                 total = goal + (m * width + v * r.lanes)
                 r.store(r.load(total) + sums[m][v].value, total)
 
 
-def _join(r: Routine, form: Form, room: Pointer) -> None:
+def _distances(r: Routine, form: Form, tile: Size, terms: Size) -> list[Size]:
+    """Return where the terms of a tile are. Those beyond the last repeat it; their sums are not written."""
+    return [r.entry(r.table("distances"), (terms - 1).smaller(tile * form.rows + m)) for m in range(form.rows)]
+
+
+def _ask(r: Routine, begin: Pointer, distances: list[Size], count: Size) -> None:
+    """Ask for the inputs of the tile that follows: its rows are short and far apart, so that nothing foresees them."""
+    with r.loop(count, step=64 // r.element.itemsize) as k:
+        for distance in distances:
+            r.prefetch(begin + (distance + k))
+
+
+def _join(r: Routine, room: Pointer) -> None:
     """Add the sums of some bands to those of all, and begin anew."""
     sums, totals, zero = room + r.size("sums_at"), room + r.size("totals_at"), r.constant(0)
-    with r.loop(r.size("row_count") * (form.vectors * r.lanes), step=r.lanes) as i:
+    with r.loop(r.size("panels") * r.size("sums_size"), step=r.lanes) as i:
         r.store(r.load(totals + i) + r.load(sums + i), totals + i)
         r.store(zero, sums + i)
 
 
-def _write(r: Routine, form: Form, room: Pointer, goal: Pointer, outputs: Size, terms: Size) -> None:
+def _write(r: Routine, form: Form, totals: Pointer, goal: Pointer, outputs: Size, terms: Size) -> None:
     """Write the sums: terms follow each other in memory, outputs are `terms` of all apart."""
     width = form.vectors * r.lanes
-    totals = room + r.size("totals_at")
     with r.loop(terms, step=r.lanes) as k:
         for v in range(form.vectors):
             rows = [r.load(totals + ((k + lane) * width + v * r.lanes)) for lane in range(r.lanes)]

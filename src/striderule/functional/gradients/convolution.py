@@ -123,8 +123,8 @@ def weight_gradient(problem: Problem, x: Array, g: Array, fill: Any = 0) -> Arra
     """
     plain = problem.plain if isinstance(problem, LocalConvolution) else problem
     x, g = (one.astype(plain.dtype, copy=False) for one in (x, g))
-    padded = isinstance(plain, Convolution) and any(side > 0 for pair in plain.padding for side in pair)
-    if isinstance(plain, Convolution) and (geometry.bordered(plain) or (fill != 0 and padded)):
+    filled = fill != 0 and isinstance(plain, Convolution) and any(side > 0 for pair in plain.padding for side in pair)
+    if isinstance(plain, Convolution) and (filled or geometry.bordered(plain)):
         x = extend(x, plain.padding, plain.boundary, fill)
         plain = geometry.extended(plain)
     if isinstance(problem, LocalConvolution):
@@ -147,7 +147,8 @@ def weight_gradient(problem: Problem, x: Array, g: Array, fill: Any = 0) -> Arra
 
 def bias_gradient(g: Array) -> Array:
     """Return the gradient with respect to a bias of one number a channel; `g` is (batch, channels, *size)."""
-    return g.reshape(*g.shape[:2], -1).sum(axis=2).sum(axis=0, dtype=np.float64)
+    found: Array = table.family("channel_sums").channel_sums(g)
+    return found
 
 
 _NAMES = ("conv", "conv1d", "conv2d", "conv3d", "pointwise_conv2d", "tiled_conv2d")
