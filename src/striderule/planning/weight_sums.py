@@ -25,8 +25,8 @@ CHAIN, CHAINS = 112, 20
 # Terms of a task: enough that laying a panel out is little beside them, and few enough that their sums stay in the
 # second-level cache.
 TERMS = 320
-# Panels of a task at most: inputs are read and laid out once for all of them.
-PANELS = 4
+# Panels of a task at most: inputs are read and laid out once for all of them, but their sums must stay near.
+PANELS = 2
 # Tasks that keep few processors busy, and such that keep some busy; bands of a part at most, where there are many.
 FEW, TASKS, PART = 8, 16, CHAINS**2
 

@@ -79,6 +79,6 @@ def _text(name: str, element: str, target: Target) -> str:
             with r.loop(r.size("length") - whole, step=r.lanes) as k:
                 values = r.load(here + (whole + k), r.first_lanes(r.size("length") - whole - k))
                 sums[0].set(sums[0].value + r.convert(values, FLOAT64))
-        total = (sums[0].value + sums[1].value) + (sums[2].value + sums[3].value)
-        r.store_first(r.sum(total), r.pointer("sums", FLOAT64) + channel)
+        first, second = (one.value + other.value for one, other in (sums[:2], sums[2:]))
+        r.store_first(r.sum(first + second), r.pointer("sums", FLOAT64) + channel)
     return r.finish()
