@@ -74,6 +74,8 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule.functional.images import convolve as convolve
     from striderule.functional.images import correlate as correlate
     from striderule.functional.interpolate import interpolate as interpolate
+    from striderule.functional.layer_normalization import group_norm as group_norm
+    from striderule.functional.layer_normalization import layer_norm as layer_norm
     from striderule.functional.linear import linear as linear
     from striderule.functional.local import locally_connected1d as locally_connected1d
     from striderule.functional.local import locally_connected2d as locally_connected2d
@@ -133,6 +135,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "functional.linear": ("linear",),
     "functional.local": ("locally_connected1d", "locally_connected2d", "locally_connected3d", "tiled_conv2d"),
     "functional.losses": ("cross_entropy", "mse_loss"),
+    "functional.layer_normalization": ("group_norm", "layer_norm"),
     "functional.normalization": ("batch_norm", "local_response_norm"),
     "functional.padding": ("pad",),
     "functional.planned": ("Array", "explain"),

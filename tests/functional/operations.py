@@ -125,7 +125,13 @@ def elementwise():
         yield Call(name, {"x": x}, {"dim": 1})
     statistics = {"x": x, "running_mean": drawn(4), "running_var": np.abs(drawn(4)) + 1}
     yield Call("batch_norm", {**statistics, "weight": drawn(4), "bias": drawn(4, seed=1)})
+    learned = {"running_mean": None, "running_var": None, "training": True}
+    yield Call("batch_norm", {"x": x, "weight": drawn(4), "bias": drawn(4, seed=1)}, learned, ())
     yield Call("local_response_norm", {"x": x}, {"size": 3})
+    last = {"x": x, "weight": drawn(5, 6), "bias": drawn(5, 6, seed=1)}
+    yield Call("layer_norm", last, {"normalized_shape": (5, 6)})
+    yield Call("layer_norm", {"x": x, "weight": drawn(4)}, {"normalized_shape": 4, "axis": 1})
+    yield Call("group_norm", {"x": x, "weight": drawn(4), "bias": drawn(4, seed=1)}, {"num_groups": 2})
     yield Call("pixel_shuffle", {"x": x}, {"upscale_factor": 2})
     yield Call("pixel_unshuffle", {"x": drawn(3, 2, 6, 4)}, {"downscale_factor": 2})
     yield Call("pad", {"x": x}, {"pad": (1, 2, 0, 1), "value": 1.5})

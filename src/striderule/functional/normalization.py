@@ -182,6 +182,22 @@ def batch_norm(
     >>> mean, var
     (array([0.2]), array([1.1]))
     """
+    return batch_normalized(x, running_mean, running_var, weight, bias, training, momentum, eps, algorithm, out)[0]
+
+
+def batch_normalized(
+    x: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any,
+    bias: Any,
+    training: Any,
+    momentum: Any,
+    eps: Any,
+    algorithm: Any,
+    out: Array | None,
+) -> tuple[Array, Array, Array]:
+    """Return what `batch_norm` gives, and the mean and variance of the channels that it was brought to."""
     value = elementwise.opened(x, "batch_norm")
     if value.ndim < 2:
         raise InvalidArgument(f"batch_norm needs an array (batch, channels, ...), got {value.ndim} axes {value.shape}")
@@ -200,9 +216,10 @@ def batch_norm(
     door.check_out(out, value.shape, dtype, [a for a in given if isinstance(a, np.ndarray)])
     compute = table.family("normalization", algorithm)
     if value.size == 0:
-        return door.finish(np.empty(value.shape, dtype), dtype, out=out)
+        nothing = np.zeros(channels)
+        return door.finish(np.empty(value.shape, dtype), dtype, out=out), nothing, nothing
     used = (mean, var, scale, shift)
-    if all(one is other for one, other in zip(used, given, strict=True)):
+    if recipes.awaited() and all(one is other for one, other in zip(used, given, strict=True)):
         _offer(compute, value, used, small, share if learn else None, out)
     if learn:
         mean, squares = compute.batch_statistics(value)
@@ -213,7 +230,7 @@ def batch_norm(
     if mean is None or var is None:  # only in training, where they are known by now
         raise AssertionError("no statistics")
     result = compute.normalize(value, mean, var, scale, shift, small, **table.into(compute, out))
-    return door.finish(result, dtype, out=out)
+    return door.finish(result, dtype, out=out), mean, var
 
 
 @recipes.remembered

@@ -32,6 +32,15 @@ from striderule.nn.convolution import Conv1d, Conv2d, Conv3d, ConvLayer
 from striderule.nn.depthwise import DepthwiseConv2d, DepthwiseSeparableConv2d, LocallyConnected2d
 from striderule.nn.initial import random_weight
 from striderule.nn.layer import Layer, Operation
+from striderule.nn.normalization import (
+    BatchNorm,
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+)
 from striderule.nn.optimisers import SGD, AdamW, CosineSchedule, Optimiser, StepSchedule
 from striderule.nn.parameter import Held, Parameter
 from striderule.nn.pooling import (
@@ -80,6 +89,10 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Concat",
     "Conv1d",
     "Conv2d",
@@ -98,6 +111,7 @@ __all__ = [
     "GlobalMaxPool1d",
     "GlobalMaxPool2d",
     "GlobalMaxPool3d",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -108,7 +122,9 @@ __all__ = [
     "LPPool2d",
     "LPPool3d",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
+    "LocalResponseNorm",
     "LocallyConnected2d",
     "LogSigmoid",
     "LogSoftmax",

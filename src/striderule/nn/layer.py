@@ -221,6 +221,8 @@ class Operation(Layer):
 
     # Inputs of different shapes that weights are packed for; the eldest goes.
     MOST: ClassVar[int] = 4
+    # Buffers that the function updates in place in training: then it is given the arrays that can be written.
+    UPDATED: ClassVar[tuple[str, ...]] = ()
     _pull: Pull | None = None
 
     @abstractmethod
@@ -230,7 +232,13 @@ class Operation(Layer):
     def forward(self, x: ArrayLike) -> Array:
         """Return the function of `x`."""
         op, words = self.operation()
-        if noted.get() is not None:
+        planned = noted.get() is not None
+        if self.training:
+            for name in self.UPDATED:
+                one = self.held().get(name)
+                if one is not None:
+                    words[name] = np.array(one.value) if planned else one.store()
+        if planned:
             return self._first(op(x, **words))
         if not self.training:
             return self._first(self._bound(op, words, x))

@@ -45,8 +45,8 @@ class Form:
         return f"{word}_{self.dtype}_{self.kind}_{self.numbers}"
 
 
-class _Lines:
-    """What both routines share: where lines begin, reading and writing them."""
+class LineWriter:
+    """What all routines share: where lines begin, reading and writing them."""
 
     def __init__(self, form: Form, r: Routine) -> None:
         self.form, self.r = form, r
@@ -126,7 +126,7 @@ def scale_routine(form: Form, target: Target) -> str:
     return _Scale(form, target).text()
 
 
-class _Scale(_Lines):
+class _Scale(LineWriter):
     def __init__(self, form: Form, target: Target) -> None:
         element = FLOAT64 if form.dtype == "float64" else FLOAT32
         name = form.name("scale")
@@ -236,7 +236,7 @@ def statistics_routine(form: Form, target: Target) -> str:
     return _Statistics(form, target).text()
 
 
-class _Statistics(_Lines):
+class _Statistics(LineWriter):
     def __init__(self, form: Form, target: Target) -> None:
         element = FLOAT64 if form.dtype == "float64" else FLOAT32
         name = form.name("statistics")

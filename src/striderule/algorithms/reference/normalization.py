@@ -41,8 +41,8 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     numbers = wide(x)
     for c in range(x.shape[1]):
         values = [float(number) for number in numbers[:, c].ravel()]
-        means[c] = sum(values) / len(values)
-        squares[c] = sum((value - means[c]) ** 2 for value in values)
+        mean = sum(values) / len(values)
+        means[c], squares[c] = mean, sum((value - mean) * (value - mean) for value in values)
     return means, squares
 
 

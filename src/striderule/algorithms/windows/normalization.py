@@ -95,16 +95,16 @@ def local_response(x: Array, size: int, alpha: float, beta: float, k: float) -> 
         for n in range(x.shape[0]):
             for first in range(0, rest[0], step):
                 block = x[n, :, first : first + step].astype(np.float64)
-                sums = _channel_sums(block * block, size)
+                sums = near(block * block, size // 2, (size - 1) // 2)
                 result[n, :, first : first + step] = block / (k + alpha / size * sums) ** beta
     return result
 
 
-def _channel_sums(squares: Array, size: int) -> Array:
-    """Return the sum over channels c - size // 2 to c + (size - 1) // 2, as far as there are any."""
-    sums = np.zeros_like(squares)
-    channels = len(squares)
-    for offset in range(max(-(size // 2), 1 - channels), min((size - 1) // 2, channels - 1) + 1):
+def near(values: Array, before: int, after: int) -> Array:
+    """Return the sums over the channels (the first axis) c - before to c + after, as far as there are any."""
+    sums = np.zeros_like(values)
+    channels = len(values)
+    for offset in range(max(-before, 1 - channels), min(after, channels - 1) + 1):
         low, high = max(0, -offset), min(channels, channels - offset)
-        sums[low:high] += squares[low + offset : high + offset]
+        sums[low:high] += values[low + offset : high + offset]
     return sums

@@ -25,6 +25,7 @@ FAMILIES = (
     "linear",
     "losses",
     "moves",
+    "normalization",
     "pooling",
     "separable",
     "softmax",

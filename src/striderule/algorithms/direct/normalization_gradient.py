@@ -1,0 +1,106 @@
+"""Gradients of normalisations on generated code."""
+
+from __future__ import annotations
+
+from array import array
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striderule.algorithms import memory
+from striderule.algorithms.direct import giving_way, proof
+from striderule.algorithms.direct.layer_normalization import gradient as layer
+from striderule.algorithms.direct.native import Call
+from striderule.algorithms.direct.normalization import lines_of
+from striderule.algorithms.direct.normalization_gradient_routine import line_routine, sums_routine
+from striderule.algorithms.direct.normalization_routine import Form
+from striderule.algorithms.windows import normalization_gradient as windows
+from striderule.algorithms.windows.normalization_gradient import response
+from striderule.codegen.target import current
+
+__all__ = ["channel_line", "channel_sums", "layer", "response"]
+
+Array = npt.NDArray[Any]
+Ints = tuple[int, ...]
+
+SERVED = {"f": "float32", "d": "float64"}
+
+
+def channel_sums(x: Array, gy: Array, mean: Array) -> tuple[Array, Array]:
+    """Return for each channel (axis 1) the sums of gy and of gy * (x - mean), in float64.
+
+    Parts of channels are added up one behind the other, and then the parts: the same bits for any number of threads.
+    """
+    found = giving_way.attempt(_sums, x.shape, x.strides, x.dtype.char, current().name) if _alike(x, gy) else None
+    if found is None:
+        return windows.channel_sums(x, gy, mean)
+    call, parts, across = found
+    channels = x.shape[1]
+    sums = np.empty((2, parts, channels) if across else (2, channels, parts))
+    call.run(x, gy, np.ascontiguousarray(mean, np.float64), sums[0], sums[1])
+    with np.errstate(all="ignore"):
+        plain, products = sums.sum(axis=1 if across else 2)
+    return plain, products
+
+
+def channel_line(
+    x: Array, gy: Array, mean: Array, slope: Array, steep: Array, shift: Array, out: Array | None = None
+) -> Array:
+    """Return slope * gy + steep * (x - mean) + shift for each channel (axis 1), of the type of x, in `out` or new."""
+    result = memory.empty_like(x, x.shape, x.dtype) if out is None else out
+    call = None
+    if _alike(x, gy) and _alike(x, result):
+        call = giving_way.attempt(_line, x.shape, x.strides, x.dtype.char, current().name)
+    if call is None:
+        return windows.channel_line(x, gy, mean, slope, steep, shift, result)
+    call.run(x, gy, *(np.ascontiguousarray(one, np.float64) for one in (mean, slope, steep, shift)), result)
+    return result
+
+
+def _alike(x: Array, other: Array) -> bool:
+    """Tell whether both stand in memory alike, in types that code is generated for."""
+    return x.dtype.char in SERVED and x.dtype == other.dtype and x.strides == other.strides
+
+
+@lru_cache(maxsize=256)
+def _sums(shape: Ints, steps: Ints, char: str, _target: str) -> tuple[Call, int, bool] | None:
+    """Return the call, how many parts a channel has, and whether the parts come before the channels."""
+    lines = lines_of(shape, steps, steps, np.dtype(char).itemsize)
+    if lines is None or lines.kind == "steps":
+        return None
+    form, target, channels = Form(SERVED[char], lines.kind), current(), shape[1]
+    across = lines.kind == "across"
+    parts = lines.tasks if across else lines.tasks // channels
+
+    def trial() -> bool:
+        x = _standing(shape, steps, char)
+        return proof.agree(channel_sums, windows.channel_sums, x, x, np.zeros(channels))
+
+    routine = proof.compiled(form.name("gradient_sums"), form, lambda: sums_routine(form, target), target, trial)
+    steps_of_results = (channels, 1) if across else (1, parts)
+    words = array("q", (0, 0, 0, 0, 0, memory.address(lines.walks), *lines.places, channels, *steps_of_results))
+    return Call(routine.address, words, lines.tasks, lines.threads, lines.walks), parts, across
+
+
+@lru_cache(maxsize=256)
+def _line(shape: Ints, steps: Ints, char: str, _target: str) -> Call | None:
+    lines = lines_of(shape, steps, steps, np.dtype(char).itemsize)
+    if lines is None or lines.kind == "steps":
+        return None
+    form, target = Form(SERVED[char], lines.kind), current()
+
+    def trial() -> bool:
+        x = _standing(shape, steps, char)
+        return proof.agree(channel_line, windows.channel_line, x, x, *[np.zeros(shape[1])] * 4)
+
+    routine = proof.compiled(form.name("gradient_line"), form, lambda: line_routine(form, target), target, trial)
+    words = array("q", (*[0] * 7, memory.address(lines.walks), *lines.places))
+    return Call(routine.address, words, lines.tasks, lines.threads, lines.walks)
+
+
+def _standing(shape: Ints, steps: Ints, char: str) -> Array:
+    """Return an array that stands in memory like that."""
+    size = sum((n - 1) * step for n, step in zip(shape, steps, strict=True)) + np.dtype(char).itemsize
+    return np.ndarray(shape, char, np.zeros(size, np.uint8).data, 0, steps)
