@@ -33,8 +33,11 @@ def close(got, expected, dtype, scale=1.0):
     assert float(np.linalg.norm(got - expected)) <= TOLERANCE[dtype] * size
 
 
-def compare(ours, theirs, arrays, rng):
-    """Compare results and gradients; `ours` gives the result and the pullback, `theirs` takes tensors."""
+def compare(ours, theirs, arrays, rng, steep=1.0):
+    """Compare results and gradients; `ours` gives the result and the pullback, `theirs` takes tensors.
+
+    What cancels is of the size of what is added, which is gy times `steep`.
+    """
     dtype = str(arrays[0].dtype)
     wide = [None if one is None else torch.tensor(one.astype(np.float64), requires_grad=True) for one in arrays]
     y, pullback = ours
@@ -47,8 +50,7 @@ def compare(ours, theirs, arrays, rng):
         if tensor is None:
             assert got is None
         else:
-            # What cancels is of the size of what is added.
-            close(got, tensor.grad.numpy().astype(dtype), dtype, float(np.linalg.norm(gy)))
+            close(got, tensor.grad.numpy().astype(dtype), dtype, steep * float(np.linalg.norm(gy)))
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -94,12 +96,14 @@ def test_layer_norm(seed):
 def test_layer_norm_of_channels(seed):
     _, rng, x, (weight, bias) = drawn(200 + seed)
     channels = x.shape[1]
+    # Two values may be close to each other, and one is its own mean: 1 / sqrt(eps).
+    steep = 320.0 if channels < 3 else 1.0
     _, pullback = pair = sr.vjp(sr.layer_norm, x, channels, weight, bias, axis=1)
 
     def by_them(x, weight, bias):
         return F.layer_norm(x.movedim(1, -1), (channels,), weight, bias).movedim(-1, 1)
 
-    compare((pair[0], lambda gy: (pullback(gy)[0], *pullback(gy)[2:])), by_them, (x, weight, bias), rng)
+    compare((pair[0], lambda gy: (pullback(gy)[0], *pullback(gy)[2:])), by_them, (x, weight, bias), rng, steep)
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -109,6 +109,16 @@ def empty_like(x: Array, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
     return empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
 
 
+def alike(x: Array, other: Array) -> bool:
+    """Tell whether two arrays of a shape have their elements at the same distances; axes of one element have none.
+
+    >>> alike(np.zeros((1, 3))[:, ::-1][:, ::-1], np.zeros((2, 3))[:1])
+    True
+    """
+    steps = zip(x.shape, x.strides, other.strides, strict=True)
+    return x.shape == other.shape and all(one == two for n, one, two in steps if n != 1)
+
+
 # Where the head of an object ends an array holds the address of its first element (`PyArrayObject_fields` in NumPy's C
 # interface, which promises that place). Reading it there costs a fifth of asking for `array.ctypes.data`.
 _HEAD = object.__basicsize__

@@ -263,7 +263,7 @@ def groups_normalized(
         found.each(var, channels),
         *(None if one is None else np.tile(one, (batch, 1)) for one in (scale, shift)),
     )
-    result = memory.empty_like(seen, seen.shape, dtype) if out is None or out.strides != seen.strides else out
+    result = memory.empty_like(seen, seen.shape, dtype) if out is None or not memory.alike(out, seen) else out
 
     def normalize(image: Array, target: Array, *channel: Array | None) -> None:
         normalized = compute.normalize(image, *channel, small, **table.into(compute, target))

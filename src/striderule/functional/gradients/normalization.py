@@ -162,7 +162,7 @@ def _pair(x: Array, gy: Array, result: Array) -> tuple[Array, Array]:
     """Return x and gy in the type of the arithmetic, both in the same memory order."""
     work = door.arithmetic_of(result.dtype)
     values = placed(x.astype(work, copy=False))
-    if values.strides == gy.strides and gy.dtype == work:
+    if gy.dtype == work and memory.alike(values, gy):
         return values, gy
     gradient = memory.empty_like(values, values.shape, work)
     np.copyto(gradient, gy)

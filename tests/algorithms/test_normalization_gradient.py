@@ -1,0 +1,185 @@
+"""Layer normalisation and gradients of normalisations on generated code, on every target that this machine runs."""
+
+import mmap
+import random
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from oracles.memories import channels_last, guarded
+from striderule.algorithms.direct import giving_way
+from striderule.algorithms.direct import layer_normalization as layers
+from striderule.algorithms.direct import normalization_gradient as direct
+from striderule.algorithms.direct.layer_normalization_routine import Form as LayerForm
+from striderule.algorithms.direct.layer_normalization_routine import gradient_routine, layer_routine
+from striderule.algorithms.direct.normalization_gradient_routine import line_routine, sums_routine
+from striderule.algorithms.direct.normalization_routine import Form
+from striderule.algorithms.windows import layer_normalization as windows_layers
+from striderule.algorithms.windows import normalization_gradient as windows
+from striderule.codegen import jit, target, workers
+from striderule.errors import CompilerMissing
+
+TARGETS = target.available()
+UNIT = {"f2": 2.0**-11, "f4": 2.0**-24, "f8": 2.0**-53}
+SHAPES = [(1, 1, 1), (3, 1, 5), (2, 7, 1), (40, 16, 1), (3, 33, 1), (700, 5, 1), (2, 3, 49), (3, 20, 77), (1, 6, 300)]
+needs_guards = pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="guard pages need mprotect")
+
+
+@pytest.fixture(params=TARGETS, ids=lambda machine: machine.name)
+def machine(request, monkeypatch):
+    monkeypatch.setenv("STRIDERULE_TARGET", request.param.name)
+    return request.param
+
+
+def drawn(shape, dtype, seed=0):
+    rng = np.random.default_rng((seed, *shape))
+    x, gy = ((rng.standard_normal(shape) + seed).astype(dtype) for seed in (3, 0))
+    return x, gy, rng.standard_normal(shape[1]), rng.standard_normal(shape[1])
+
+
+def near(got, expected, dtype, size=None):
+    size = np.abs(expected[np.isfinite(expected)]).max(initial=1e-3) if size is None else size
+    np.testing.assert_allclose(got, expected, rtol=0, atol=8 * UNIT[dtype] * size)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_layers_equal_numpy(machine, dtype, shape):
+    x, gy, weight, bias = drawn(shape, dtype)
+    statistics, expected_statistics = (np.zeros((2, shape[0], shape[2])) for _ in range(2))
+    for parameters in ((weight, bias), (None, None)):
+        found, expected = np.empty_like(x), np.empty_like(x)
+        layers.layer(x, *parameters, 1e-3, found, statistics)
+        windows_layers.layer(x, *parameters, 1e-3, expected, expected_statistics)
+        near(found, expected, dtype)
+        np.testing.assert_allclose(statistics, expected_statistics, rtol=1e-12)
+    own = x.copy()
+    layers.layer(own, None, None, 1e-3, own)
+    np.testing.assert_array_equal(own, found)
+    if dtype == "f2":
+        return
+    for by_x, by_parameters in ((True, True), (True, False), (False, True)):
+        found = direct.layer(x, gy, weight, statistics, by_x, by_parameters)
+        expected = windows.layer(x, gy, weight, statistics, by_x, by_parameters)
+        for got, wanted, kind in zip(found, expected, (dtype, "f8", "f8"), strict=True):
+            if wanted is None:
+                assert got is None
+            else:  # what cancels is of the size of what is added, and of the factor
+                near(
+                    got,
+                    wanted,
+                    kind,
+                    30 * max(1, statistics[1].max() ** 2) * (1 if kind == dtype else shape[0] * shape[2]),
+                )
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("last", [False, True])
+def test_channels_equal_numpy(machine, dtype, last):
+    draw = random.Random(dtype + str(last))
+    for _ in range(30):
+        rest = [draw.choice((1, 2, 3, 7, 16, 33)) for _ in range(draw.randint(0, 3))]
+        shape = (draw.randint(1, 4), draw.choice((1, 2, 3, 8, 17, 40, 130)), *rest)
+        x, gy, mean, slope = drawn(shape, dtype)
+        x, gy = (channels_last(one) if last else one for one in (x, gy))
+        steep, shift = mean[::-1], slope[::-1]
+        for got, wanted in zip(direct.channel_sums(x, gy, mean), windows.channel_sums(x, gy, mean), strict=True):
+            near(got, wanted, "f8", 10.0 * x.size)
+        numbers = (mean, slope, steep, shift)
+        found = direct.channel_line(x, gy, *numbers)
+        near(found, windows.channel_line(x, gy, *numbers), dtype, 100.0)
+        assert direct.channel_line(x, gy, *numbers, gy) is gy
+        np.testing.assert_array_equal(gy, found)
+
+
+def test_numbers_beyond_float32_and_none(machine):
+    """Values of 1e30, whose squares float32 does not hold; infinity and NaN stay in their lines."""
+    x, gy, weight, bias = drawn((6, 20, 1), "f4")
+    x[0] *= np.float32(1e30)
+    x[1, 3], x[2, 4], gy[3, 5] = np.inf, np.nan, np.nan
+    for turned in (False, True):
+        one, other = (np.ascontiguousarray(a.transpose(2, 1, 0)) if turned else a for a in (x, gy))
+        found, expected = np.empty_like(one), np.empty_like(one)
+        statistics = np.zeros((2, one.shape[0], one.shape[2]))
+        layers.layer(one, weight, bias, 1e-5, found, statistics)
+        windows_layers.layer(one, weight, bias, 1e-5, expected)
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+        got, wanted = (module.layer(one, other, weight, statistics) for module in (direct, windows))
+        for a, b in zip(got, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_the_same_bits_for_any_number_of_threads(machine):
+    x, gy, weight, bias = drawn((60, 40, 31), "f4")
+    run = [np.ascontiguousarray(one.transpose(0, 2, 1)).reshape(-1, 40, 1) for one in (x, gy)]
+    before, found = workers.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            workers.set_num_threads(threads)
+            results = [*direct.channel_sums(x, gy, weight), direct.channel_line(x, gy, *[weight, bias] * 2)]
+            for pair in ((x, gy), run):
+                statistics, y = np.zeros((2, pair[0].shape[0], pair[0].shape[2])), np.empty_like(pair[0])
+                layers.layer(pair[0], weight, bias, 1e-5, y, statistics)
+                results += [y, *direct.layer(*pair, weight, statistics)]
+            found.append(results)
+    finally:
+        workers.set_num_threads(before)
+    for other in found[1:]:
+        for one, same in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, same)
+
+
+@needs_guards
+@pytest.mark.parametrize("before", [False, True])
+def test_nothing_is_touched_outside(machine, before):
+    for shape in ((3, 5, 1), (2, 35, 1), (2, 5, 21), (1, 3, 65)):
+        plain = drawn(shape, "f4")
+        x, gy, weight, bias = (guarded(one, before=before) for one in plain)
+        out, statistics = guarded(x, before=before), guarded(np.zeros((2, shape[0], shape[2])), before=before)
+        layers.layer(x, weight, bias, 1e-5, out, statistics)
+        expected = np.empty_like(plain[0])
+        windows_layers.layer(plain[0], weight, bias, 1e-5, expected)
+        near(out, expected, "f4")
+        direct.layer(x, gy, weight, statistics)
+        direct.channel_sums(x, gy, weight)
+        direct.channel_line(x, gy, weight, weight, bias, bias, out)
+        near(out, windows.channel_line(x, gy, weight, weight, bias, bias), "f4")
+        last = [np.moveaxis(guarded(np.moveaxis(one, 1, -1), before=before), -1, 1) for one in plain[:2]]
+        direct.channel_sums(*last, weight)
+        near(direct.channel_line(*last, weight, weight, bias, bias), out, "f4")
+
+
+def test_without_a_compiler_numpy_computes_with_one_warning(monkeypatch):
+    def fails(*_):
+        raise CompilerMissing("no compiler for gradients of norms")
+
+    monkeypatch.setattr(jit, "compiled", fails)
+    giving_way._warn_once.cache_clear()
+    for module in (layers, direct):
+        for value in vars(module).values():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+    x, gy, weight, _ = drawn((2, 3, 4), "f4")
+    with pytest.warns(RuntimeWarning, match="no compiler for gradients of norms"):
+        sums = direct.channel_sums(x, gy, weight)
+    np.testing.assert_array_equal(sums[0], windows.channel_sums(x, gy, weight)[0])
+    out = np.empty_like(x)
+    layers.layer(x, None, None, 1.0, out)
+    assert np.isfinite(out).all()
+    assert not direct.layer(x, gy, None, np.zeros((2, 2, 4)))[0].any()
+
+
+@pytest.mark.parametrize("name", target.TARGETS)
+def test_routines_call_nothing(name):
+    machine = target.named(name)
+    texts = []
+    for dtype in ("float32", "float64"):
+        for kind in ("run", "across"):
+            texts += [writer(Form(dtype, kind), machine) for writer in (sums_routine, line_routine)]
+            texts += [writer(LayerForm(dtype, kind), machine) for writer in (layer_routine, gradient_routine)]
+    for text in texts:
+        assembly = jit.assembly(text, machine)
+        assert "\tcall" not in assembly
+        assert "\tbl\t" not in assembly
