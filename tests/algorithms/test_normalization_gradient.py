@@ -41,7 +41,8 @@ def drawn(shape, dtype, seed=0):
 
 def near(got, expected, dtype, size=None):
     size = np.abs(expected[np.isfinite(expected)]).max(initial=1e-3) if size is None else size
-    np.testing.assert_allclose(got, expected, rtol=0, atol=8 * UNIT[dtype] * size)
+    # Both sum in float64, in another order, which shows in float64 alone.
+    np.testing.assert_allclose(got, expected, rtol=0, atol=(40 if dtype == "f8" else 8) * UNIT[dtype] * size)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
