@@ -147,6 +147,22 @@ def test_infinity_is_a_value_and_stays_in_reach(machine, written):
         np.testing.assert_array_equal(got[reach][~finite], expected[reach][~finite])
 
 
+def test_infinities_of_both_signs_under_a_window(machine, written):
+    """They are as they are in the formula, whatever taps they meet and whichever sign of taps is rarer."""
+    rng = np.random.default_rng(1)
+    drawn = rng.standard_normal((24, 60)).astype("float32")
+    x = np.where(rng.random(drawn.shape) < 0.1, np.sign(drawn) * np.float32("inf"), drawn).astype("float32")
+    missing = rng.random(x.shape) < 0.1
+    holed = np.where(missing, np.nan, x).astype("float32")
+    for kernel in (SOBEL, KERNELS["sharpen"], -KERNELS["sharpen"], KERNELS["even"], MEAN):
+        problem = problem_for(x.shape, kernel.shape, "float32")
+        got, _ = taps.correlate(problem, holed, kernel.astype("float32")[None], Gaps(None, True, 0, 0.0))
+        with np.errstate(invalid="ignore"):
+            expected = looped_with_gaps(x.astype(float), kernel.astype("f4").astype(float), missing)
+        kinds = [np.where(np.isfinite(one), 0.0, one) for one in (got, expected)]
+        np.testing.assert_array_equal(*kinds)
+
+
 def test_memory_threads_and_pages_do_not_matter(machine, written, monkeypatch):
     monkeypatch.setattr(memory, "empty_like", lambda x, shape, dtype: guarded(np.zeros(shape, dtype)))
     x, missing = drawn((2, 21, 67), "float32", 0.1)

@@ -16,7 +16,8 @@ pytest.importorskip("llvmlite")
 
 from algorithms import test_transposed as transposing
 from functional.operations import CALLS
-from oracles import emulation
+from oracles import anew, emulation
+from oracles.images import looped_with_gaps
 from oracles.memories import channels_last
 from striderule import algorithms
 from striderule.algorithms import direct as direct_family
@@ -427,6 +428,32 @@ def test_filters_of_images(arm, algorithm, routine, kernel, dtype):
     assert_ran(arm, routine)
     near = 1e-6 if work is np.float32 else 1e-14
     assert np.linalg.norm(got - expected) <= near * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize("written", [True, False], ids=["written", "loops"])
+def test_missing_pixels(arm, monkeypatch, written, dtype):
+    """Around kernels with signs and without, of which the taps are written out, or gone over in loops; and lengths."""
+    monkeypatch.setattr("striderule.algorithms.stencil.cutting.MANY", 1 if written else 1 << 40)
+    anew.forget()
+    rng = np.random.default_rng(9)
+    image = rng.integers(0, 9, (45, 70)).astype(dtype)
+    valid = rng.random(image.shape) < 0.8
+    near, sobel = 1e-14 if dtype == "float64" else 1e-5, np.outer([1.0, 2, 1], [-1, 0, 1])
+    for kernel in (np.ones((3, 3)), rng.standard_normal((5, 4))):
+        expected = looped_with_gaps(image.astype(float), kernel, ~valid)
+        got = sr.correlate(image, kernel.astype("f8" if dtype == "float64" else "f4"), mask=valid)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=near * np.nanmax(np.abs(expected)))
+    if dtype != "uint8":
+        holed = np.where(valid, image, np.nan).astype(dtype)
+        got = sr.correlate(holed, kernel.astype(dtype), nan="normalize")
+        np.testing.assert_allclose(got, expected, rtol=0, atol=near * np.nanmax(np.abs(expected)))
+    axes = [looped_with_gaps(image.astype(float), one, ~valid) for one in (sobel, sobel.T)]
+    got, share = sr.filters.sobel(image, mask=valid, confidence=True)
+    np.testing.assert_allclose(got, np.hypot(*axes), rtol=0, atol=near * 10)
+    assert share.min() < 1 == share.max()
+    assert_ran(arm, "gapped_")
+    anew.forget()
 
 
 def test_generated_code_of_every_family_ran(arm, monkeypatch):

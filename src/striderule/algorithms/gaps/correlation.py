@@ -25,7 +25,7 @@ def gapped_routine(name: str, target: Target, gapped: Gapped) -> str:
     flags = r.table("flags")
     slot = r.claim(flags, r.size("threads"))
     room = r.table("room").skip(slot * r.size("room_size"))
-    routine = _Gapped(r, gapped)
+    routine = _Gapped(r, gapped, room)
     with r.tasks() as number:
         routine.task(number, room)
     r.give_back(flags, slot)
@@ -35,7 +35,7 @@ def gapped_routine(name: str, target: Target, gapped: Gapped) -> str:
 class _Gapped(Stencil):
     """Writes a task. In its room stand addresses of lines, those of what is there, whether lines have gaps, lines."""
 
-    def __init__(self, r: Routine, gapped: Gapped) -> None:
+    def __init__(self, r: Routine, gapped: Gapped, room: Pointer) -> None:
         super().__init__(r, gapped.plain)
         self.g, self.pairs = gapped, Lines(r, gapped)
         self.words = -(-self.lines // 8) * 8
@@ -48,15 +48,16 @@ class _Gapped(Stencil):
             for k in range(gapped.plain.kernels)
         ]
         self.nowhere = r.broadcast(numbers + gapped.plain.kernels * len(NUMBERS))
-        self.whole = self._whole()
+        self.whole = self._whole(room)
 
-    def _whole(self) -> list[Register]:
+    def _whole(self, room: Pointer) -> list[Register]:
         """Return what the magnitudes of each kernel come to where nothing is missing, rounded as they are."""
         r, ones = self.r, self.r.pointer("ones")
         if self.weighed is None:
-            table = r.table("whole_lines")
-            sums = self.in_loops.pixels(table, r.whole(0), 1)
-            found = self.in_loops.weights(table, table, r.whole(0), 1, sums)
+            with r.loop(r.whole(self.lines)) as line:
+                r.enter(ones.address, room, line)
+            sums = self.in_loops.pixels(room, r.whole(0), 1)
+            found = self.in_loops.weights(room, room, r.whole(0), 1, sums)
         else:
             lines = [ones] * self.lines
             sums = self.weighed.pixels(lines, r.whole(0), 1)

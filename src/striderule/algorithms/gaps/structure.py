@@ -16,8 +16,8 @@ POINTERS = (
     *plain.POINTERS,
     # The mask, and where its rows, elements of lines and outer taps are found; what is valid outside it and inside.
     "mask", "mask_rows", "mask_line", "mask_outer", "there",
-    # The magnitudes of taps that are gone over in loops; lines without gaps, and a table of their addresses.
-    "magnitudes", "ones", "whole_lines",
+    # The magnitudes of taps that are gone over in loops; a line without gaps.
+    "magnitudes", "ones",
     # Numbers of each kernel (`NUMBERS`) and what stands where nothing is; where the shares of what is there go.
     "numbers", "shares",
 )  # fmt: skip

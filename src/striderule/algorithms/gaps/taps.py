@@ -183,7 +183,7 @@ def _call_for(request: _Request) -> _Call:
     entries |= _mask_tables(request, layout, cut)
     ones = np.ones(cut.strip.pitch + 64, problem.dtype)
     lines = shape.slots * shape.outer_taps
-    entries |= {"ones": ones, "whole_lines": np.full(lines, memory.address(ones))}
+    entries |= {"ones": ones}
     walks = merged((axis.outputs, axis.x_step, axis.mask_step, axis.y_step) for axis in layout.planes)
     entries["walk"] = words_of(walks)
     heads = 2 * (-(-lines // 8) * 8) + -(-cut.band_rows * shape.outer_taps // 8) * 8

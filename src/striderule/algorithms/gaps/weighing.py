@@ -2,7 +2,8 @@
 
 With s = sum of w x, a = sum of |w| x, v = sum of |w| and u = sum of w over what is there, a kernel whose weights have
 one sign has a = +-s and u = +-v. Of one with both, pixels are summed once more for the taps of the rarer sign alone,
-m, so that a = s - 2 m or 2 m - s; and what is there once for each sign: v = p - n, u = p + n.
+m, so that a = s - 2 m or 2 m - s; and what is there once for each sign: v = p - n, u = p + n. Where m is infinite that
+difference says nothing of the other taps: they are summed, too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from striderule.algorithms.gaps.structure import Gapped
 from striderule.algorithms.stencil.structure import Meet
 from striderule.algorithms.stencil.sums import Block, Looped, Written
-from striderule.codegen.tile import Pointer, Routine, Size, Vector
+from striderule.codegen.tile import Pointer, Register, Routine, Size, Vector
 
 
 class Weights(NamedTuple):
@@ -42,8 +43,13 @@ class Weighed:
         # Of each kernel the rarer sign, if it has both; else that of all.
         self.one_sign = [len(set(each)) == 1 for each in signs]
         self.rarer = [2 * sum(each) <= len(each) for each in signs]
-        self.rare = self._only(
-            lambda meet: not self.one_sign[meet.kernel] and negative[meet.weight] == self.rarer[meet.kernel]
+        mixed = [kernel for kernel, one in enumerate(self.one_sign) if not one]
+        self.rare, self.others = (
+            self._only(
+                lambda meet, which=which: meet.kernel in mixed
+                and (negative[meet.weight] == self.rarer[meet.kernel]) == which
+            )
+            for which in (True, False)
         )
 
     def _only(self, wanted: Callable[[Meet], bool]) -> Written | None:
@@ -64,29 +70,52 @@ class Weighed:
         self, lines: Sequence[Pointer], behind: Sequence[Pointer], at: Size, vectors: int, sums: Block
     ) -> list[list[list[Weights]]]:
         """Return a, v and u; `behind` are the lines of what is there."""
-        rare = sums if self.rare is None else self.rare.block(lines, at, vectors)
+        sizes = self._sizes(lines, at, vectors, sums)
         met = {sign: one.block(behind, at, vectors) for sign, one in self.some.items() if one is not None}
         return [
             [
-                [self._joined(k, sums[k][i][v], rare[k][i][v], {sign: one[k][i][v] for sign, one in met.items()})
+                [self._joined(k, sizes[k][i][v], {sign: one[k][i][v] for sign, one in met.items()})
                  for v in range(vectors)]
                 for i in range(self.g.plain.rows)
             ]
             for k in range(self.g.plain.kernels)
         ]  # fmt: skip
 
-    def _joined(self, kernel: int, s: Vector, rare: Vector, met: dict[bool, Vector]) -> Weights:
-        rarer = self.rarer[kernel]
+    def _joined(self, kernel: int, a: Vector, met: dict[bool, Vector]) -> Weights:
         if self.one_sign[kernel]:
             # `rarer` is that which no tap has.
-            u = met[not rarer]
-            return Weights(s, u, u) if rarer else Weights(-s, -u, u)
-        twice = rare + rare
-        a = s - twice if rarer else twice - s
-        # Where the rarer taps alone meet infinity, what they come to is taken away from it.
-        infinite = self.r.absolute(rare).equals(float("inf"))
-        a = self.r.select(infinite, -rare if rarer else rare, a)
+            u = met[not self.rarer[kernel]]
+            return Weights(a, u, u) if self.rarer[kernel] else Weights(a, -u, u)
         return Weights(a, met[False] - met[True], met[False] + met[True])
+
+    def _sizes(self, lines: Sequence[Pointer], at: Size, vectors: int, sums: Block) -> Block:
+        """Return a."""
+        r = self.r
+        if self.rare is None or self.others is None:
+            return [
+                [[s if self.rarer[k] else -s for s in row] for row in one] for k, one in enumerate(sums)
+            ]
+        rare = self.rare.block(lines, at, vectors)
+        found: dict[tuple[int, int, int], Register] = {}
+        infinite = r.constant(0).greater(0)
+        for k, one in enumerate(sums):
+            for i, row in enumerate(one):
+                for v, s in enumerate(row):
+                    m = rare[k][i][v]
+                    a = s if self.one_sign[k] else s - (m + m)
+                    found[k, i, v] = r.register(a if self.rarer[k] else -a)
+                    if not self.one_sign[k]:
+                        infinite = infinite | r.absolute(m).equals(float("inf"))
+        with r.when(r.any(infinite)):
+            others = self.others.block(lines, at, vectors)
+            for (k, i, v), register in found.items():
+                if not self.one_sign[k]:
+                    m, rest = rare[k][i][v], others[k][i][v]
+                    a = rest - m if self.rarer[k] else m - rest
+                    register.set(r.select(r.absolute(m).equals(float("inf")), a, register.value))
+        return [
+            [[found[k, i, v].value for v in range(vectors)] for i in range(len(one))] for k, one in enumerate(sums)
+        ]
 
 
 class WeighedInLoops:
