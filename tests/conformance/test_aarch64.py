@@ -453,6 +453,11 @@ def test_missing_pixels(arm, monkeypatch, written, dtype):
     np.testing.assert_allclose(got, np.hypot(*axes), rtol=0, atol=near * 10)
     assert share.min() < 1 == share.max()
     assert_ran(arm, "gapped_")
+    wide = np.outer(*[np.exp(-(np.arange(-8.0, 9.0) ** 2) / 8)] * 2)
+    for blur, kernel in ((sr.filters.gaussian(image, 2, mask=valid, dtype=float), wide / wide.sum()),
+                         (sr.filters.box(image, 15, mask=valid, dtype=float), np.full((15, 15), 1 / 225))):  # fmt: skip
+        np.testing.assert_allclose(blur, looped_with_gaps(image.astype(float), kernel, ~valid), rtol=10 * near)
+    assert any(name.startswith("gapped_passes") for name in arm.ran)
     anew.forget()
 
 

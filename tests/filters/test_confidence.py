@@ -1,10 +1,12 @@
 """The confidence map: the share of the kernel's magnitude that met valid pixels, against plain loops."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from oracles.images import looped
-from striderule import filters, kernels
+from striderule import Array, convolve, correlate, explain, filters, kernels
 from striderule.errors import InvalidArgument, InvalidType
 
 # name: (the filter, the kernels whose magnitudes count)
@@ -51,6 +53,42 @@ def test_against_loops(name, boundary):
     holed = np.where(mask, image, np.nan)
     again = function(holed, nan="normalize", fill=np.nan, boundary=boundary, confidence=True)[1]
     np.testing.assert_allclose(again, shares(mask.astype(float), each, boundary, 0), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("algorithm", ["stencil", "windows", "separable", "fourier"])
+@pytest.mark.parametrize("words", [{"mode": "full"}, {"mode": "valid"}, {"boundary": "constant"}])
+def test_correlation_and_convolution(words, algorithm):
+    rng = np.random.default_rng(5)
+    image, mask = rng.random((20, 21)), rng.random((20, 21)) < 0.6
+    kernel = np.outer(rng.random(4) - 0.5, rng.random(3) - 0.5)
+    near = 1e-6 if algorithm == "fourier" else 1e-12
+    for function, turned in ((correlate, kernel), (convolve, kernel[::-1, ::-1])):
+        result, confidence = function(image, kernel, mask=mask, confidence=True, algorithm=algorithm, **words)
+        np.testing.assert_array_equal(result, function(image, kernel, mask=mask, algorithm=algorithm, **words))
+        there = function(mask.astype(float), abs(kernel), fill=1, algorithm="windows", **words)
+        np.testing.assert_allclose(confidence, there / abs(turned).sum(), rtol=near, atol=near)
+    result, confidence = correlate(image.astype(np.uint8), kernel, confidence=True, **words)
+    assert (confidence.dtype, confidence.shape) == (np.float32, result.shape)
+    assert (confidence == 1).all()
+    out = np.empty(image.shape, np.uint8)
+    words = {"mask": mask, "confidence": True, "dtype": np.uint8}
+    assert correlate(image, abs(kernel), out=out, **words)[0] is out
+    np.testing.assert_array_equal(out, correlate(image, abs(kernel), **words)[0])
+    with pytest.raises(InvalidType, match="confidence must be True or False"):
+        correlate(image, kernel, confidence=1)
+
+
+def test_what_is_explained_is_what_runs():
+    """Kernels of few taps take one reading, whatever is asked for; a mask that is only described is whole."""
+    image, mask = Array((300, 400)), Array((300, 400), "bool")
+    for words in ({}, {"confidence": True}):
+        for call in (partial(correlate, kernel=[[1, 0, -1]]), filters.sobel, partial(filters.box, size=3)):
+            plan = explain(call, image, mask=mask, **words)
+            assert (plan.algorithm, len(plan.passes)) == ("stencil", 1)
+    holed = np.where(np.eye(300) > 0, np.nan, 1)
+    assert explain(filters.laplace, holed, nan="normalize").algorithm == "stencil"
+    passes = explain(filters.gaussian, holed, 3, nan="normalize", confidence=True).passes
+    assert [plan.algorithm for plan in passes] == ["separable"] * 2
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 
 from llvmlite import ir
 
@@ -108,6 +109,18 @@ class Routine(Access):
         else:
             number = self.build.trunc(bits, kind.type) if kind.itemsize < 8 else bits
         return Vector(self, self._spread(number, ir.VectorType(kind.type, self.lanes)), kind)
+
+    def part(self, prefix: str, element: Element) -> Routine:
+        """Return what writes a part of this routine that has elements of its own: its words are those with the prefix.
+
+        They are named without it there, so that code for a routine of its own can be written into a larger one.
+        """
+        made = copy(self)
+        made.element, made.lanes = element, self.target.lanes(element.itemsize)
+        made._arguments = {  # noqa: SLF001 - another of this class
+            word.removeprefix(prefix): value for word, value in self._arguments.items() if word.startswith(prefix)
+        }
+        return made
 
     # Tasks ------------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from striderule.filters.request import Array, Request
 from striderule.functional import door
 from striderule.functional.bound import Filtered
 from striderule.functional.images import correlate, filtered
-from striderule.functional.normalized import Gaps, Weights, around_gaps
+from striderule.functional.normalized import Gaps, Weights, around_gaps, in_passes
 from striderule.functional.normalized import at_once as at_once_around
 from striderule.functional.profiles import by_profiles, lengths, slide_of_profiles
 from striderule.functional.sliding import SlideWords
@@ -97,13 +97,13 @@ class Operator:
             return self._by_profiles(request.image, request.fill, request.dtype, request.out, remember=request.is_alike)
         if plain and len(self.stages) == 1 and self.stages[0][1].dtype.kind != "c" and request.dtype is not None:
             return self._by_kernel(request.fill, request.dtype)
-        return request.finish(apply(self, request.out))
+        return request.finish(applied(self, request.out, request.dtype)[0])
 
     def _by_kernel(self, fill: Any, final: np.dtype[Any]) -> Array:
         """Return the image correlated with the one kernel in one call, in the type `final`, and in `out`."""
         request, (positions, kernel) = self.request, self.stages[0]
         real = np.empty(0, np.result_type(request.working_type, np.float32)).real.dtype
-        return filtered(
+        result: Array = filtered(
             request.image,
             kernel.astype(real, copy=False),
             flipped=False,
@@ -119,6 +119,7 @@ class Operator:
             out=request.out,
             remember=Filtered if request.is_alike else None,
         )
+        return result
 
     def _by_profiles(
         self, x: Array, fill: Any, final: np.dtype[Any], out: Array | None = None, *, remember: bool = False
@@ -277,23 +278,57 @@ def working(request: Request) -> Array:
 def apply(operator: Operator, out: Array | None = None) -> Array:
     """Return the filtered image of the operator's request, in the type of the arithmetic.
 
+    `out` may be written to, and is then what is returned.
+    """
+    return applied(operator, out)[0]
+
+
+def applied(
+    operator: Operator, out: Array | None = None, final: np.dtype[Any] | None = None, *, shared: bool = False
+) -> tuple[Array, Array | None]:
+    """Return the filtered image, as `apply` does, and the shares of what is there if asked for.
+
+    It may come in the type `final`, rounded and saturated.
+
     Missing pixels are left out as `striderule.correlate` leaves them out: each counts as the mean of the valid pixels
-    under the same window, weighted by the magnitudes of the weights (see `striderule.functional.normalized`). `out` may
-    be written to, and is then what is returned.
+    under the same window, weighted by the magnitudes of the weights (see `striderule.functional.normalized`).
     """
     request = operator.request
-    made = around([operator], np.result_type(request.working_type, np.float32), out)
+    made = around([operator], np.result_type(request.working_type, np.float32), out, shared=shared)
     if made is not None:
-        return made[0]
+        return made
     if request.missing is None and request.fill is not None:
-        return operator(request.image, request.fill)
+        return operator(request.image, request.fill), confidence([operator]) if shared else None
     weights = Weights.of([kernel for _, kernel in operator.stages], operator.divisor)
+    if operator.plain and operator.profiles is not None:
+        passed = _passed(operator, weights, out, final, shared)
+        if passed is not None:
+            return passed
     magnitudes = None if operator.plain else operator.magnitudes()
     support = replace(
         operator, stages=tuple((axes, (kernel != 0) * 1.0) for axes, kernel in operator.stages), divisor=1
     )
     return around_gaps(
-        operator, magnitudes, support, weights, request.image, request.missing, request.fill, nowhere(request), out
+        operator, magnitudes, support, weights, request.image, request.missing, request.fill, nowhere(request), out,
+        shared=shared,
+    )  # fmt: skip
+
+
+def _passed(
+    operator: Operator, weights: Weights, out: Array | None, final: np.dtype[Any] | None, shared: bool
+) -> tuple[Array, Array | None] | None:
+    """Return the outer product of profiles around gaps, in passes, or None if they do not serve it."""
+    request, profiles = operator.request, operator.profiles
+    work = np.empty(0, np.result_type(request.working_type, np.float32)).real.dtype
+    if profiles is None or request.overflow != "saturate":
+        return None
+    axes = tuple(request.axes[position] for (position,), _ in operator.stages)
+    boundary = tuple(request.boundary[position] for (position,), _ in operator.stages)
+    words = axes, boundary, request.overflow, request.precision, request.algorithm
+    slide = slide_of_profiles(request.image.shape, profiles.shape, *words)
+    gaps = Gaps(None, False, request.fill, nowhere(request), shared)
+    return in_passes(
+        slide, request.image, request.missing, profiles, weights, gaps, work, work if final is None else final, out
     )
 
 
@@ -328,6 +363,9 @@ def answer(request: Request, result: Array | None, *operators: Operator) -> Arra
         made = around(operators, request.dtype, request.out, shared=True)
         if made is not None and made[1] is not None:
             return cast(Array, made)
+        if len(operators) == 1 and not (request.missing is None and request.fill is not None):
+            filtered_image, shares = applied(operators[0], request.out, request.dtype, shared=True)
+            return cast(Array, (request.finish(filtered_image), shares))
     final = operators[0].finished() if result is None else request.finish(result)
     if not request.confidence:
         return final

@@ -27,6 +27,7 @@ from striderule.functional.standin import stand_in
 from striderule.geometry.arguments import is_sequence
 from striderule.geometry.imaging import axis_number, filtered_axes
 from striderule.geometry.padding import Words, parse_boundary
+from striderule.geometry.pooling import flag
 from striderule.planning import algorithm_word
 
 Array = npt.NDArray[Any]
@@ -209,7 +210,7 @@ class Request:
             overflow=door.overflow_word(keywords.get("overflow", "saturate")),
             mask=valid,
             holes=Holes(x, valid, nan=nan == "normalize"),
-            confidence=_truth(keywords.get("confidence", False), "confidence"),
+            confidence=flag(keywords.get("confidence", False), "confidence"),
             precision=effective(keywords.get("precision")),
             algorithm=algorithm_word(keywords.get("algorithm")),
             out=keywords.get("out"),
@@ -327,12 +328,6 @@ def _check_rank(name: str, shape: tuple[int, ...], axes: tuple[int, ...], rank: 
             f"{name} filters {rank} axes, but {len(axes)} of the image of shape {shape} are chosen; name them with "
             "axes=, for example axes=(0, 1), or set channel_axis=-1 for an image with channels last"
         )
-
-
-def _truth(value: Any, argument: str) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise InvalidType(f"{argument} must be True or False, got {value!r}")
-    return bool(value)
 
 
 def _nan(word: Any) -> str:

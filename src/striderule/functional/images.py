@@ -36,6 +36,7 @@ from striderule.geometry.imaging import (
     kernel_sides,
 )
 from striderule.geometry.padding import parse_boundary
+from striderule.geometry.pooling import flag
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
@@ -63,6 +64,7 @@ def correlate(
     overflow: Literal["saturate", "wrap"] = "saturate",
     mask: npt.ArrayLike | None = None,
     nan: Nan = "propagate",
+    confidence: bool = False,
     precision: str | None = None,
     algorithm: str | None = None,
     out: Array | None = None,
@@ -115,6 +117,9 @@ def correlate(
         Where all taps meet missing pixels the result is NaN, or `fill` for an integer `dtype`.
     nan
         ``"propagate"`` (default) or ``"normalize"``: NaN pixels are missing, and with ``fill=nan`` the outside is too.
+    confidence
+        Return the pair (result, confidence): for every element the share of the kernel's magnitude that met valid
+        pixels, sum of ``|w|`` over valid pixels / sum of ``|w|``, from 0 to 1. `out` is the result's. Default False.
     precision
         The promise on the error: ``"highest"`` (default), ``"high"`` or ``"medium"``.
     algorithm
@@ -127,7 +132,8 @@ def correlate(
     Returns
     -------
     numpy.ndarray
-        With the axes of the image; their sizes are those of `mode`, each divided by the stride and rounded up.
+        With the axes of the image; their sizes are those of `mode`, each divided by the stride and rounded up. With
+        `confidence` two of them.
 
     Raises
     ------
@@ -148,7 +154,7 @@ def correlate(
     >>> sr.correlate([1.0, np.nan, 3.0], [1, 1, 1], nan="normalize", mode="valid")
     array([6.])
     """
-    return filtered(
+    result: Array = filtered(
         image,
         kernel,
         flipped=False,
@@ -161,9 +167,11 @@ def correlate(
         axes=axes,
         channel_axis=channel_axis,
         mask=mask,
+        confidence=confidence,
         out=out,
         remember=Correlated if isinstance(kernel, np.ndarray) else Filtered,
     )
+    return result
 
 
 @remembered_by_values("kernel")
@@ -186,6 +194,7 @@ def convolve(
     overflow: Literal["saturate", "wrap"] = "saturate",
     mask: npt.ArrayLike | None = None,
     nan: Nan = "propagate",
+    confidence: bool = False,
     precision: str | None = None,
     algorithm: str | None = None,
     out: Array | None = None,
@@ -202,7 +211,7 @@ def convolve(
     ----------
     image, kernel, mode, boundary, fill, stride, dilation, origin, axes, channel_axis
         As in `correlate`.
-    dtype, overflow, mask, nan, precision, algorithm, out
+    dtype, overflow, mask, nan, confidence, precision, algorithm, out
         As in `correlate`.
 
     Returns
@@ -224,7 +233,7 @@ def convolve(
     >>> sr.correlate(np.array([0, 0, 1, 0, 0]), [1, 2, 3], boundary="constant")
     array([0, 3, 2, 1, 0])
     """
-    return filtered(
+    result: Array = filtered(
         image,
         kernel,
         flipped=True,
@@ -237,9 +246,11 @@ def convolve(
         axes=axes,
         channel_axis=channel_axis,
         mask=mask,
+        confidence=confidence,
         out=out,
         remember=Correlated if isinstance(kernel, np.ndarray) else Filtered,
     )
+    return result
 
 
 def _slide(
@@ -279,10 +290,11 @@ def filtered(
     channel_axis: int | None,
     mask: Any,
     out: Array | None,
+    confidence: bool = False,
     remember: type[Filtered] | None = None,
     **geometry: Any,
-) -> Array:
-    """Check everything, compute, and cast the result.
+) -> Any:
+    """Check everything, compute, and cast the result; with `confidence` give the shares of what is there, too.
 
     Calls like this one may do the same at once, if they find how by the values of the kernel: as `remember`.
     """
@@ -291,11 +303,15 @@ def filtered(
     )
     pixels, ready, slide, outside, types, holes, inputs = call
     check_out(out, slide.output_shape(pixels.shape), types.final, inputs)
-    gaps = Gaps(holes.valid, holes.nan, outside, _nowhere(types, outside))
+    gaps = Gaps(holes.valid, holes.nan, outside, _nowhere(types, outside), flag(confidence, "confidence"))
     if holes.possible or outside is None:
         made = at_once(slide, pixels, ready, gaps, types.work, types.final, out)
         if made is not None:
-            return made[0]
+            return made if confidence else made[0]
+    if call.plain and confidence:
+        rest = {"channel_axis": channel_axis, "mask": mask, "out": out}
+        result = filtered(image, kernel, flipped=flipped, words=words, fill=fill, **rest, **geometry)
+        return result, np.ones(result.shape, types.work)
     if call.plain and types.final.kind != "c":
         # The range of wide integers is that of their values.
         looked_at = is_integer(pixels.dtype, inputs[1].dtype) and pixels.dtype.itemsize > 2
@@ -313,7 +329,11 @@ def filtered(
         signed = partial(_slid, slide, ready, types.work)
         support = partial(_slid, slide, (ready != 0).astype(types.work), types.work)
         weights, missing = Weights.of([ready]), holes.missing
-        result = around_gaps(signed, magnitudes, support, weights, pixels, missing, outside, gaps.nowhere, out)
+        result, shares = around_gaps(
+            signed, magnitudes, support, weights, pixels, missing, outside, gaps.nowhere, out, shared=confidence
+        )
+        if confidence:
+            return finish(result, types.final, words.overflow, out), shares
     return finish(result, types.final, words.overflow, out)
 
 

@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms import memory, table
+from striderule.algorithms.images.terms import Terms
 from striderule.functional.forms import form_of
 from striderule.functional.parts import planned
 from striderule.functional.planned import noted
@@ -161,7 +162,7 @@ def at_once(
     `kernels` are several side by side if the `length` of what they give is asked for, else one.
     """
     shape = slide.output_shape(image.shape)
-    if noted.get() is not None or 0 in shape or any(one.kind == "c" for one in (image.dtype, kernels.dtype, final)):
+    if 0 in shape or any(one.kind == "c" for one in (image.dtype, kernels.dtype, final)):
         return None
     code = table.generated("gaps.taps")
     rank, last = len(slide.axes), range(-len(slide.axes), 0)
@@ -169,16 +170,58 @@ def at_once(
     form, count = (None, len(kernels)) if length else (form_of(kernels), 1)
     problem = problem_of(slide, math.prod(planes.shape[:-rank]), image.dtype, final, work, form, count)
     plan, _ = planned(problem, image.shape, slide.axes, slide.words.precision, slide.words.algorithm)
-    if code is None or plan.algorithm != "stencil":
+    taps, plans = kernels if length else kernels[None], noted.get()
+    if code is None or plan.algorithm != "stencil" or not code.serves(problem, taps):
         return None
+    if plans is not None:
+        plans.append(plan)
+        return stand_in(shape, final), stand_in(shape, work) if gaps.shared else None
     mask, target = (None if one is None else np.moveaxis(one, slide.axes, last) for one in (gaps.mask, out))
     told = code.Gaps(mask, gaps.nan and image.dtype.kind == "f", gaps.fill, complex(gaps.nowhere).real, gaps.shared)
-    found = code.correlate(problem, planes, kernels if length else kernels[None], told, target, length=length)
+    found = code.correlate(problem, planes, taps, told, target, length=length)
     if found is None:
         return None
     result, shares = found
     shares = None if shares is None else np.moveaxis(shares, last, slide.axes)
     return (np.moveaxis(result, last, slide.axes) if out is None else out), shares
+
+
+def in_passes(
+    slide: Geometry,
+    image: Array,
+    missing: Array | None,
+    terms: Terms,
+    weights: Weights,
+    gaps: Gaps,
+    work: np.dtype[Any],
+    final: np.dtype[Any],
+    out: Array | None = None,
+) -> tuple[Array, Array | None] | None:
+    """Return what passes of profiles without negative weights give around gaps, in bands that stay in the cache.
+
+    And the shares of what is there if asked for. None where that takes another way.
+    """
+    kinds = {image.dtype.kind, final.kind}
+    lost = final.kind in "biu" and (image.dtype.kind == "f" or np.isnan(gaps.nowhere))
+    code = table.generated("gaps.smoothing")
+    if code is None or noted.get() is not None or "c" in kinds or lost or weights.magnitude == 0:
+        return None
+    last = range(-len(slide.axes), 0)
+    batch = math.prod(n for axis, n in enumerate(image.shape) if axis not in slide.axes)
+    problem = problem_of(slide, batch, image.dtype.newbyteorder("="), work, work, form_of(terms))
+    plan, problem = planned(problem, image.shape, slide.axes, slide.words.precision, slide.words.algorithm)
+    if plan.algorithm != "separable":
+        return None
+    pixels, there = (np.moveaxis(one, slide.axes, last) for one in _laid(image, missing))
+    outside = (0, 0) if gaps.fill is None else (gaps.fill, 1)
+    told = weights.magnitude, 0.5 * weights.least, complex(gaps.nowhere).real
+    target = None if out is None else np.moveaxis(out, slide.axes, last)
+    found = code.smooth(problem, pixels, there, terms, outside, told, final, target, shared=gaps.shared)
+    if found is None:
+        return None
+    result, shares = found
+    shares = None if shares is None else np.moveaxis(shares, last, slide.axes)
+    return (out if out is not None and result is target else np.moveaxis(result, last, slide.axes)), shares
 
 
 def around_gaps(
@@ -191,8 +234,10 @@ def around_gaps(
     fill: Any,
     none: Any,
     out: Array | None = None,
-) -> Array:
-    """Return the filter of the valid pixels as this module defines it.
+    *,
+    shared: bool = False,
+) -> tuple[Array, Array | None]:
+    """Return the filter of the valid pixels as this module defines it, and the shares of what is there if asked for.
 
     Parameters
     ----------
@@ -217,22 +262,24 @@ def around_gaps(
     on_it = (magnitudes or signed)(there, outside_there)
     rest = None if magnitudes is None else (magnitudes(pixels, outside), signed(there, outside_there))
     if isinstance(sums, StandIn) or weights.magnitude == 0:
-        return sums
+        return sums, stand_in(sums.shape, on_it.dtype) if shared else None
     whole, least = weights.whole(on_it), 0.5 * weights.least
     if weights.count > FEW and float(on_it.min(initial=np.inf)) < NOISE * np.finfo(on_it.dtype).eps * weights.magnitude:
         # Many taps may be summed by transforms, whose rounding is no sum of few taps.
         on_it = np.where(support(there, outside_there) < 0.5, on_it.dtype.type(0), np.maximum(on_it, weights.least))
+    shares = np.clip(on_it / on_it.dtype.type(whole), 0, 1) if shared else None
     code = None if sums.dtype.kind == "c" else table.generated("gaps.call")
     if code is not None:
         real = complex(weights.total).real, complex(none).real
         numbers = (weights.magnitude, real[0], whole, least, real[1])
         mended = code.mending(sums, on_it, rest, numbers, out)
         if mended is not None:
-            return cast(Array, mended)
+            return mended, shares
     by_magnitudes, by_weights = rest or (sums, on_it)
     with np.errstate(all="ignore"):
         corrected = sums + by_magnitudes / on_it * (weights.total - by_weights)
-    return np.where(on_it <= least, sums.dtype.type(none), np.where(on_it < whole, corrected, sums)).astype(sums.dtype)
+    mended = np.where(on_it <= least, sums.dtype.type(none), np.where(on_it < whole, corrected, sums))
+    return mended.astype(sums.dtype), shares
 
 
 def _laid(image: Array, missing: Array | None) -> tuple[Array, Array]:

@@ -26,7 +26,6 @@ from striderule.algorithms.stencil.layout import Axis, Layout, Line
 from striderule.algorithms.stencil.stencil import stores
 from striderule.algorithms.stencil.structure import SUMS
 from striderule.algorithms.stencil.tables import distances, line_table, outer_table
-from striderule.algorithms.windows import stencil as windows
 from striderule.codegen import workers
 from striderule.codegen.target import current
 from striderule.geometry.problem import Convolution
@@ -99,9 +98,7 @@ def correlate(
     shape = (*x.shape[: x.ndim - problem.rank], *problem.output_size)
     stored = final if stores(work, final, problem.overflow) else work
     taps = np.ascontiguousarray(kernels, work)
-    if work.kind != "f" or 0 in shape or not taps.any(axis=tuple(range(1, taps.ndim))).all():
-        return None
-    if windows.closed_up(single, x[:0], 0)[0] != single:
+    if 0 in shape or not serves(problem, taps):
         return None
     result = out if out is not None and stored == final else memory.empty_like(x, shape, stored)
     shares = None
@@ -123,6 +120,16 @@ def correlate(
     if call.run(x, mask, taps, gaps.nowhere, result, shares):
         raise no_integer(final)
     return result if stored == final else finished(problem, result, out), shares
+
+
+def serves(problem: Convolution, kernels: Array) -> bool:
+    """Tell whether `correlate` serves a problem: of floats, kernels that are not zero, and taps with no gulfs between.
+
+    There is a gulf where the taps are so far apart that no output reads some pixels between them.
+    """
+    reaches = zip(problem.dilation, problem.output_size, problem.stride, strict=True)
+    near = all(gap <= (outputs - 1) * step + 1 for gap, outputs, step in reaches)
+    return near and problem.dtype.startswith("float") and bool(kernels.any(axis=tuple(range(1, kernels.ndim))).all())
 
 
 def beside(x: Array, mask: Array) -> Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from striderule.algorithms.gaps.structure import Gapped
@@ -43,14 +44,12 @@ class Weighed:
         # Of each kernel the rarer sign, if it has both; else that of all.
         self.one_sign = [len(set(each)) == 1 for each in signs]
         self.rarer = [2 * sum(each) <= len(each) for each in signs]
-        mixed = [kernel for kernel, one in enumerate(self.one_sign) if not one]
-        self.rare, self.others = (
-            self._only(
-                lambda meet, which=which: meet.kernel in mixed
-                and (negative[meet.weight] == self.rarer[meet.kernel]) == which
-            )
-            for which in (True, False)
-        )
+        self.rare, self.others = (self._only(partial(self._is_mixed, negative, which)) for which in (True, False))
+
+    def _is_mixed(self, negative: Sequence[bool], rare: bool, meet: Meet) -> bool:
+        """Tell whether a tap is of a kernel with both signs, and of the rarer one or not."""
+        k = meet.kernel
+        return not self.one_sign[k] and (negative[meet.weight] == self.rarer[k]) == rare
 
     def _only(self, wanted: Callable[[Meet], bool]) -> Written | None:
         """Return the sums of some taps alone, or None if there is no such tap."""
@@ -92,9 +91,7 @@ class Weighed:
         """Return a."""
         r = self.r
         if self.rare is None or self.others is None:
-            return [
-                [[s if self.rarer[k] else -s for s in row] for row in one] for k, one in enumerate(sums)
-            ]
+            return [[[s if self.rarer[k] else -s for s in row] for row in one] for k, one in enumerate(sums)]
         rare = self.rare.block(lines, at, vectors)
         found: dict[tuple[int, int, int], Register] = {}
         infinite = r.constant(0).greater(0)
@@ -113,9 +110,7 @@ class Weighed:
                     m, rest = rare[k][i][v], others[k][i][v]
                     a = rest - m if self.rarer[k] else m - rest
                     register.set(r.select(r.absolute(m).equals(float("inf")), a, register.value))
-        return [
-            [[found[k, i, v].value for v in range(vectors)] for i in range(len(one))] for k, one in enumerate(sums)
-        ]
+        return [[[found[k, i, v].value for v in range(vectors)] for i in range(len(one))] for k, one in enumerate(sums)]
 
 
 class WeighedInLoops:

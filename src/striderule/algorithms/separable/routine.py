@@ -30,10 +30,7 @@ def passes_routine(name: str, target: Target, s: Structure) -> str:
     r = Routine(name, target, ELEMENTS[s.work], pointers=POINTERS, sizes=SIZES, numbers=NUMBERS)
     flags = r.table("flags")
     slot = r.claim(flags, r.size("threads"))
-    work = r.pointer("work") + slot * r.size("room")
-    lines, state, suffix, sums = (work + r.size(f"{word}_at") for word in ("lines", "state", "suffix", "sums"))
-    room = Room(lines.of(ELEMENTS[s.held]), state.of(ELEMENTS[s.held]), suffix, sums)
-    across = WRITERS[s.across.kind](r, s, room)
+    room, across = in_room(r, s, r.pointer("work") + slot * r.size("room"))
     with r.tasks() as task:
         band, plane = task % r.size("bands"), task // r.size("bands")
         if s.down.kind == "blocks":
@@ -45,7 +42,7 @@ def passes_routine(name: str, target: Target, s: Structure) -> str:
             first = part * r.size("part")
             x, y = x + first, y + first
             across.size = _narrowed(r, first)
-        _band(r, s, room, across, band, x, y)
+        write_band(r, s, room, across, band, x, y)
     if across.watch is not None:
         with r.when(r.any(across.watch.value.is_nan())):
             r.store(r.constant(1, INT64, 1), r.table("watched"))
@@ -59,7 +56,14 @@ def _narrowed(r: Routine, first: Size) -> Callable[[str], Size]:
     return lambda word: lengths[word] if word in lengths else r.size(word)
 
 
-def _band(r: Routine, s: Structure, room: Room, across: Across, band: Size, x: Pointer, y: Pointer) -> None:
+def in_room(r: Routine, s: Structure, work: Pointer) -> tuple[Room, Across]:
+    """Return a thread's room from `work` on, and what writes the pass across there."""
+    lines, state, suffix, sums = (work + r.size(f"{word}_at") for word in ("lines", "state", "suffix", "sums"))
+    room = Room(lines.of(ELEMENTS[s.held]), state.of(ELEMENTS[s.held]), suffix, sums)
+    return room, WRITERS[s.across.kind](r, s, room)
+
+
+def write_band(r: Routine, s: Structure, room: Room, across: Across, band: Size, x: Pointer, y: Pointer) -> None:
     """Write a band of rows of a plane."""
     first = band * r.size("band")
     count = (r.size("height") - first).smaller(r.size("band"))
