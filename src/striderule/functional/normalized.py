@@ -18,9 +18,10 @@ rounding where transforms compute it, whose tiles see more than a window, or whe
 
 What is computed: where products of few taps are summed, all of it in one reading of the image
 (`algorithms/gaps/correlation.py`). Passes of profiles without negative weights go over bands of the image and of what
-is there, each of which is mended before it leaves the cache (`algorithms/gaps/pairs.py`). Elsewhere the image with 0 where a pixel is missing, correlated with w and with |w|,
-and bytes of 1 where one is there, correlated likewise. The missing weight is what those lack of the sum of all weights;
-a kernel without negative taps needs one correlation of each.
+is there, each of which is mended before it leaves the cache (`algorithms/gaps/pairs.py`). Elsewhere the image with 0
+where a pixel is missing, correlated with w and with |w|, and bytes of 1 where one is there, correlated likewise. The
+missing weight is what those lack of the sum of all weights; a kernel without negative taps needs one correlation of
+each.
 """
 
 from __future__ import annotations
