@@ -35,6 +35,13 @@ ACTIVATIONS = [
     nn.Softsign(), nn.Threshold(0.1, 3.0),
 ]  # fmt: skip
 CASES = [*WEIGHTED, *((lambda layer=layer: layer, IMAGE, IMAGE) for layer in ACTIVATIONS)]
+CASES += [
+    (lambda: nn.Linear(8, 5, **SEED), IMAGE, (2, 4, 9, 5)),
+    (lambda: nn.Linear(8, 5, bias=False, init="xavier", **SEED), (3, 8), (3, 5)),
+    (lambda: nn.Upsample(scale_factor=2), IMAGE, (2, 4, 18, 16)),
+    (lambda: nn.Upsample((12, 9), mode="bilinear"), IMAGE, (2, 4, 12, 9)),
+    (lambda: nn.Upsample(20, mode="linear", align_corners=True), SEQUENCE, (2, 4, 20)),
+]
 CASES += [(nn.Flatten, IMAGE, (2, 288)), (lambda: nn.Flatten(2), IMAGE, (2, 4, 72))]
 
 
@@ -92,7 +99,7 @@ POOLS = [
     (nn.AvgPool2d((3, 2), 2, (1, 0), count_include_pad=False), IMAGE, (2, 4, 5, 4)),
     (nn.AvgPool3d(2), VOLUME, (1, 4, 2, 3, 2)),
     (nn.LPPool1d(2, 3), SEQUENCE, (2, 4, 3)),
-    (nn.LPPool2d(3.0, 2), IMAGE, (2, 4, 4, 4)),
+    (nn.LPPool2d(4.0, 2), IMAGE, (2, 4, 4, 4)),
     (nn.LPPool3d(2, 2), VOLUME, (1, 4, 2, 3, 2)),
     (nn.AdaptiveAvgPool1d(3), SEQUENCE, (2, 4, 3)),
     (nn.AdaptiveAvgPool2d((3, 4)), IMAGE, (2, 4, 3, 4)),
@@ -115,6 +122,19 @@ def test_pooling_layers(layer, shape, expected):
     op, words = layer.operation()
     np.testing.assert_array_equal(layer.eval()(x), op(x, **words))
     assert layer(x).shape == expected
+    check_gradients(layer, x)
+
+
+def test_dropout():
+    x = np.ones((50, 40))
+    layer, again = nn.Dropout(0.25, seed=1), nn.Dropout(0.25, seed=1)
+    y = layer(x)
+    np.testing.assert_array_equal(y, again(x))
+    assert set(np.unique(y)) == {0, 1 / 0.75}
+    assert abs((y == 0).mean() - 0.25) < 0.05
+    np.testing.assert_array_equal(layer.backward(2 * x), 2 * y)
+    assert not np.array_equal(layer(x), y)
+    np.testing.assert_array_equal(layer.eval()(x), x)
 
 
 def test_the_decks_layer_pools():

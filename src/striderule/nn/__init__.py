@@ -32,6 +32,7 @@ from striderule.nn.convolution import Conv1d, Conv2d, Conv3d, ConvLayer
 from striderule.nn.depthwise import DepthwiseConv2d, DepthwiseSeparableConv2d, LocallyConnected2d
 from striderule.nn.initial import random_weight
 from striderule.nn.layer import Layer, Operation
+from striderule.nn.linear import Dropout, Linear, Upsample
 from striderule.nn.normalization import (
     BatchNorm,
     BatchNorm1d,
@@ -104,6 +105,7 @@ __all__ = [
     "CosineSchedule",
     "DepthwiseConv2d",
     "DepthwiseSeparableConv2d",
+    "Dropout",
     "Flatten",
     "GlobalAvgPool1d",
     "GlobalAvgPool2d",
@@ -124,6 +126,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LeakyReLU",
+    "Linear",
     "LocalResponseNorm",
     "LocallyConnected2d",
     "LogSigmoid",
@@ -152,6 +155,7 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Upsample",
     "evaluate",
     "fit",
     "load",
