@@ -1,5 +1,6 @@
 """Layers: objects that keep the weights of an operation. They correlate, as in all frameworks."""
 
+from striderule.nn.arrangement import LayerScale, Permute
 from striderule.nn.activation import (
     CELU,
     ELU,
@@ -124,6 +125,7 @@ __all__ = [
     "LPPool2d",
     "LPPool3d",
     "Layer",
+    "LayerScale",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -139,6 +141,7 @@ __all__ = [
     "Optimiser",
     "PReLU",
     "Parameter",
+    "Permute",
     "ReLU",
     "ReLU6",
     "Residual",
