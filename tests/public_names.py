@@ -9,7 +9,7 @@ from pathlib import Path
 import striderule as sr
 
 SNAPSHOT = Path(__file__).parent / "data" / "public-names.txt"
-NAMESPACES = ("errors", "figures", "filters", "geometry", "kernels", "nn", "tour")
+NAMESPACES = ("errors", "figures", "filters", "geometry", "kernels", "models", "nn", "tour")
 
 
 def public_values():

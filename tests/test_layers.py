@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "striderule"
 FLOORS = (
     ("__init__", "__main__"),
     ("cli", "tour"),
-    ("figures", "torch"),
+    ("figures", "models", "torch"),
     ("nn", "filters", "kernels", "config"),
     ("functional",),
     ("algorithms",),

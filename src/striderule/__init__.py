@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule import filters as filters
     from striderule import geometry as geometry
     from striderule import kernels as kernels
+    from striderule import models as models
     from striderule import nn as nn
     from striderule import tour as tour
     from striderule.codegen.workers import get_num_threads as get_num_threads
@@ -111,7 +112,7 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule.functional.unpooling import max_unpool2d as max_unpool2d
     from striderule.functional.unpooling import max_unpool3d as max_unpool3d
 
-_SUBMODULES = ("errors", "figures", "filters", "geometry", "kernels", "nn", "tour")
+_SUBMODULES = ("errors", "figures", "filters", "geometry", "kernels", "models", "nn", "tour")
 
 # module -> the public names that live there
 _MODULES: dict[str, tuple[str, ...]] = {

@@ -38,8 +38,8 @@ def _transition(channels: int, rng: np.random.Generator) -> nn.Layer:
 def densenet121(classes: int = 1000, *, seed: Any = None) -> nn.Sequential:
     """Return DenseNet-121: four blocks of layers, each of which adds 32 channels to all that it was given.
 
-    Where a residual block adds to its input, a dense layer keeps it: nothing has to be learned twice, and every layer is
-    a step away from the loss. 7,978,856 parameters.
+    Where a residual block adds to its input, a dense layer keeps it: nothing has to be learned twice, and every layer
+    is a step away from the loss. 7,978,856 parameters.
 
     Parameters
     ----------

@@ -37,8 +37,8 @@ def lenet5(
 
     Notes
     -----
-    Preprocessing: digits of 28x28 stand in the middle of 32x32; background -0.1 and ink 1.175, so that the mean is about
-    0 and the variance about 1. LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
+    Preprocessing: digits of 28x28 stand in the middle of 32x32; background -0.1 and ink 1.175, so that the mean is
+    about 0 and the variance about 1. LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
     recognition", Proceedings of the IEEE 86 (1998).
 
     Examples

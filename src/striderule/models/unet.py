@@ -37,9 +37,9 @@ def _level(inputs: int, width: int, depth: int, rng: np.random.Generator) -> nn.
 def unet(channels: int = 1, classes: int = 2, *, width: int = 64, depth: int = 4, seed: Any = None) -> nn.Sequential:
     """Return U-Net: for every pixel a number for each class.
 
-    Pooling lets a network see far and forget where; here each level on the way up gets the features of the same level on
-    the way down beside those from below, so that borders stay sharp. 31,030,658 parameters for 1 channel and 2 classes.
-    Convolutions are padded so that sizes stay the same, as is usual today; the paper's are not, and its borders are lost.
+    Pooling lets a network see far and forget where; here each level on the way up gets the features of the same level
+    on the way down beside those from below, so that borders stay sharp. 31,030,658 parameters for 1 channel and 2 classes.
+    Convolutions are padded so that sizes stay the same, as is usual today; the paper's are not, and lose the borders.
 
     Parameters
     ----------

@@ -15,8 +15,8 @@ CHANNELS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512
 def vgg16(classes: int = 1000, *, dropout: float = 0.5, seed: Any = None) -> nn.Sequential:
     """Return VGG-16: thirteen convolutions of 3x3 in five blocks, and three dense layers.
 
-    Two 3x3 see as far as one 5x5, three as far as one 7x7, with fewer weights and a nonlinearity between; so the network
-    is as uniform as can be, and its depth is what counts. 138,357,544 parameters, most of them in the dense layers.
+    Two 3x3 see as far as one 5x5, three as far as one 7x7, with fewer weights and a nonlinearity between; so the
+    network is as uniform as can be, and its depth is what counts. 138,357,544 parameters, most of them in the dense layers.
 
     Parameters
     ----------

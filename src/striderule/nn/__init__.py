@@ -1,6 +1,5 @@
 """Layers: objects that keep the weights of an operation. They correlate, as in all frameworks."""
 
-from striderule.nn.arrangement import LayerScale, Permute
 from striderule.nn.activation import (
     CELU,
     ELU,
@@ -28,6 +27,7 @@ from striderule.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from striderule.nn.arrangement import LayerScale, Permute
 from striderule.nn.containers import Concat, Residual, Sequential
 from striderule.nn.convolution import Conv1d, Conv2d, Conv3d, ConvLayer
 from striderule.nn.depthwise import DepthwiseConv2d, DepthwiseSeparableConv2d, LocallyConnected2d
@@ -125,8 +125,8 @@ __all__ = [
     "LPPool2d",
     "LPPool3d",
     "Layer",
-    "LayerScale",
     "LayerNorm",
+    "LayerScale",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
