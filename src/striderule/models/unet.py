@@ -38,8 +38,9 @@ def unet(channels: int = 1, classes: int = 2, *, width: int = 64, depth: int = 4
     """Return U-Net: for every pixel a number for each class.
 
     Pooling lets a network see far and forget where; here each level on the way up gets the features of the same level
-    on the way down beside those from below, so that borders stay sharp. 31,030,658 parameters for 1 channel and 2 classes.
-    Convolutions are padded so that sizes stay the same, as is usual today; the paper's are not, and lose the borders.
+    on the way down beside those from below, so that borders stay sharp. 31,030,658 parameters for 1 channel and 2
+    classes. Convolutions are padded so that sizes stay the same, as is usual today; the paper's are not, and lose the
+    borders.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def unet(channels: int = 1, classes: int = 2, *, width: int = 64, depth: int = 4
     Examples
     --------
     >>> sum(value.size for value in unet(width=4, seed=0).parameters().values())
-    122030
+    121658
     """
     rng = np.random.default_rng(seed)
     whole = _level(channels, width, depth, rng)

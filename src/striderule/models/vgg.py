@@ -16,7 +16,8 @@ def vgg16(classes: int = 1000, *, dropout: float = 0.5, seed: Any = None) -> nn.
     """Return VGG-16: thirteen convolutions of 3x3 in five blocks, and three dense layers.
 
     Two 3x3 see as far as one 5x5, three as far as one 7x7, with fewer weights and a nonlinearity between; so the
-    network is as uniform as can be, and its depth is what counts. 138,357,544 parameters, most of them in the dense layers.
+    network is as uniform as can be, and its depth is what counts. 138,357,544 parameters, most of them in the dense
+    layers.
 
     Parameters
     ----------
