@@ -56,6 +56,11 @@ def convnext_tiny(classes: int = 1000, *, seed: Any = None) -> nn.Sequential:
     -----
     Preprocessing: as for `vgg16`, from a shorter side of 236. Liu, Mao, Wu, Feichtenhofer, Darrell and Xie,
     arXiv:2201.03545. Blocks are dropped at random in its training; here they never are.
+
+    Examples
+    --------
+    >>> convnext_tiny(10, seed=0).parameters()["features.1.0.block.0.weight"].shape
+    (96, 1, 7, 7)
     """
     rng = np.random.default_rng(seed)
     first = STAGES[0][0]

@@ -54,6 +54,11 @@ def densenet121(classes: int = 1000, *, seed: Any = None) -> nn.Sequential:
     Notes
     -----
     Preprocessing: as for `vgg16`. Huang, Liu, van der Maaten and Weinberger, arXiv:1608.06993, table 1.
+
+    Examples
+    --------
+    >>> densenet121(10, seed=0).parameters()["features.denseblock1.denselayer2.conv1.weight"].shape
+    (128, 96, 1, 1)
     """
     rng = np.random.default_rng(seed)
     features: list[tuple[str, nn.Layer]] = [

@@ -17,7 +17,7 @@ STAGES = (
 
 def _active(inputs: int, outputs: int, kernel: int, rng: Generator, stride: int = 1, groups: int = 1) -> nn.Layer:
     """A convolution, normalised and cut to [0, 6]."""
-    words = {"stride": stride, "padding": kernel // 2, "groups": groups}
+    words: dict[str, Any] = {"stride": stride, "padding": kernel // 2, "groups": groups}
     convolution = nn.Conv2d(inputs, outputs, kernel, bias=False, seed=rng, **words)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU6())
 
@@ -60,6 +60,11 @@ def mobilenet_v2(classes: int = 1000, *, dropout: float = 0.2, seed: Any = None)
     Notes
     -----
     Preprocessing: as for `vgg16`. Sandler, Howard, Zhu, Zhmoginov and Chen, arXiv:1801.04381, table 2.
+
+    Examples
+    --------
+    >>> mobilenet_v2(10, seed=0).parameters()["features.2.conv.1.0.weight"].shape
+    (96, 1, 3, 3)
     """
     rng = np.random.default_rng(seed)
     features, channels = [_active(3, 32, 3, rng, stride=2)], 32

@@ -123,5 +123,10 @@ def resnet50(classes: int = 1000, *, seed: Any = None) -> nn.Sequential:
     Notes
     -----
     Preprocessing: as for `vgg16`. He, Zhang, Ren and Sun, arXiv:1512.03385, table 1.
+
+    Examples
+    --------
+    >>> resnet50(10, seed=0).parameters()["layer1.0.conv3.weight"].shape
+    (256, 64, 1, 1)
     """
     return _resnet(_bottleneck, 4, (3, 4, 6, 3), classes, seed)

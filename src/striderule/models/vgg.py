@@ -37,6 +37,11 @@ def vgg16(classes: int = 1000, *, dropout: float = 0.5, seed: Any = None) -> nn.
     -----
     Preprocessing: RGB in [0, 1], 224x224 from the middle of an image whose shorter side is 256; minus (0.485, 0.456,
     0.406), over (0.229, 0.224, 0.225). Simonyan and Zisserman, arXiv:1409.1556, configuration D.
+
+    Examples
+    --------
+    >>> [width for width in CHANNELS if width]
+    [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
     """
     rng = np.random.default_rng(seed)
     features: list[nn.Layer] = []
