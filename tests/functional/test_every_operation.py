@@ -75,7 +75,7 @@ def assert_close(one, other):
 
 
 def test_every_public_function_is_swept():
-    apart = {"errors", "figures", "geometry", "kernels", "nn", "tour"}
+    apart = {"errors", "figures", "geometry", "kernels", "models", "nn", "tour"}
     public = {name for name in public_functions() if name.split(".")[0] not in apart}
     assert public - {call.name for call in CALLS} == WITHOUT_ARRAYS
 
@@ -124,8 +124,19 @@ def test_the_loops_agree_for_every_type(number, call):
         fast, loops = answer(call, chosen), answer(call.by_loops, chosen)
         if isinstance(fast, str) or isinstance(loops, str):
             assert fast == loops
+        elif np.asarray(fast).dtype.kind in "iu" and np.asarray(loops).dtype.kind in "iu":
+            assert_close(*past_ties(call, chosen, fast, loops))
         else:
             assert_close(fast, loops)
+
+
+def past_ties(call, operands, fast, loops):
+    """Return both but for results that were rounded from within 1e-5 of a tie: there one more or less is right."""
+    wide = {name: one.astype(np.float64) if one.dtype.kind in "iu" else one for name, one in operands.items()}
+    if np.array_equal(fast, loops) or not isinstance(exact := answer(call.by_loops, wide), np.ndarray):
+        return fast, loops
+    tied = (np.abs(exact % 1 - 0.5) < 1e-5) & (np.abs(fast - loops.astype(np.int64)) == 1)
+    return np.where(tied, loops, fast).astype(fast.dtype), loops
 
 
 @every_call

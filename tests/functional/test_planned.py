@@ -111,19 +111,18 @@ def test_the_problem_is_that_of_the_arguments():
 def test_calls_of_several_passes_list_them():
     plan = sr.explain(sr.filters.sobel, sr.Array((480, 640, 3), "uint8"), channel_axis=-1)
     assert (plan.algorithm, plan.problem.kernel, plan.problem.out_channels) == ("stencil", (3, 3), 2)
-    plan = sr.explain(sr.filters.sobel, sr.Array((480, 640, 3), "uint8"), channel_axis=-1, nan="normalize", fill=np.nan)
+    plan = sr.explain(sr.filters.gradient_magnitude, sr.Array((480, 640, 3), "uint8"), 2.0, channel_axis=-1)
     assert isinstance(plan, Plans)
-    assert str(plan).startswith(f"sobel: {len(plan.passes)} passes, ")
+    assert str(plan).startswith(f"gradient_magnitude: {len(plan.passes)} passes, ")
     two = sr.explain(sr.depthwise_separable_conv2d, sr.Array((3, 8, 8)), sr.Array((3, 3, 3)), sr.Array((8, 3)))
     assert [one.problem.groups for one in two.passes] == [3, 1]
     assert len(sr.explain(sr.filters.sobel, sr.Array((9, 9)), axis=0).passes) >= 1
 
 
-def test_masks_and_complex_numbers_take_more_passes():
+def test_masks_take_one_pass_and_complex_numbers_more():
     image, kernel = noise(9, 9), noise(3, 3)
     assert isinstance(sr.explain(sr.correlate, image, kernel), Plan)
-    assert len(sr.explain(sr.correlate, image, kernel, mask=image > 0).passes) == 4
-    assert len(sr.explain(sr.correlate, image, abs(kernel), mask=image > 0).passes) == 2
+    assert len(sr.explain(sr.correlate, image, kernel, mask=image > 0).passes) == 1
     assert len(sr.explain(sr.correlate, image + 1j, kernel + 1j).passes) == 4
 
 
