@@ -73,7 +73,7 @@ def test_against_loops(machine, written, name, share):
     expected = looped_with_gaps(np.where(missing, 7, x).astype(float), kernel.astype("f4").astype(float), missing)
     weights = kernel.astype("float32")[None]
     got, shares = taps.correlate(problem_for(x.shape, kernel.shape, "float32"), x, weights, Gaps(None, True, 0, np.nan))
-    close(got, expected, 1e-6)
+    close(got, expected, np.finfo(np.float32).eps)
     assert shares is None
     masked, _ = taps.correlate(
         problem_for(x.shape, kernel.shape, "float32"), x, weights, Gaps(~missing, False, 0, np.nan)
@@ -200,13 +200,13 @@ def test_volumes_strides_and_dilations(machine):
     )  # fmt: skip
     whole = looped_with_gaps(x, kernel, missing, boundary="mirror")
     got, _ = taps.correlate(problem, x, kernel[None], Gaps(~missing, False, 0, np.nan))
-    close(got, whole, 1e-14)
+    close(got, whole, np.finfo(float).eps)
     stepped = Convolution.from_shapes(
         (1, 1, *x.shape), (1, 1, *kernel.shape), padding=((1, 0), (1, 1), (1, 1)), boundary="mirror", zero_taps="skip",
         stride=(1, 2, 3), dtype="float64", stored=("float64", "float64"),
     )  # fmt: skip
     got, _ = taps.correlate(stepped, x, kernel[None], Gaps(~missing, False, 0, np.nan))
-    close(got, whole[:, ::2, ::3], 1e-14)
+    close(got, whole[:, ::2, ::3], np.finfo(float).eps)
 
 
 def test_what_takes_another_way():

@@ -32,7 +32,7 @@ from striderule.algorithms.winograd import convolution as winograd_convolution
 from striderule.codegen import jit, target, vmath, workers
 from striderule.codegen.tile import ELEMENTS, Routine
 from striderule.errors import InvalidArgument
-from striderule.functional.gradients.vjp import _rules, differentiated
+from striderule.functional.gradients.vjp import differentiated, rules
 from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning import winograd
 
@@ -477,7 +477,7 @@ def test_generated_code_of_every_family_ran(arm, monkeypatch):
         arm.ran.clear()
         call.by("direct")
         ran |= asked if arm.ran else set()
-    for call in (call for call in CALLS if call.name in _rules()):
+    for call in (call for call in CALLS if call.name in rules()):
         floats = {name for name, value in call.operands.items() if getattr(value, "dtype", np.dtype(int)).kind == "f"}
         y, pull = differentiated(call.function, {**call.operands, **call.words}, frozenset(floats))
         asked.clear()

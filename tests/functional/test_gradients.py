@@ -9,7 +9,7 @@ from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional.gradients import vjp as vjps
 from striderule.functional.gradients.vjp import differentiated
 
-DIFFERENTIABLE = [call for call in CALLS if call.name in vjps._rules()]
+DIFFERENTIABLE = [call for call in CALLS if call.name in vjps.rules()]
 
 
 def wide(call):

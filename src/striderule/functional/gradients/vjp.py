@@ -153,7 +153,7 @@ def rule_of(op: Callable[..., Any]) -> Rule:
             f"vjp differentiates the functions of striderule, got {op!r}; for a function of your own write a layer "
             "(striderule.nn.Layer with forward and backward)"
         )
-    rule = _rules().get(name) or getattr(op, "__gradient__", None)
+    rule = rules().get(name) or getattr(op, "__gradient__", None)
     if rule is None:
         raise InvalidType(f"{name} has no gradient")
     found: Rule = rule
@@ -161,7 +161,7 @@ def rule_of(op: Callable[..., Any]) -> Rule:
 
 
 @cache
-def _rules() -> dict[str, Rule]:
+def rules() -> dict[str, Rule]:
     """Return the rules of all families."""
     found: dict[str, Rule] = {}
     for family in FAMILIES:
