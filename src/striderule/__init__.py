@@ -61,6 +61,8 @@ if TYPE_CHECKING:  # so that type checkers and editors know what the lazy names 
     from striderule.functional.convolution import conv1d as conv1d
     from striderule.functional.convolution import conv2d as conv2d
     from striderule.functional.convolution import conv3d as conv3d
+    from striderule.functional.convolution_gradients import conv_input_grad as conv_input_grad
+    from striderule.functional.convolution_gradients import conv_weight_grad as conv_weight_grad
     from striderule.functional.depthwise import depthwise_conv1d as depthwise_conv1d
     from striderule.functional.depthwise import depthwise_conv2d as depthwise_conv2d
     from striderule.functional.depthwise import depthwise_conv3d as depthwise_conv3d
@@ -125,6 +127,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     ),
     "functional.compiled": ("compile",),
     "functional.convolution": ("conv", "conv1d", "conv2d", "conv3d"),
+    "functional.convolution_gradients": ("conv_input_grad", "conv_weight_grad"),
     "functional.depthwise": (
         "depthwise_conv1d", "depthwise_conv2d", "depthwise_conv3d", "depthwise_separable_conv2d", "pointwise_conv2d",
     ),

@@ -104,3 +104,30 @@ def test_prelu(slopes):
     F.prelu(*pair).backward(torch.tensor(gy))
     for got, tensor in zip(sr.vjp(sr.prelu, x, weight)[1](gy), pair, strict=True):
         np.testing.assert_allclose(got, tensor.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_gradients_as_functions_of_their_own(rank):
+    rng = np.random.default_rng(rank)
+    size, kernel = ((2, 4, *(9, 8, 7)[:rank]), (6, 2, *(3, 2, 2)[:rank]))
+    words = {"stride": 2, "padding": 1, "dilation": 1, "groups": 2}
+    x, weight = rng.standard_normal(size), rng.standard_normal(kernel)
+    gy = rng.standard_normal(sr.conv(x, weight, **words).shape)
+    for name, ours, one, other in (
+        ("input", sr.conv_input_grad, size, weight),
+        ("weight", sr.conv_weight_grad, x, kernel),
+    ):
+        theirs = getattr(torch.nn.grad, f"conv{rank}d_{name}")
+        operands = [torch.tensor(value) if isinstance(value, np.ndarray) else value for value in (one, other, gy)]
+        expected = theirs(*operands, **words).numpy()
+        np.testing.assert_allclose(ours(one, other, gy, **words), expected, rtol=0, atol=1e-13)
+
+
+def test_gradients_of_bfloat16():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    rng = np.random.default_rng(0)
+    weight, gy = (rng.standard_normal(shape).astype(ml_dtypes.bfloat16) for shape in ((4, 3, 3, 3), (2, 4, 6, 6)))
+    found = sr.conv_input_grad((2, 3, 8, 8), weight, gy)
+    assert found.dtype == weight.dtype
+    wide = sr.conv_input_grad((2, 3, 8, 8), weight.astype(np.float32), gy.astype(np.float32))
+    np.testing.assert_array_equal(found, wide.astype(weight.dtype))

@@ -14,12 +14,12 @@ ACTIVATIONS = (
     "relu", "relu6", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
 )  # fmt: skip
 # Public functions that take no arrays, hand on what they are given to a function of the list, give several arrays,
-# whatever is done with one, draw by chance, or measure a loss.
+# whatever is done with one, draw by chance, measure a loss, or are gradients.
 WITHOUT_ARRAYS = {
     "show_config", "filters.mean", "filters.magnitude", "explain", "halo", "compile", "set_num_threads",
     "get_num_threads", "precision", "set_default_precision", "get_default_precision", "vjp",
     "filters.gradient", "filters.structure_tensor", "filters.pyramid_gaussian", "filters.pyramid_laplacian",
-    "cross_entropy", "dropout", "mse_loss",
+    "conv_input_grad", "conv_weight_grad", "cross_entropy", "dropout", "mse_loss",
 }  # fmt: skip
 # Functions with routines of their own, in which nothing is chosen, or that differ from the loops by what cancels out.
 WITHOUT_CHOICE = {"filters.canny", "filters.corner_harris", "filters.std", "filters.variance"}

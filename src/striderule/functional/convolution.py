@@ -17,6 +17,24 @@ from striderule.geometry.arguments import integer
 from striderule.geometry.problem import Convolution
 
 
+def operands(name: str, rank: int | None, x: Array, weight: Array, layout: Any) -> tuple[layers.Axes, Array]:
+    """Return the axes that x came with, and the weight with all of its axes; `rank` None is what the weight says."""
+    if rank is None:
+        rank = weight.ndim if weight.ndim <= 2 else weight.ndim - 2
+    if integer(rank, "rank") < 1:
+        raise InvalidArgument(f"{name} needs at least one spatial axis, got rank={rank}, weight shape {weight.shape}")
+    bare = x.ndim == rank and weight.ndim == rank
+    if bare:
+        weight = weight[None, None]
+    if weight.ndim != rank + 2:
+        raise InvalidArgument(
+            f"{name} needs a weight of {rank + 2} axes (out channels, in channels / groups, "
+            f"{layers.spatial_words(rank)}), got {weight.ndim} (shape {weight.shape}); a weight of {rank} axes goes "
+            f"with an input of {rank} axes, here the input has the shape {x.shape}"
+        )
+    return layers.Axes.of(x, rank, bare=bare, last=layers.channels_last(layout, rank), name=name), weight
+
+
 def _dense(
     name: str,
     rank: int | None,
@@ -32,22 +50,9 @@ def _dense(
 ) -> Array:
     """Read the axes of both operands and run a convolution of `rank` spatial axes (None: what the weight says)."""
     x, weight = door.stored(x, "x"), door.stored(weight, "weight")
-    if rank is None:
-        rank = weight.ndim if weight.ndim <= 2 else weight.ndim - 2
-    if integer(rank, "rank") < 1:
-        raise InvalidArgument(f"{name} needs at least one spatial axis, got rank={rank}, weight shape {weight.shape}")
-    bare = x.ndim == rank and weight.ndim == rank
-    if bare:
-        weight = weight[None, None]
-    if weight.ndim != rank + 2:
-        raise InvalidArgument(
-            f"{name} needs a weight of {rank + 2} axes (out channels, in channels / groups, "
-            f"{layers.spatial_words(rank)}), got {weight.ndim} (shape {weight.shape}); a weight of {rank} axes goes "
-            f"with an input of {rank} axes, here the input has the shape {x.shape}"
-        )
-    axes = layers.Axes.of(x, rank, bare=bare, last=layers.channels_last(layout, rank), name=name)
+    axes, weight = operands(name, rank, x, weight, layout)
     words = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "boundary": boundary}
-    kind = prepared.Kind("convolution", Convolution.from_shapes, tuple(range(1, rank + 2)))
+    kind = prepared.Kind("convolution", Convolution.from_shapes, tuple(range(1, axes.rank + 2)))
     return prepared.run(kind, axes, x, weight, words, **rest)
 
 
