@@ -61,6 +61,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks big --json bench/big.json
 	$(BIN)/python -m benchmarks start --json bench/start.json
 	$(BIN)/python -m benchmarks calls --json bench/calls.json
+	$(BIN)/python -m benchmarks steps --memory --json bench/steps.json
 
 bench-smoke: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks --smoke

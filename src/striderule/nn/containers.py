@@ -218,13 +218,13 @@ class Concat(_Made):
 
     def __init__(self, *layers: Layer | tuple[str, Layer] | None, axis: int = 1) -> None:
         made: dict[str, Layer] = {}
-        self._ways: list[Layer | None] = []
+        self.ways: list[Layer | None] = []
         for number, entry in enumerate(layers):
             name, layer = entry if isinstance(entry, tuple) else (str(number), entry)
-            self._ways.append(layer)
+            self.ways.append(layer)
             if layer is not None:
                 made[name] = layer
-        if not self._ways:
+        if not self.ways:
             raise InvalidArgument("Concat needs at least one layer")
         self._keep(made)
         self.axis = axis
@@ -233,7 +233,7 @@ class Concat(_Made):
     def forward(self, x: ArrayLike) -> Array:
         """Return the results of all layers, joined."""
         image = array(x, "x")
-        results = [image if layer is None else layer.forward(image) for layer in self._ways]
+        results = [image if layer is None else layer.forward(image) for layer in self.ways]
         self._sizes = [result.shape[self.axis] for result in results]
         return np.concatenate(results, axis=self.axis)
 
@@ -242,7 +242,7 @@ class Concat(_Made):
         gradient = np.asarray(gy)
         total: Array | None = None
         start = 0
-        for layer, size in zip(self._ways, self._sizes, strict=True):
+        for layer, size in zip(self.ways, self._sizes, strict=True):
             part = gradient[(slice(None),) * (self.axis % gradient.ndim) + (slice(start, start + size),)]
             start += size
             found = part if layer is None else layer.backward(part)
