@@ -54,7 +54,7 @@ def test_geometry_loads_no_numpy():
 @pytest.mark.parametrize("name", ["conv2d", "max_pool2d", "filters", "kernels", "nn"])
 def test_computing_loads_nothing_but_numpy(name):
     loaded = loaded_by(f"import striderule as sr; sr.{name}")
-    optional = {"matplotlib", "PIL", "rich", "typer", "tifffile", "imagecodecs", "nbformat"}
+    optional = {"matplotlib", "PIL", "rich", "typer", "tifffile", "imagecodecs", "nbformat", "safetensors"}
     assert not {module.partition(".")[0] for module in loaded} & optional
 
 
@@ -72,6 +72,7 @@ CASES = [
     ("matplotlib", "tour|figures", "sr.tour.build('tour', chapter=1)"),
     ("PIL", "tour|figures", "sr.tour.photograph()"),
     ("nbformat", "tour", "sr.tour.build('tour', chapter=1)"),
+    ("safetensors", "networks", "sr.nn.save(sr.nn.PReLU(), 'x.safetensors')"),
 ]
 
 

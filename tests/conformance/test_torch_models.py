@@ -1,11 +1,13 @@
-"""Networks equal the same ones written in PyTorch: names, shapes, outputs, and gradients of a small one."""
+"""Networks equal the same ones written in PyTorch: names, shapes, files, outputs, and gradients of a small one."""
 
 import numpy as np
 import pytest
 
 from striderule import models
+from striderule import nn as layers
 
 torch = pytest.importorskip("torch")
+files = pytest.importorskip("safetensors.torch")
 nn, F = torch.nn, torch.nn.functional
 
 pytestmark = pytest.mark.conformance
@@ -244,18 +246,39 @@ def spread(network, seed=0):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_outputs(name):
+def test_outputs(name, tmp_path):
     build, shape = NETWORKS[name]
     torch.manual_seed(0)
     theirs = spread(build(10)).eval()
-    state = {word: value.numpy() for word, value in theirs.state_dict().items()}
-    ours = getattr(models, name)(10, seed=0).load_state(state).eval()
+    path = tmp_path / "network.safetensors"
+    files.save_file(theirs.state_dict(), path)
+    ours = layers.load(getattr(models, name)(10, seed=0), path).eval()
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     with torch.no_grad():
         expected = theirs(torch.from_numpy(x)).numpy()
     y = ours(x)
     assert y.shape == expected.shape
     assert np.abs(y - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_files_go_both_ways(tmp_path):
+    """A `.pth` is read without its pickles, as docs/networks.md says; what is saved here PyTorch loads."""
+    theirs, path = spread(LeNet(10)), tmp_path / "lenet.safetensors"
+    torch.save(
+        {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in theirs.state_dict().items()}}, tmp_path / "x.pth"
+    )
+    state = torch.load(tmp_path / "x.pth", map_location="cpu", weights_only=True)["state_dict"]
+    files.save_file({k.removeprefix("module."): v.contiguous() for k, v in state.items()}, path)
+    ours = layers.load(models.lenet5(10), path)
+    layers.save(ours, path)
+    again = LeNet(10)
+    again.load_state_dict(files.load_file(path))
+    for name, value in theirs.state_dict().items():
+        np.testing.assert_array_equal(again.state_dict()[name].numpy(), value.numpy())
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)).bfloat16()
+    files.save_file(network.state_dict(), path)
+    layer = layers.load(layers.Sequential(layers.Conv2d(2, 3, 3), layers.BatchNorm2d(3)), path)
+    np.testing.assert_array_equal(layer[0].weight, network[0].weight.float().detach().numpy())
 
 
 def test_u_net():

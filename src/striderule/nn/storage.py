@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TypeVar
 
 from striderule.errors import InvalidArgument
@@ -11,8 +12,10 @@ from striderule.nn.tensors import read_tensors, write_tensors
 
 Model = TypeVar("Model", bound=Layer)
 
-# A count that PyTorch's BatchNorm keeps and nothing here needs.
+# Counts of batches, which PyTorch keeps since version 0.4.1: older files have none.
 COUNTS = "num_batches_tracked"
+# Files of DenseNet are older than the rule that names hold no dots: "denselayer1.norm.1.weight" is norm1's.
+DOTTED = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 def save(model: Layer, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
@@ -26,6 +29,11 @@ def save(model: Layer, path: str | os.PathLike[str], metadata: dict[str, str] | 
         Of the file; ``.safetensors`` is its usual ending. It is replaced when the new one is whole.
     metadata
         Texts under texts that go with it. Default: none.
+
+    Raises
+    ------
+    MissingExtra
+        If the package safetensors is not installed.
 
     Examples
     --------
@@ -41,9 +49,10 @@ def save(model: Layer, path: str | os.PathLike[str], metadata: dict[str, str] | 
 def load(model: Model, path: str | os.PathLike[str]) -> Model:
     """Write the arrays of a safetensors file into a model: all of them, or nothing is changed.
 
-    Published weights load if the model has torchvision's names. A ``.pth`` file is converted where PyTorch is::
-
-        safetensors.torch.save_file(torch.load("resnet18.pth", weights_only=True), "resnet18.safetensors")
+    Published weights load if the model has torchvision's names, as `striderule.models` have; docs/networks.md shows how
+    a ``.pth`` file becomes one of safetensors. What torchvision tolerates is tolerated: files without the counts
+    ``num_batches_tracked`` (then the model's stay), or with counts that the model has no use for, and the names of old
+    files of DenseNet.
 
     Parameters
     ----------
@@ -61,6 +70,8 @@ def load(model: Model, path: str | os.PathLike[str]) -> Model:
     ------
     InvalidArgument
         If the file is damaged, names are missing or unknown, or a shape differs; it says which.
+    MissingExtra
+        If the package safetensors is not installed.
 
     Examples
     --------
@@ -71,7 +82,12 @@ def load(model: Model, path: str | os.PathLike[str]) -> Model:
     """
     arrays, _ = read_tensors(path)
     held = model.all_held()
-    known = {name: value for name, value in arrays.items() if name in held or not name.endswith(COUNTS)}
+    known = {name: one.value for name, one in held.items() if name.endswith(COUNTS)}
+    for name, value in arrays.items():
+        newer = DOTTED.sub(r"\1\2", name)
+        here = newer if newer in held and newer not in arrays else name
+        if here in held or not here.endswith(COUNTS):
+            known[here] = value
     try:
         return model.load_state(known)
     except InvalidArgument as error:

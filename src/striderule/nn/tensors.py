@@ -1,8 +1,9 @@
-"""Files of named arrays in the safetensors format: eight bytes of length, a JSON header, then the numbers.
+"""Files of named arrays in the safetensors format, through the package of that name.
 
-The format is that of https://github.com/huggingface/safetensors: nothing in such a file is ever executed. Whatever does
-not hold together is refused before an array is made: a header that is too large or no JSON, unknown types, shapes
-that do not match their bytes, and arrays that overlap, leave holes or end outside the file.
+Nothing in such a file is ever executed. The package checks that headers, types, shapes and offsets hold together before
+an array is made, and reads what it was asked for; here is what it leaves open: files are replaced only when the new one
+is whole and on the disk, names that stand twice and truth values that are none are refused, bfloat16 is read without
+the type, and errors name the file and are those of the library.
 """
 
 from __future__ import annotations
@@ -10,44 +11,59 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from io import BufferedReader
-from math import prod
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from striderule.errors import InvalidArgument, InvalidType
+from striderule.errors import InvalidArgument, InvalidType, MissingExtra
+from striderule.functional import bfloat16
 
 Array = NDArray[Any]
-# The most bytes of a header, as in the format's own implementation.
-LONGEST = 100_000_000
-# All numbers stand with their least byte first. BF16 is the upper half of float32.
+# Types of the format that NumPy has, by NumPy's words.
 TYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
-    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "u1",
+    "bool": "BOOL", "int8": "I8", "uint8": "U8", "int16": "I16", "uint16": "U16", "int32": "I32", "uint32": "U32",
+    "int64": "I64", "uint64": "U64", "float16": "F16", "float32": "F32", "float64": "F64", "complex64": "C64",
 }  # fmt: skip
-NAMES = {np.dtype(word).newbyteorder("="): name for name, word in TYPES.items() if name not in ("BF16", "BOOL")}
-NAMES[np.dtype(bool)] = "BOOL"
+METADATA = "__metadata__"
+
+
+def package() -> ModuleType:
+    """Return the package safetensors, with its functions for NumPy.
+
+    Raises
+    ------
+    MissingExtra
+        If it is not installed.
+    """
+    try:
+        import safetensors.numpy  # noqa: PLC0415 - an optional package
+    except ImportError:
+        raise MissingExtra.of("networks", needs="safetensors") from None
+    found: ModuleType = safetensors
+    return found
 
 
 def write_tensors(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike], metadata: Any = None) -> None:
-    """Write named arrays to a file, beside it first: a crash on the way leaves what was there.
+    """Write named arrays to a safetensors file, beside it first: a crash on the way leaves what was there.
 
     Parameters
     ----------
     path
         Of the file; ``.safetensors`` is its usual ending.
     arrays
-        Name -> array of floats (16, 32 and 64 bits), integers or truth values.
+        Name -> array of floats (bfloat16, 16, 32 and 64 bits), integers, truth values or complex64.
     metadata
         Word -> text, kept in the header. Default: none.
 
     Raises
     ------
-    InvalidArgument, InvalidType
-        For types that the format has not, and metadata that is no text.
+    InvalidType
+        For types that the format has not, and names and metadata that are no texts.
+    MissingExtra
+        If the package safetensors is not installed.
 
     Examples
     --------
@@ -55,31 +71,24 @@ def write_tensors(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike],
     >>> read_tensors("numbers.safetensors")
     ({'a': array([1., 2.])}, {'source': 'here'})
     """
-    given = {str(name): np.asarray(value) for name, value in arrays.items()}
-    header: dict[str, Any] = {}
-    if metadata:
-        if not all(isinstance(key, str) and isinstance(value, str) for key, value in metadata.items()):
-            raise InvalidType("metadata must be texts under texts")
-        header["__metadata__"] = dict(metadata)
-    begin = 0
-    # Large elements first, so that every array begins at a whole number of its elements.
-    for name in sorted(given, key=lambda name: (-given[name].itemsize, name)):
-        kind = NAMES.get(given[name].dtype.newbyteorder("="))
-        if kind is None or name == "__metadata__":
-            raise InvalidType(f"safetensors files hold numbers, and {name!r} is {given[name].dtype}")
-        end = begin + given[name].nbytes
-        header[name] = {"dtype": kind, "shape": list(given[name].shape), "data_offsets": [begin, end]}
-        begin = end
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
+    safetensors = package()
+    words = dict(metadata or {})
+    if not all(_is_text(word) for pair in words.items() for word in pair):
+        raise InvalidType("metadata must be texts under texts")
+    # The package writes the bytes of arrays as they lie.
+    given = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+    for name, value in given.items():
+        if not _is_text(name) or name == METADATA:
+            raise InvalidType(f"names of arrays must be texts other than {METADATA}, got {name!r}")
+        if not (value.dtype.name in TYPES or bfloat16.holds(value.dtype)):
+            raise InvalidType(f"safetensors files hold numbers, and {name!r} is {value.dtype}")
     whole, beside = Path(path), Path(f"{os.fspath(path)}.part")
     try:
-        with beside.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            for name in header:
-                if name != "__metadata__":
-                    file.write(np.ascontiguousarray(given[name], TYPES[header[name]["dtype"]]).data)
-            file.flush()
+        try:
+            safetensors.numpy.save_file(given, beside, words or None)
+        except safetensors.SafetensorError as error:  # everything else was refused before
+            raise OSError(f"{whole} cannot be written: {error}") from None
+        with beside.open("rb+") as file:
             os.fsync(file.fileno())
         beside.replace(whole)
     except BaseException:
@@ -87,8 +96,13 @@ def write_tensors(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike],
         raise
 
 
+def _is_text(value: Any) -> bool:
+    """Tell whether it can stand in the header: half characters, which Python's texts may hold, cannot."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
-    """Return the arrays of a file by name, and its metadata.
+    """Return the arrays of a safetensors file by name, and its metadata.
 
     Parameters
     ----------
@@ -105,7 +119,9 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
     Raises
     ------
     InvalidArgument
-        If the file is damaged or not of the format; it names the array.
+        If the file is damaged, not of the format, or holds numbers that NumPy has no type for; it says which.
+    MissingExtra
+        If the package safetensors is not installed.
 
     Examples
     --------
@@ -113,87 +129,51 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
     >>> read_tensors("whole.safetensors")[0]["a"].tolist()
     [0, 1, 2]
     """
-    with Path(path).open("rb") as file:
-        header, metadata, size = _header(file, Path(path).name)
-        places = sorted(header, key=lambda name: header[name][2])
-        end = 0
-        for name in places:
-            _, _, begin, after = header[name]
-            if begin != end:
-                what = "overlap" if begin < end else "leave a hole"
-                raise InvalidArgument(f"{Path(path).name}: arrays {what} before {name!r}, which begins at {begin}")
-            end = after
-        if end != size:
-            raise InvalidArgument(f"{Path(path).name}: arrays end at {end} of {size} bytes; the file is damaged")
-        return {name: _read(file, name, *header[name][:2]) for name in places}, metadata
-
-
-Entry = tuple[str, tuple[int, ...], int, int]
-
-
-def _header(file: BufferedReader, name: str) -> tuple[dict[str, Entry], dict[str, str], int]:
-    """Return what stands where, the metadata, and the bytes behind the header."""
-    size = os.fstat(file.fileno()).st_size
-    start = file.read(8)
-    length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > min(LONGEST, size - 8):
-        raise InvalidArgument(
-            f"{name} is no safetensors file: its header would take {length} of {size} bytes, and at most "
-            f"{LONGEST} are read"
-        )
+    safetensors, whole = package(), Path(path)
+    if whole.is_dir():
+        raise InvalidArgument(f"{whole} is a folder; name a safetensors file in it")
     try:
-        found = json.loads(file.read(length).decode(), object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"{name}: the header is not readable: {error}") from None
-    if not isinstance(found, dict):
-        raise InvalidArgument(f"{name}: the header must be a JSON object")
-    metadata = found.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise InvalidArgument(f"{name}: __metadata__ must hold texts")
-    rest = size - 8 - length
-    return {key: _entry(name, key, value, rest) for key, value in found.items()}, metadata, rest
+        with safetensors.safe_open(whole, framework="np") as file:
+            start, header = _header(whole)
+            words: dict[str, str] = header.pop(METADATA, {})
+            return {name: _array(whole, file, name, start, entry) for name, entry in header.items()}, words
+    except safetensors.SafetensorError as error:
+        raise InvalidArgument(f"{whole} is no whole safetensors file: {error}") from None
+
+
+def _header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Return where numbers begin, and what the header says, which the package has found to be sound."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            # One reader would take the first of two equal names, another the last.
+            return 8 + length, json.loads(file.read(length), object_pairs_hook=_once)
+        except ValueError as error:
+            raise InvalidArgument(f"{path} is no whole safetensors file: {error}") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON whose names are all different."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
+        twice = next(name for name in found if sum(name == other for other, _ in pairs) > 1)
+        raise ValueError(f"the name {twice!r} stands twice")
     return found
 
 
-def _entry(file: str, name: str, value: Any, size: int) -> Entry:
-    """Return type, shape, begin and end of an array, checked."""
-    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
-        raise InvalidArgument(f"{file}: {name!r} must have dtype, shape and data_offsets")
-    kind, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if not isinstance(kind, str) or kind not in TYPES:
-        raise InvalidArgument(f"{file}: {name!r} has the type {kind!r}, which is none of {', '.join(TYPES)}")
-    if not (_counts(shape) and _counts(offsets) and len(offsets) == 2):
-        raise InvalidArgument(f"{file}: {name!r} must have a shape and two offsets of whole numbers from 0 on")
-    begin, end = offsets
-    needed = prod(shape) * np.dtype(TYPES[kind]).itemsize
-    if not begin <= end <= size or end - begin != needed:
-        raise InvalidArgument(
-            f"{file}: {name!r} of the shape {tuple(shape)} and type {kind} takes {needed} bytes, and its offsets are "
-            f"{begin} and {end} of {size}"
-        )
-    return kind, tuple(shape), begin, end
-
-
-def _counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(entry) is int and 0 <= entry < 2**63 for entry in value)
-
-
-def _read(file: BufferedReader, name: str, kind: str, shape: tuple[int, ...]) -> Array:
-    """Return the next array of a file."""
-    value = np.empty(shape, TYPES[kind])
-    if value.size and file.readinto(value.reshape(-1).view(np.uint8).data) != value.nbytes:
-        raise InvalidArgument(f"the file ends within {name!r}")
-    if kind == "BF16":
-        return (value.astype(np.uint32) << 16).view(np.float32)
-    if kind == "BOOL":
-        if value.size and value.max() > 1:
-            raise InvalidArgument(f"{name!r} must hold truth values, 0 or 1")
-        return value.astype(bool)
-    return value.astype(value.dtype.newbyteorder("="), copy=False)
+def _array(path: Path, file: Any, name: str, start: int, entry: dict[str, Any]) -> Array:
+    """Return one array of an open file."""
+    kind, shape = entry["dtype"], tuple(entry["shape"])
+    if kind != "BF16" and kind not in TYPES.values():
+        raise InvalidArgument(f"{path}: {name!r} has the type {kind}, which NumPy has not")
+    try:
+        if kind == "BF16":  # the upper halves of float32
+            begin, end = entry["data_offsets"]
+            halves = np.fromfile(path, "<u2", (end - begin) // 2, offset=start + begin)
+            return (halves.astype(np.uint32) << 16).view(np.float32).reshape(shape)
+        found: Array = file.get_tensor(name)
+    except ValueError as error:  # more axes than NumPy has, or sizes beside a 0 whose product is no number
+        raise InvalidArgument(f"{path}: {name!r} has a shape that no array has: {error}") from None
+    if kind == "BOOL" and found.size and found.view(np.uint8).max() > 1:
+        raise InvalidArgument(f"{path}: {name!r} must hold truth values, 0 or 1")
+    return found

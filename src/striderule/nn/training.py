@@ -20,7 +20,7 @@ from striderule.nn.bar import Bar
 from striderule.nn.initial import generator_of
 from striderule.nn.layer import Layer
 from striderule.nn.optimisers import AdamW, Optimiser
-from striderule.nn.tensors import read_tensors, write_tensors
+from striderule.nn.tensors import package, read_tensors, write_tensors
 
 Array = NDArray[Any]
 Loss = Callable[..., Any]
@@ -134,8 +134,10 @@ def fit(
     run.schedule, run.batch_size, run.augment = schedule, _positive(batch_size, "batch_size"), augment
     run.validation = None if validation is None else _pair(validation, "validation")
     epochs = _positive(epochs, "epochs")
-    if checkpoint is not None and Path(checkpoint).exists():
-        run.restore(checkpoint)
+    if checkpoint is not None:
+        package()  # rather miss it now than after an epoch
+        if Path(checkpoint).exists():
+            run.restore(checkpoint)
     wanted = [(layer, layer.input_gradient) for _, layer in model.layers()]
     model.want_input_gradient(False)
     try:
