@@ -21,6 +21,7 @@ FAMILIES = (
     "activation",
     "convolution",
     "dropout",
+    "images",
     "interpolate",
     "linear",
     "losses",
