@@ -17,6 +17,8 @@ from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning import dots, image_cost, transforms
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.phases import phases
+from striderule.planning.plane_sums import WIDE, plane_sums, room_of
+from striderule.planning.plane_sums import operations as plane_sums_operations
 from striderule.planning.planes import MASKS, plane_operations, plane_tile, rolling_tile, rolls
 from striderule.planning.runs import flattened
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
@@ -247,8 +249,10 @@ def _of_words(problem: Convolution, work: Work, machine: Machine, variant: str |
     return Cost(computed, moved, workspace, seconds, *errors, words_of, packing=packing, packed_bytes=kept)
 
 
-def depthwise(problem: Convolution | TransposedConvolution, work: Work, machine: Machine) -> Cost:
+def depthwise(problem: Convolution | TransposedConvolution | WeightGradient, work: Work, machine: Machine) -> Cost:
     """Generated code: a block of rows of one plane stays in registers, and every input is read where it stands."""
+    if isinstance(problem, WeightGradient):
+        return _plane_sums(problem, work, machine)
     if isinstance(problem, TransposedConvolution):
         return _phases(problem, work, machine)
     if work.operations == 0:
@@ -277,6 +281,21 @@ def _phases(problem: TransposedConvolution, work: Work, machine: Machine) -> Cos
     random_error = max((part.random_error for part in parts), default=0.0)
     words = f"{len(parts)} phases of outputs"
     return Cost(work.operations, work.least_bytes, 0, seconds, error, random_error, words)
+
+
+def _plane_sums(problem: WeightGradient, work: Work, machine: Machine) -> Cost:
+    """A block of taps of one plane stays in registers while rows of the input and of the gradient go by."""
+    lanes, size = machine.lanes(work.dtype), itemsize(work.dtype)
+    if work.operations == 0:
+        return Cost(0, work.least_bytes, 0, PLANES_CALL, 0.0, 0.0)
+    plan = plane_sums(problem, lanes, machine.registers, wide=machine.vector_bytes >= WIDE)
+    rate = PLANES_LOOP * machine.peak(work.dtype) / (2 * lanes) * min(1.0, plan.tasks / machine.cores)
+    seconds = max(plane_sums_operations(problem, plan, lanes) / rate, work.least_bytes / machine.bandwidth)
+    words = f"{plan.down.size} x {plan.over.size} taps, each a vector of {plan.lanes} columns"
+    workspace = min(plan.tasks, machine.cores) * room_of(problem, plan) * size
+    workspace += (plan.parts > 1) * plan.parts * work.outputs * size
+    errors = work.errors(plan.roundings)
+    return Cost(work.operations, work.least_bytes, workspace, PLANES_CALL + seconds, *errors, words)
 
 
 def fourier(problem: Convolution, work: Work, machine: Machine) -> Cost:

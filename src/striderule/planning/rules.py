@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from striderule.geometry.gradients import WeightGradient
@@ -41,6 +42,8 @@ SUMS = ("float32", "float64", "int32", "int64")
 
 # Channels of a group that `depthwise` serves, and phases of a transposed convolution: each is a call of its own.
 FEW, PHASES = 8, 8
+# Pairs of channels of a group whose weights' gradients `depthwise` sums plane by plane: each has sums of its own.
+PAIRS = 64
 
 # The most taps of an axis that `winograd` transforms, and the fewest channels of a group, in and out, that it serves.
 TAPS, TILED = 7, 4
@@ -173,6 +176,8 @@ def _depthwise(problem: Any, machine: Machine) -> str | None:
         return NO_CODE
     if isinstance(problem, TransposedConvolution):
         return _transposed_depthwise(problem)
+    if isinstance(problem, WeightGradient):
+        return _depthwise_weights(problem)
     if not isinstance(problem, Convolution):
         return "it serves convolutions of layers, and this is another operation"
     if problem.zero_taps == "skip":
@@ -191,10 +196,20 @@ def _transposed_depthwise(problem: TransposedConvolution) -> str | None:
         return f"it transposes channels by themselves, and here {problem.in_channels // problem.groups} are in a group"
     if max(problem.dilation) > 1:
         return "it transposes kernels without dilation"
-    if any(k < s for k, s in zip(problem.kernel, problem.stride, strict=True)) or math.prod(problem.stride) > PHASES:
+    if any(k < s for k, s in zip(problem.kernel, problem.stride, strict=True)) or prod(problem.stride) > PHASES:
         return f"it serves strides up to the kernel's size, and {PHASES} phases, and here they are {problem.stride}"
     if problem.dtype not in ("float32", "float64"):
         return f"it computes in float32 and float64, and this needs {problem.dtype}"
+    return None
+
+
+def _depthwise_weights(problem: WeightGradient) -> str | None:
+    plain = problem.plain
+    per_group = plain.in_channels // plain.groups, plain.out_channels // plain.groups
+    if prod(per_group) > PAIRS:
+        return f"it is for at most {PAIRS} pairs of channels a group, and this has {per_group[0]} x {per_group[1]}"
+    if problem.dtype not in ("float32", "float64"):
+        return f"it sums float32 and float64, not {problem.dtype}"
     return None
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import giving_way, proof
-from striderule.algorithms.direct.weight_routine import POINTERS, SIZES, Form, weight_routine
+from striderule.algorithms.direct.weight_routine import NOWHERE, POINTERS, SIZES, Form, weight_routine
 from striderule.algorithms.windows import weight_gradient as windows
 from striderule.codegen import workers
 from striderule.codegen.jit import Routine
@@ -85,11 +85,11 @@ class Call:
         workers.run(self.routine.address, start, self.plan.tasks)
         if status[0]:
             return None
-        _add_up(parts, result)
+        add_up(parts, result)
         return result
 
 
-def _add_up(parts: Array, result: Array) -> None:
+def add_up(parts: Array, result: Array) -> None:
     """Add parts up in pairs, so that roundings grow with the logarithm of their number."""
     count = len(parts)
     while count > 1:
@@ -141,19 +141,11 @@ def _values(
         plain.kernel[-1], plain.stride[-1], plain.dilation[-1], plain.padding[-1], x_steps[-1]
     )  # fmt: skip
     row_extent, extent = (row_kernel - 1) * row_gap + 1, (kernel - 1) * gap + 1
-    outer = range(rank - 2) if rank > 2 else range(0)
+    outer = range(max(0, rank - 2))
     outer_outputs = [plain.output_size[axis] for axis in outer]
     outer_taps = [plain.kernel[axis] for axis in outer]
     count_taps = prod(outer_taps)
-    places = np.full((prod(outer_outputs), count_taps), -1, np.int64)
-    for i, position in enumerate(np.ndindex(*outer_outputs)):
-        for k, tap in enumerate(np.ndindex(*outer_taps)):
-            at = [
-                j * plain.stride[axis] + t * plain.dilation[axis] - plain.padding[axis][0]
-                for axis, j, t in zip(outer, position, tap, strict=True)
-            ]
-            if all(0 <= a < plain.size[axis] for axis, a in zip(outer, at, strict=True)):
-                places[i, k] = sum(a * x_steps[2 + axis] for axis, a in zip(outer, at, strict=True))
+    places, gradients = outer_places(plain, x_steps, gy_steps)
     pitch = (plan.columns - 1) * step + extent
     size = ((plan.lines - 1) * row_step + row_extent) * pitch
     terms = product(range(plan.channels), np.ndindex(*outer_taps), range(row_kernel), range(kernel))
@@ -168,11 +160,7 @@ def _values(
             + j * gap * x_column
             for c, tap, i, j in terms
         ]
-    gradients = [
-        sum(j * gy_steps[2 + axis] for axis, j in zip(outer, position, strict=True))
-        for position in np.ndindex(*outer_outputs)
-    ]
-    tables = (np.array(distances, np.int64), places, np.array(gradients, np.int64))
+    tables = (np.array(distances, np.int64), places, gradients)
     lines = plan.vectors * lanes
     row_count = -(-len(distances) // plan.rows) * plan.rows
     # Panels are written in whole vectors of positions, and sums are read in whole vectors of rows.
@@ -205,6 +193,29 @@ def _values(
         "whole": plain.out_channels * plain.terms, "joined": int(joined), "x_joined": int(x_joined),
     }  # fmt: skip
     return values, tables, values["room"]
+
+
+def outer_places(plain: Convolution, x_steps: list[int], gy_steps: list[int]) -> tuple[Array, Array]:
+    """Return where planes of x and gy begin, for positions on the axes before the last two.
+
+    Of x for every position and tap, NOWHERE where it is outside; of gy for every position. Steps are those of all axes.
+    """
+    outer = range(max(0, plain.rank - 2))
+    outputs, taps = ([sizes[axis] for axis in outer] for sizes in (plain.output_size, plain.kernel))
+    places = np.full((prod(outputs), prod(taps)), NOWHERE, np.int64)
+    for i, position in enumerate(np.ndindex(*outputs)):
+        for k, tap in enumerate(np.ndindex(*taps)):
+            at = [
+                j * plain.stride[axis] + t * plain.dilation[axis] - plain.padding[axis][0]
+                for axis, j, t in zip(outer, position, tap, strict=True)
+            ]
+            if all(0 <= a < plain.size[axis] for axis, a in zip(outer, at, strict=True)):
+                places[i, k] = sum(a * x_steps[2 + axis] for axis, a in zip(outer, at, strict=True))
+    gradients = [
+        sum(j * gy_steps[2 + axis] for axis, j in zip(outer, position, strict=True))
+        for position in np.ndindex(*outputs)
+    ]
+    return places, np.array(gradients, np.int64)
 
 
 def _rounded(count: int) -> int:

@@ -15,8 +15,8 @@ from striderule.planning.weight_sums import CHAINS
 
 POINTERS = (
     "x", "gy", "gw", "work", "flags", "status",
-    # Distances of the terms of a block; for each outer position and outer tap where its plane of x begins, or -1; for
-    # each outer position where its plane of gy does.
+    # Distances of the terms of a block; for each outer position and outer tap where its plane of x begins, or NOWHERE;
+    # for each outer position where its plane of gy does.
     "distances", "outer_places", "gradient_places",
 )  # fmt: skip
 SIZES = (
@@ -37,6 +37,9 @@ SIZES = (
     # Elements of a part's result; whether rows of gy, and of x, follow each other in memory.
     "whole", "joined", "x_joined",
 )  # fmt: skip
+
+# Where there is no plane: distances may be negative.
+NOWHERE = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,7 @@ def _lay_out(r: Routine, form: Form, band: Band, x: Pointer, channels: Size, roo
         goal = planes + (image * each + (c * r.size("outer_taps") + tap) * r.size("plane"))
         with r.loop(rows) as i:
             row, line = first_row + i, goal + i * r.size("pitch")
-            there = place.above(-1) & row.above(-1) & row.below(r.size("input_height"))
+            there = place.above(NOWHERE) & row.above(-1) & row.below(r.size("input_height"))
             with r.either(there) as (copied, empty):
                 with copied:
                     here = source + (row * r.size("x_row") + (start + before) * r.size("x_column"))
