@@ -7,7 +7,7 @@ import pytest
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.geometry.problem import Convolution, LocalConvolution
-from striderule.planning import PRECISIONS, Machine, Plan, algorithm_word, choose, forget, precision_word
+from striderule.planning import PRECISIONS, TRAINED, Machine, Plan, algorithm_word, choose, forget, precision_word
 from striderule.planning.cost import COSTS
 from striderule.planning.forms import KernelForm, Rank
 from striderule.planning.rules import RULES, Rule, keeps_promise
@@ -96,6 +96,15 @@ def test_the_cheapest_that_may_serve_is_chosen():
     costs = {found.name: found.cost.seconds for found in plan.candidates if found.cost}
     assert costs["direct"] == min(costs.values())
     assert 0 < plan.share < 1
+
+
+def test_training_chooses_for_a_batch_of_its_own_whatever_the_batch():
+    machine = Machine.of("avx512")
+    small = [Convolution.from_shapes((batch, 128, 8, 8), (128, 128, 3, 3), padding=1) for batch in (1, 3, 64)]
+    chosen = {choose(one, "high", machine=machine, images=TRAINED).chosen.label for one in small}
+    assert len(chosen) == 1
+    assert chosen.pop().startswith("winograd")  # weights are transformed once for all images
+    assert choose(small[-1], "high", machine=machine).algorithm == "direct"
 
 
 def test_neither_batch_nor_threads_nor_measurements_change_the_choice():

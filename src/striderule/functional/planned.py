@@ -95,11 +95,17 @@ def look_again() -> None:
     _machine.cache_clear()
 
 
-def plan_for(problem: Any, precision: Any = None, algorithm: Any = None, dtype: Any = "float32") -> Plan:
-    """Return the plan of a problem on this machine; `dtype` is that of the data where the problem names none."""
+def plan_for(
+    problem: Any, precision: Any = None, algorithm: Any = None, dtype: Any = "float32", images: int | None = None
+) -> Plan:
+    """Return the plan of a problem on this machine; `dtype` is that of the data where the problem names none.
+
+    Algorithms are chosen for a batch of `images`; default: what holds.
+    """
     held = standing()
     word = held.precision if precision is None else precision
-    return choose(problem, word, algorithm, machine(), str(dtype), packed=held.packed)
+    count = held.images if images is None else images
+    return choose(problem, word, algorithm, machine(), str(dtype), packed=held.packed, images=count)
 
 
 def perform(

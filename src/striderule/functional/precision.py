@@ -20,10 +20,14 @@ VARIABLE = "STRIDERULE_PRECISION"
 
 
 class Standing(NamedTuple):
-    """What holds for calls that do not say it: the precision, and whether their weights are packed before."""
+    """What holds for calls that do not say it.
+
+    The precision, whether their weights are packed before, and for a batch of how many images algorithms are chosen.
+    """
 
     precision: str
     packed: bool = False
+    images: int = 1
 
 
 # Of the innermost block: each thread, and each task of asyncio, has its own.
@@ -145,7 +149,7 @@ def precision(word: str) -> contextlib.AbstractContextManager[None]:
     """
     if word is None:
         raise InvalidArgument(f"precision must be one of {', '.join(PRECISIONS)}, got None")
-    return under(Standing(precision_word(word), standing().packed))
+    return under(standing()._replace(precision=precision_word(word)))
 
 
 @contextlib.contextmanager

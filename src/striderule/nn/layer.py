@@ -17,8 +17,9 @@ from striderule.functional.compiled import compile as compiled
 from striderule.functional.gradients.call import Pull
 from striderule.functional.gradients.vjp import differentiated
 from striderule.functional.planned import noted
-from striderule.functional.precision import standing
+from striderule.functional.precision import standing, under
 from striderule.nn.parameter import Held, Parameter
+from striderule.planning import TRAINED
 
 Array = NDArray[Any]
 
@@ -244,7 +245,8 @@ class Operation(Layer):
             return self._first(self._bound(op, words, x))
         wanted = {name for name, one in self.held().items() if one is not None and one.trained}
         wanted |= {"x"} if self.input_gradient else set()
-        result, self._pull = differentiated(op, {"x": x, **words}, frozenset(wanted))
+        with under(standing()._replace(images=TRAINED)):
+            result, self._pull = differentiated(op, {"x": x, **words}, frozenset(wanted))
         return self._first(result)
 
     def backward(self, gy: ArrayLike) -> Array | None:

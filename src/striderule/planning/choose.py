@@ -14,6 +14,8 @@ from striderule.planning.rules import PRECISIONS, RULES, keeps_promise, takes_to
 from striderule.planning.work import Cost, Work, work_of
 
 DEFAULT_MACHINE = Machine.of("avx2")
+# The batch that algorithms of training are chosen for, where weights are packed anew for every batch.
+TRAINED = 16
 
 
 class Circumstances(NamedTuple):
@@ -178,13 +180,15 @@ def choose(
     dtype: str = "float32",
     *,
     packed: bool = False,
+    images: int = 1,
 ) -> Plan:
     """Return the plan for `problem`: the forced algorithm, or the one predicted to be the quickest that may serve.
 
     Of an algorithm that is forced by its name alone the quickest variant that keeps the promise serves, else the one
     that errs least. `dtype` is the type of the data where the problem names no arithmetic (pooling, unfold). `packed`
-    says that the weights are packed before, so that nobody waits for it. Plans of the latest problems are kept, so that
-    a call in a loop is planned once.
+    says that the weights are packed before, so that nobody waits for it. The choice is made for a batch of `images`,
+    whatever that of the problem is; in training for `TRAINED`. Plans of the latest problems are kept, so that a call
+    in a loop is planned once.
 
     Raises
     ------
@@ -197,13 +201,15 @@ def choose(
     >>> choose(Convolution.from_shapes((1, 3, 8, 8), (4, 3, 3, 3), zero_taps="skip")).algorithm
     'stencil'
     """
-    return _plan(problem, precision_word(precision), algorithm_word(algorithm), machine, dtype, packed)
+    return _plan(problem, precision_word(precision), algorithm_word(algorithm), machine, dtype, packed, images)
 
 
 @lru_cache(maxsize=2048)
-def _plan(problem: Any, promise: str, forced: str | None, machine: Machine, dtype: str, packed: bool) -> Plan:
-    # By one image on one core of the default machine: neither batch nor threads nor measurements change the bits.
-    one, work = _one_image(problem), work_of(problem, dtype)
+def _plan(
+    problem: Any, promise: str, forced: str | None, machine: Machine, dtype: str, packed: bool, images: int
+) -> Plan:
+    # By so many images on one core of the default machine: neither batch nor threads nor measurements change the bits.
+    one, work = _of_batch(problem, images), work_of(problem, dtype)
     asked, single = Circumstances(problem, work, machine, packed), work_of(one, dtype)
     candidates: list[Candidate] = []
     # Of every candidate that can serve: what decides about it, and whether it keeps the promise.
@@ -258,8 +264,8 @@ def _asked_for(forced: str, problem: Any, machine: Machine, decisive: dict[Candi
     return min(found, key=lambda candidate: decisive[candidate][0].error)
 
 
-def _one_image(problem: Any) -> Any:
-    """Return the problem with a batch of one."""
+def _of_batch(problem: Any, images: int) -> Any:
+    """Return the problem with another batch."""
     if hasattr(problem, "plain"):
-        return replace(problem, plain=replace(problem.plain, batch=1))
-    return replace(problem, batch=1)
+        return replace(problem, plain=replace(problem.plain, batch=images))
+    return replace(problem, batch=images)

@@ -17,6 +17,7 @@ from striderule.functional.planned import perform, plan_for
 from striderule.functional.prepared import ConvolutionRecipe
 from striderule.geometry import gradients as geometry
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution
+from striderule.planning import TRAINED
 
 Problem = Convolution | TransposedConvolution | LocalConvolution
 
@@ -98,7 +99,7 @@ def input_gradient(problem: Problem, g: Array, weight: Array) -> Array:
     gradient = geometry.input_gradient(problem)
     if geometry.is_turned(problem):
         weight = _turned(weight, problem.groups)
-    plan = plan_for(gradient)
+    plan = plan_for(gradient, images=TRAINED)
     transposed = isinstance(gradient, TransposedConvolution)
     name, outside = ("transposed_convolution", ()) if transposed else ("convolution", (0,))
     dtypes = (np.dtype(problem.dtype),)
@@ -134,7 +135,7 @@ def weight_gradient(problem: Problem, x: Array, g: Array, fill: Any = 0) -> Arra
     gradient = geometry.weight_gradient(plain)
     operands = (g, x) if isinstance(problem, TransposedConvolution) else (x, g)
     result: Array = perform(
-        plan_for(gradient),
+        plan_for(gradient, images=TRAINED),
         "weight_gradient",
         "weight_gradient",
         gradient,
