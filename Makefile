@@ -62,6 +62,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks start --json bench/start.json
 	$(BIN)/python -m benchmarks calls --json bench/calls.json
 	$(BIN)/python -m benchmarks steps --memory --json bench/steps.json
+	$(BIN)/python -m benchmarks accelerate --json bench/accelerate.json
 
 bench-smoke: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks --smoke

@@ -8,6 +8,7 @@ from striderule import nn as layers
 
 torch = pytest.importorskip("torch")
 files = pytest.importorskip("safetensors.torch")
+networks = pytest.importorskip("benchmarks.networks")
 nn, F = torch.nn, torch.nn.functional
 
 pytestmark = pytest.mark.conformance
@@ -23,72 +24,6 @@ class LeNet(nn.Module):
         x = F.avg_pool2d(torch.tanh(self.conv1(x)), 2)
         x = F.avg_pool2d(torch.tanh(self.conv2(x)), 2).flatten(1)
         return self.fc3(torch.tanh(self.fc2(torch.tanh(self.fc1(x)))))
-
-
-class Basic(nn.Module):
-    def __init__(self, inputs, width, stride):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
-        if stride > 1 or inputs != width:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(y + (self.downsample(x) if hasattr(self, "downsample") else x))
-
-
-class Bottleneck(nn.Module):
-    def __init__(self, inputs, width, stride):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv3, self.bn3 = nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width)
-        if stride > 1 or inputs != 4 * width:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
-            )
-
-    def forward(self, x):
-        y = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
-        return F.relu(self.bn3(self.conv3(y)) + (self.downsample(x) if hasattr(self, "downsample") else x))
-
-
-class ResNet(nn.Module):
-    def __init__(self, block, wider, counts, classes):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
-        inputs = 64
-        for stage, count in enumerate(counts):
-            width, blocks = 64 * 2**stage, []
-            for i in range(count):
-                blocks.append(block(inputs, width, 2 if stage > 0 and i == 0 else 1))
-                inputs = width * wider
-            setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
-        self.fc = nn.Linear(inputs, classes)
-
-    def forward(self, x):
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(x.mean((2, 3)))
-
-
-class VGG(nn.Module):
-    def __init__(self, classes):
-        super().__init__()
-        layers, inputs = [], 3
-        for channels in [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]:
-            if channels == "M":
-                layers.append(nn.MaxPool2d(2, 2))
-            else:
-                layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()]
-                inputs = channels
-        self.features = nn.Sequential(*layers)
-        dense = [nn.Linear(25088, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout()]
-        self.classifier = nn.Sequential(*dense, nn.Linear(4096, classes))
-
-    def forward(self, x):
-        return self.classifier(F.adaptive_avg_pool2d(self.features(x), 7).flatten(1))
 
 
 class DenseLayer(nn.Module):
@@ -136,48 +71,6 @@ class DenseNet(nn.Module):
         return self.classifier(F.relu(self.features(x)).mean((2, 3)))
 
 
-def conv_norm_relu6(inputs, outputs, kernel, stride=1, groups=1):
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU6())
-
-
-class Inverted(nn.Module):
-    def __init__(self, inputs, outputs, stride, wider):
-        super().__init__()
-        wide = inputs * wider
-        layers = [conv_norm_relu6(inputs, wide, 1)] if wider > 1 else []
-        layers += [conv_norm_relu6(wide, wide, 3, stride, wide), nn.Conv2d(wide, outputs, 1, bias=False)]
-        self.conv = nn.Sequential(*layers, nn.BatchNorm2d(outputs))
-        self.joined = stride == 1 and inputs == outputs
-
-    def forward(self, x):
-        return x + self.conv(x) if self.joined else self.conv(x)
-
-
-class MobileNet(nn.Module):
-    def __init__(self, classes):
-        super().__init__()
-        table = [
-            [1, 16, 1, 1],
-            [6, 24, 2, 2],
-            [6, 32, 3, 2],
-            [6, 64, 4, 2],
-            [6, 96, 3, 1],
-            [6, 160, 3, 2],
-            [6, 320, 1, 1],
-        ]
-        layers, inputs = [conv_norm_relu6(3, 32, 3, 2)], 32
-        for wider, outputs, count, stride in table:
-            for i in range(count):
-                layers.append(Inverted(inputs, outputs, stride if i == 0 else 1, wider))
-                inputs = outputs
-        self.features = nn.Sequential(*layers, conv_norm_relu6(inputs, 1280, 1))
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
-
-    def forward(self, x):
-        return self.classifier(self.features(x).mean((2, 3)))
-
-
 class Last(nn.Module):
     def __init__(self, *order):
         super().__init__()
@@ -223,11 +116,11 @@ class ConvNeXt(nn.Module):
 
 NETWORKS = {
     "lenet5": (LeNet, (2, 1, 32, 32)),
-    "resnet18": (lambda classes: ResNet(Basic, 1, (2, 2, 2, 2), classes), (2, 3, 64, 64)),
-    "resnet50": (lambda classes: ResNet(Bottleneck, 4, (3, 4, 6, 3), classes), (1, 3, 64, 64)),
-    "vgg16": (VGG, (1, 3, 64, 64)),
+    "resnet18": (lambda classes: networks.ResNet(networks.Basic, (2, 2, 2, 2), classes), (2, 3, 64, 64)),
+    "resnet50": (lambda classes: networks.ResNet(networks.Bottleneck, (3, 4, 6, 3), classes), (1, 3, 64, 64)),
+    "vgg16": (networks.VGG, (1, 3, 64, 64)),
     "densenet121": (DenseNet, (1, 3, 64, 64)),
-    "mobilenet_v2": (MobileNet, (2, 3, 64, 64)),
+    "mobilenet_v2": (networks.MobileNet, (2, 3, 64, 64)),
     "convnext_tiny": (ConvNeXt, (1, 3, 64, 64)),
 }
 

@@ -38,6 +38,7 @@ from striderule.functional import widening
 from striderule.functional.door import Array
 from striderule.functional.planned import noted
 from striderule.functional.precision import standing
+from striderule.functional.standin import stand_in
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -301,17 +302,40 @@ def recipe_of(
 
     The other arrays are fixed. The call is checked, and its errors are raised.
     """
+    found = _found(function, args, kwargs)
+    if found is None:
+        return None
+    values = (*args, *kwargs.values(), None)
+    return found.recipe.fixed(*(values[place] for place in found.places[1:-1]))
+
+
+def with_addend(
+    function: Any, x: Array, weight: Array, bias: Array | None, words: dict[str, Any]
+) -> Callable[[Array, Array | None], Any] | None:
+    """Return what computes a convolution of layers from x and the residual, for arrays like these, or None.
+
+    Weight and bias are copied; `words` are the other arguments, the residual too if there is one.
+    """
+    found = _found(function, (x, weight, bias), words)
+    if found is None:
+        return None
+    recipe: Any = found.recipe
+    packed = recipe.packed(weight)
+    # What is packed ignores the weight that it is given.
+    taps = weight.copy() if packed is recipe else stand_in(weight.shape, weight.dtype)
+    shift = None if bias is None else bias.copy()
+    return lambda image, residual: packed.perform(image, taps, shift, residual, None)
+
+
+def _found(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Found | None:
+    """Return the recipe of a call without carrying it out, or None."""
     if function not in _marked:
         return None
     offers = _Offers(enough=True)
     try:
         _under(offers, _marked[function][0], *args, **kwargs)
     except _Enough:
-        found = _matched(offers, function, args, kwargs)
-        if found is None:
-            return None
-        values = (*args, *kwargs.values(), None)
-        return found.recipe.fixed(*(values[place] for place in found.places[1:-1]))
+        return _matched(offers, function, args, kwargs)
     return None
 
 
