@@ -295,8 +295,8 @@ def test_results_depend_on_neither_batch_nor_repetition():
 def test_the_benchmark_prints_and_writes(tmp_path, capsys, monkeypatch):
     benchmark, networks = (pytest.importorskip(f"benchmarks.{name}") for name in ("accelerate", "networks"))
     monkeypatch.setitem(networks.NETWORKS, "small", small)
-    benchmark.main(["small", "--size", "8", "--rounds", "1", "--threads", "1", "--json", str(tmp_path / "found.json")])
-    assert re.search(r"\| small +\| +[\d.]+ \| +[\d.]+ \| +[\d.]+ \| +[\d.]+ \| \d", capsys.readouterr().out)
+    benchmark.main(["small", "--size", "8", "--rounds", "1", "--json", str(tmp_path / "found.json")])
+    assert re.search(r"\| small +(\| +[\d.]+ +){4}\|", capsys.readouterr().out)
     (found,) = json.loads((tmp_path / "found.json").read_text())["networks"]
     assert found["ratio"] > 0
     assert 0 <= found["difference"] < 1e-5
