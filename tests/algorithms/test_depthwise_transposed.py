@@ -154,3 +154,17 @@ def test_channels_by_themselves_are_served_plane_by_plane():
     for shape, kernel, step in (((1, 21, 34, 34), 4, 2), ((1, 64, 56, 56), 3, 1)):
         problem = TransposedConvolution.from_shapes(shape, (shape[1], 1, kernel, kernel), stride=step, groups=shape[1])
         assert choose(problem, machine=Machine.of("avx512")).algorithm == "depthwise"
+
+
+@pytest.mark.parametrize("step", [3, 4])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_longer_steps_of_columns(machine, step, dtype):
+    problem, x, weight = layer((5, 23), (4, 5), outputs=2, stride=(2, step), padding=(1, 3), dtype=dtype)
+    expected = reference.transposed_convolution(problem, x, weight)
+    bias = np.arange(1.0, 7.0, dtype=dtype)
+    for shift in (None, bias):
+        out = np.empty(problem.output_shape, dtype)
+        call = bound_call(problem, x, weight, out, bias=shift)
+        call.run(x, weight, shift, None, out)
+        wanted = expected if shift is None else expected + shift.reshape(-1, 1, 1)
+        np.testing.assert_allclose(out, wanted, rtol=0, atol=40 * np.finfo(dtype).eps)

@@ -14,9 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
 from striderule.geometry.problem import Convolution, TransposedConvolution
+
+# Strides of columns whose phases are put into each other's gaps by shuffles, and taps of a plane that are unrolled.
+INTERLEAVED, UNROLLED = range(2, 5), 64
 
 
 class _Axis(NamedTuple):
@@ -76,3 +80,26 @@ def _phases_of(n: int, kernel: int, stride: int, before: int, outputs: int) -> l
         turned = slice(last, g - stride if g >= stride else None, -stride)
         found.append(_Axis(taps, (left, right), slice(first, None, stride), turned))
     return found
+
+
+def interleaves(problem: TransposedConvolution) -> bool:
+    """Tell whether all phases may be computed at once: of channels by themselves, with a stride along the columns.
+
+    >>> interleaves(TransposedConvolution.from_shapes((1, 8, 34, 34), (8, 1, 4, 4), stride=2, groups=8))
+    True
+    """
+    alone = problem.in_channels == problem.groups and max(problem.dilation) == 1
+    return alone and problem.stride[-1] in INTERLEAVED and prod(problem.kernel[-2:]) <= UNROLLED
+
+
+def interleaved_operations(problem: TransposedConvolution, lanes: int) -> float:
+    """Return the vector operations of all phases at once: products, and what is read and written."""
+    p = problem
+    kernels, strides = (p.kernel[-2:], p.stride[-2:]) if p.rank > 1 else ((1, *p.kernel), (1, *p.stride))
+    turns = [-(-kernel // stride) for kernel, stride in zip(kernels, strides, strict=True)]
+    height = p.output_size[-2] if p.rank > 1 else 1
+    counts = -(-height // strides[0]) * -(-p.output_size[-1] // (strides[1] * lanes))
+    planes = p.batch * p.out_channels * prod(p.output_size[:-2])
+    outer = prod(-(-kernel // stride) for kernel, stride in zip(p.kernel[:-2], p.stride[:-2], strict=True))
+    written = prod(strides) * (strides[1] + 1)
+    return planes * counts * (outer * (prod(kernels) + 2 * prod(turns)) + written + 8)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo, Bound
+from striderule.algorithms.depthwise import interleaved
 from striderule.algorithms.depthwise.routine import plane_routine
 from striderule.algorithms.depthwise.schedule import Axis, Layout, Words, with_rows
 from striderule.algorithms.depthwise.structure import POINTERS, Structure
@@ -140,6 +141,8 @@ def bind_transposed(
     """
     if 0 in out.shape or 0 in x.shape:
         return None
+    if residual is None and activation is None and interleaved.serves(problem, current(), (x, out)):
+        return giving_way.attempt(interleaved.bound, problem, x, out, current(), bias=bias)
     parts = []
     for phase in phases(problem):
         near = None if residual is None else part_of(residual, phase)
