@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from striderule import nn
+from striderule.algorithms.windows.update import PIECE
 from striderule.errors import InvalidArgument
-from striderule.nn.optimisers import PIECE
 
 SIZE = 3 * PIECE // 2 + 5
 

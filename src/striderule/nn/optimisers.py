@@ -1,7 +1,6 @@
 """What makes a loss smaller: steps against the gradients, with PyTorch's arithmetic.
 
-Arrays are updated piece by piece in NumPy; a piece of everything that a step needs fits the second-level cache, so
-memory is passed once.
+All parameters are changed in one call of generated code, or in NumPy: see `striderule.algorithms.windows.update`.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from striderule.algorithms import table
+from striderule.algorithms.windows.update import PIECE, Part
 from striderule.errors import InvalidArgument
 from striderule.nn.layer import Layer
 from striderule.nn.parameter import Parameter
 
 Array = NDArray[Any]
-# Elements of a piece: with a gradient, two averages and two rooms it takes 384 KiB in float32.
-PIECE = 1 << 14
 
 
 class Optimiser(ABC):
@@ -50,19 +49,31 @@ class Optimiser(ABC):
 
     def step(self) -> None:
         """Change every parameter that is trained and has a gradient; the others are left as they are."""
+        due: list[tuple[Part, int]] = []
+        changing = []
         for name, one in self.parameters.items():
             if not one.trained or one.gradient is None:
                 continue
             count = self.counts[name] = self.counts.get(name, 0) + 1
-            kept = self.kept.setdefault(name, {word: np.zeros_like(one.value) for word in self.KEPT})
-            store = one.store().reshape(-1)
-            gradient = np.ascontiguousarray(one.gradient).reshape(-1)
-            others = [kept[word].reshape(-1) for word in self.KEPT]
-            with np.errstate(under="ignore"):
-                for start in range(0, store.size, PIECE):
-                    piece = slice(start, start + PIECE)
-                    self.update(store[piece], gradient[piece], [value[piece] for value in others], count)
+            kept = self.kept.get(name)
+            if kept is None:
+                kept = self.kept[name] = {word: np.zeros_like(one.value) for word in self.KEPT}
+            gradient = np.ascontiguousarray(one.gradient, one.value.dtype).reshape(-1)
+            others = tuple(kept[word].reshape(-1) for word in self.KEPT)
+            due.append((Part(one.store().reshape(-1), gradient, others, ()), count))
+            changing.append(one)
+        self._advance(due)
+        for one in changing:
             one.changed()
+
+    def _advance(self, due: list[tuple[Part, int]]) -> None:
+        """Change parameters piece by piece; each comes with the number of its step."""
+        with np.errstate(under="ignore"):
+            for part, count in due:
+                for start in range(0, part.value.size, PIECE):
+                    piece = slice(start, start + PIECE)
+                    kept = [value[piece] for value in part.kept]
+                    self.update(part.value[piece], part.gradient[piece], kept, count)
 
     @abstractmethod
     def update(self, value: Array, gradient: Array, kept: list[Array], count: int) -> None:
@@ -103,7 +114,27 @@ def _by_identity(held: Mapping[str, Parameter]) -> list[tuple[Parameter, list[st
     return [(held[few[0]], few) for few in names.values()]
 
 
-class SGD(Optimiser):
+class _Fused(Optimiser):
+    """An optimiser whose rule is one of `striderule.algorithms.windows.update`."""
+
+    @abstractmethod
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        """Return the rule and its numbers, which are those of all parameters."""
+
+    def _own(self, count: int) -> tuple[float, ...]:  # noqa: ARG002 - not every rule looks at it
+        """Return the numbers of a parameter in its step number `count`."""
+        return ()
+
+    def update(self, value: Array, gradient: Array, kept: list[Array], count: int) -> None:
+        """Change a piece of a parameter, and what is kept of it, in place, in its step number `count`."""
+        self._advance([(Part(value, gradient, tuple(kept), ()), count)])
+
+    def _advance(self, due: list[tuple[Part, int]]) -> None:
+        rule, numbers = self._rule()
+        table.family("update").step(rule, [part._replace(own=self._own(count)) for part, count in due], numbers)
+
+
+class SGD(_Fused):
     """Stochastic gradient descent, with momentum, in PyTorch's arithmetic.
 
     d = gradient + weight_decay * p; v = momentum * v + (1 - dampening) * d (at first d itself);
@@ -153,24 +184,16 @@ class SGD(Optimiser):
             )
         self.KEPT = ("momentum",) if self.momentum else ()
 
-    def update(self, value: Array, gradient: Array, kept: list[Array], count: int) -> None:
-        """Change a piece of a parameter, and its momentum, in place."""
-        direction = gradient
-        if self.weight_decay:
-            direction = value * self.weight_decay
-            direction += gradient
-        if kept:
-            (speed,) = kept
-            if count == 1:
-                speed[...] = direction
-            else:
-                speed *= self.momentum
-                speed += direction if not self.dampening else direction * (1 - self.dampening)
-            direction = direction + self.momentum * speed if self.nesterov else speed
-        value -= direction * self.lr
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
+        if not self.momentum:
+            return "sgd", (self.lr, self.weight_decay)
+        return "nesterov" if self.nesterov else "momentum", (self.lr, self.weight_decay, self.momentum)
+
+    def _own(self, count: int) -> tuple[float, ...]:
+        return (1 - self.dampening if count > 1 else 1.0,) if self.momentum else ()
 
 
-class AdamW(Optimiser):
+class AdamW(_Fused):
     """Adam with weight decay apart from the gradients, in PyTorch's arithmetic.
 
     p *= 1 - lr * weight_decay; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2;
@@ -219,21 +242,13 @@ class AdamW(Optimiser):
         self.betas, self.eps = betas, positive(eps, "eps")
         self.weight_decay = positive(weight_decay, "weight_decay")
 
-    def update(self, value: Array, gradient: Array, kept: list[Array], count: int) -> None:
-        """Change a piece of a parameter, and its averages, in place."""
-        mean, square = kept
+    def _rule(self) -> tuple[str, tuple[float, ...]]:
         b1, b2 = self.betas
-        if self.weight_decay:
-            value *= 1 - self.lr * self.weight_decay
-        mean += (gradient - mean) * (1 - b1)
-        square *= b2
-        square += (gradient * gradient) * (1 - b2)
-        size = np.sqrt(square)
-        size /= math.sqrt(1 - b2**count)
-        size += self.eps
-        np.divide(mean, size, out=size)
-        size *= self.lr / (1 - b1**count)
-        value -= size
+        return "adamw", (1 - self.lr * self.weight_decay, 1 - b1, b2, 1 - b2, self.eps)
+
+    def _own(self, count: int) -> tuple[float, ...]:
+        b1, b2 = self.betas
+        return math.sqrt(1 - b2**count), self.lr / (1 - b1**count)
 
 
 @dataclass(frozen=True, slots=True)
