@@ -28,7 +28,7 @@ from striderule.config import config
 from striderule.planning import PRECISIONS
 
 # Measurements of other kinds: modules with a function `main` of the words that follow.
-OTHERS = ("accelerate", "accuracy", "big", "calls", "gradients", "model", "pictures", "start", "steps")
+OTHERS = ("accelerate", "accuracy", "big", "calls", "gradients", "model", "pictures", "pullbacks", "start", "steps")
 # What confines a peer to the instructions of a target, before it is loaded. Above AVX2 peers take what they find.
 CONFINED = {
     "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
