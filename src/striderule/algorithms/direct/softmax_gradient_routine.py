@@ -1,8 +1,9 @@
 """Gradients of softmax in the tile language, over lines that stand side by side, or across which a vector reaches.
 
 Algorithm: for each line the sum s of g * y, and y * (g - s); of logarithms the sum s of g, and g - exp(y) * s.
-Schedule and order of sums as in `softmax_routine`: with L lanes every L-th term is added up in float64, and then the L
-sums, halves to halves, wherever the numbers stand.
+Schedule as in `softmax_routine`. Order of sums: with L numbers of float64 in a register every L-th term is added up,
+and then the L sums, halves to halves, wherever the numbers stand. Across, L sums of one vector of lines stay in
+registers, and while it is computed the next one's numbers are asked for: those of a line are far apart.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 from striderule.algorithms.direct.elementwise_routine import at_place
 from striderule.codegen import vmath
 from striderule.codegen.target import Target
-from striderule.codegen.tile import ELEMENTS, FLOAT64, Mask, Pointer, Routine, Size, Vector
+from striderule.codegen.tile import ELEMENTS, FLOAT64, Mask, Pointer, Register, Routine, Size, Vector
 
 # x is the gradient that is written; y is what softmax gave, and g its gradient.
 OPERANDS = ("x", "y", "g")
@@ -73,17 +74,21 @@ def _run(r: Routine, form: Form, line: list[Pointer]) -> None:
     x, y, g = line
     length = r.size("length")
     whole = length // r.lanes * r.lanes
-    sums = r.register(r.constant(0.0, FLOAT64))
+    few = r.target.lanes(8)
+    sums = r.register(r.constant(0.0, FLOAT64, few))
     sums.set(sums.value.like(0))
 
     def add(at: Size, mask: Mask | None) -> None:
-        sums.set(sums.value + _term(r, form, r.load(y + at, mask), r.load(g + at, mask)))
+        term = _term(r, form, r.load(y + at, mask), r.load(g + at, mask))
+        for first in range(0, r.lanes, few):
+            sums.set(sums.value + r.shuffle(term, term, range(first, first + few)))
 
     with r.loop(whole, step=r.lanes) as i:
         add(i, None)
     with r.when(length.above(whole)):
         add(whole, r.first_lanes(length - whole))
-    total = r.convert(r.sum(sums.value), r.element)
+    whole_sum = r.sum(sums.value)
+    total = r.convert(r.shuffle(whole_sum, whole_sum, [0] * r.lanes), r.element)
     with r.loop(whole, step=r.lanes) as i:
         r.store(_result(r, form, r.load(y + i), r.load(g + i), total), x + i)
     with r.when(length.above(whole)):
@@ -95,19 +100,29 @@ def _column(r: Routine, form: Form, starts: list[Pointer], mask: Mask) -> None:
     """Compute lines that begin side by side, one in each lane."""
     x, y, g = starts
     length, steps = r.size("length"), [r.size(f"{one}_step") for one in OPERANDS]
-    sums = r.scratch(r.lanes * r.lanes, FLOAT64)
-    with r.loop(r.lanes) as j:
-        r.store(r.constant(0.0, FLOAT64), sums + j * r.lanes)
-    with r.loop(length) as k:
-        place = sums + k % r.lanes * r.lanes
-        term = _term(r, form, r.load(y + k * steps[1], mask), r.load(g + k * steps[2], mask))
-        r.store(r.load(place) + term, place)
-    half = r.lanes // 2
-    while half:
-        with r.loop(half) as j:
-            r.store(r.load(sums + j * r.lanes) + r.load(sums + (j + half) * r.lanes), sums + j * r.lanes)
-        half //= 2
-    total = r.convert(r.load(sums), r.element)
+    few = r.target.lanes(8)
+    sums = [r.register(r.constant(0.0, FLOAT64)) for _ in range(few)]
+    for one in sums:
+        one.set(one.value.like(0))
+
+    def add(k: Size, total: Register) -> None:
+        here = y + k * steps[1], g + k * steps[2]
+        total.set(total.value + _term(r, form, *(r.load(where, mask) for where in here)))
+        for where in here:
+            r.prefetch(where + r.lanes)
+
+    whole = length // few * few
+    with r.loop(whole, step=few) as k:
+        for j, one in enumerate(sums):
+            add(k + j, one)
+    for j, one in enumerate(sums[:-1]):
+        with r.when(length.above(whole + j)):
+            add(whole + j, one)
+    found = [one.value for one in sums]
+    while len(found) > 1:
+        half = len(found) // 2
+        found = [one + other for one, other in zip(found[:half], found[half:], strict=True)]
+    total = r.convert(found[0], r.element)
     with r.loop(length) as k:
         result = _result(r, form, r.load(y + k * steps[1], mask), r.load(g + k * steps[2], mask), total)
         r.store(result, x + k * steps[0], mask)
