@@ -30,12 +30,10 @@ def elementwise(call: Call) -> tuple[Array, Pull]:
     result = call.run()
     kept = result if x is None else x
     name, parameters = enough or (name, parameters)
+    wanted, work, compute = "x" in call.wanted, arithmetic(result.dtype), table.family("elementwise_gradient")
 
     def pull(gy: Array) -> dict[str, Array | None]:
-        if "x" not in call.wanted:
-            return {}
-        compute = table.family("elementwise_gradient")
-        return {"x": compute.apply(name, kept, gy, arithmetic(result.dtype), parameters)}
+        return {"x": compute.apply(name, kept, gy, work, parameters)} if wanted else {}
 
     return result, pull
 

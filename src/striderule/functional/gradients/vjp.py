@@ -45,13 +45,20 @@ class Pullback:
 
     def __call__(self, gy: Any) -> tuple[Array | None, ...]:
         """Return one gradient for each positional argument of the call: None where it has none."""
+        # What fits as it is needs no closer look: small layers wait for every one.
+        fits = type(gy) is np.ndarray and gy.dtype is self.dtype and gy.shape == self.shape
+        gradient = gy if fits else self._opened(gy)
+        found = self._pull(gradient)
+        return tuple([_as_given(found.get(name), dtype, gradient) for name, dtype in self._given])
+
+    def _opened(self, gy: Any) -> Array:
+        """Return the gradient of the result in its type; refuse what is none."""
         gradient = door.array(gy, "gy", bfloat=True)
         if gradient.shape != self.shape:
             raise InvalidArgument(f"gy must have the shape of the result {self.shape}, got {gradient.shape}")
         if gradient.dtype.kind == "c":
             raise InvalidType("gy must be real, as the result is; got complex numbers")
-        found = self._pull(gradient.astype(self.dtype, copy=False))
-        return tuple(_as_given(found.get(name), dtype, gradient) for name, dtype in self._given)
+        return gradient.astype(self.dtype, copy=False)
 
     def __repr__(self) -> str:
         return f"<pullback of {self._name}>"
@@ -61,7 +68,9 @@ def _as_given(found: Array | None, dtype: Any, gy: Array) -> Array | None:
     """Return a gradient in the type of its argument, in memory of its own."""
     if found is None or dtype is None:
         return None
-    result = np.asarray(found).astype(dtype, copy=False)
+    result = (
+        found if type(found) is np.ndarray and found.dtype is dtype else np.asarray(found).astype(dtype, copy=False)
+    )
     return result.copy() if np.may_share_memory(result, gy) else result
 
 
