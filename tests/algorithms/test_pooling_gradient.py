@@ -148,7 +148,9 @@ NAMED = {
 def test_ways(machine, name, last):
     problem, dtype = NAMED[name], FLOATS[0]
     gy, places = operands(problem, np.random.default_rng(1), dtype, "max")
-    close(direct.largest(problem, gy, places, dtype, last), by_definition(problem, gy, places), dtype)
+    found = direct.largest(problem, gy, places, dtype, last)
+    close(found, by_definition(problem, gy, places), dtype)
+    np.testing.assert_array_equal(found, direct._run("max", problem, gy, places, dtype, last))
     close(direct.average(problem, gy, dtype, last), by_definition(problem, gy), dtype)
 
 
@@ -160,6 +162,29 @@ def test_all_ways_are_taken(machine):
     phases = [plan.form for plan in plans if plan.form.mode == "phases"]
     assert {form.front for form in phases} >= {0, 1}
     assert {form.back for form in phases} == {0, 1, 2} or machine.lanes(4) > 4
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_what_unpooling_put_somewhere_is_found(machine, dtype):
+    rng = np.random.default_rng(6)
+    for planes, count, volume in ((1, 1, 1), (3, 7, 40), (2, 20000, 30000), (70, 900, 1000)):
+        gy, places = rng.standard_normal((planes, volume)).astype(dtype), rng.integers(0, volume, (planes, count))
+        expected = np.take_along_axis(gy, places, 1)
+        for kind in range(KINDS):
+            found = direct.found(other_memory(gy, kind), other_memory(places, kind))
+            np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(direct.found(guarded(gy, before=True), guarded(places, before=False)), expected)
+
+
+def test_places_that_were_written_over_touch_nothing_else(machine, monkeypatch):
+    problem = pooling("max", (3, 5, 9, 30), 3, 2, 1)
+    gy, places = operands(problem, np.random.default_rng(7), FLOATS[0], "max")
+    expected = by_definition(problem, gy, places)
+    gy[1, 2, 3, 4] = 0
+    places[1, 2, 3, 4] = 270
+    monkeypatch.setattr(windows.memory, "empty", lambda shape, kind: guarded(np.full(shape, 7, kind), before=False))
+    assert np.isclose(direct.largest(problem, gy, places, FLOATS[0]), expected, atol=1e-5).mean() > 0.99
+    direct.found(guarded(np.zeros((1, 20), np.float32), before=True), np.array([[-(2**40), 2**40]]))
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -207,6 +232,10 @@ def test_trial_agrees(monkeypatch):
         for last in (False, True):
             assert direct._agrees("max", problem, FLOATS[0], last)
             assert direct._agrees("average", problem, FLOATS[0], last)
+
+    for element in ("float32", "float64"):
+        assert direct._follows("spread", element)
+        assert direct._follows("found", element)
 
 
 def test_nothing():

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.native import Call
-from striderule.algorithms.direct.pooling.gradient_plan import POINTERS, SIZES, plan_of
+from striderule.algorithms.direct.pooling import places_routine
+from striderule.algorithms.direct.pooling.gradient_plan import ALONE, POINTERS, SIZES, TASK, plan_of
 from striderule.algorithms.direct.pooling.gradient_routine import gradient_routine
 from striderule.algorithms.windows import pooling_gradient as windows
 from striderule.algorithms.windows.pooling import max_pool
@@ -23,6 +24,12 @@ from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pool
 
 Array = npt.NDArray[Any]
 Windowed = Pooling | AdaptivePooling
+
+# Gradients are spread to planes of at most so many bytes, which stay in the second cache, and of no fewer than so many
+# planes: each is one thread's. Others are computed position by position.
+NEAR, MANY = 1 << 18, 16
+# Bytes that are cleared at a time, about, and numbers that a task finds.
+CLEARED, FOUND = 1 << 14, 1 << 14
 
 
 def largest(
@@ -33,6 +40,13 @@ def largest(
     gy and places are (batch, channels, *output size), and places are such that their windows look at them; gx has the
     type `dtype`, and channels `last` in memory or first.
     """
+    if not last and gy.size and dtype.name in ("float32", "float64"):
+        planes, volume = problem.batch * problem.channels, prod(problem.size)
+        size = volume * dtype.itemsize
+        if size <= NEAR and (planes >= MANY or planes * size < ALONE):
+            result = _spread(problem, gy, places, dtype)
+            if result is not None:
+                return result
     # Fractional windows are other ones in every plane. Places are compared in 32 bits where numbers have no more.
     served = not isinstance(problem, FractionalPooling) and (dtype.itemsize == 8 or prod(problem.size) < 2**31)
     result = _run("max", problem, gy, places, dtype, last) if served else None
@@ -43,6 +57,65 @@ def average(problem: Windowed, gy: Array, dtype: np.dtype[Any], last: bool = Fal
     """Return gx[n, c, i] = sum over outputs j whose window holds i of gy[n, c, j] * scale[j]; else as `largest`."""
     result = _run("average", problem, gy, None, dtype, last)
     return windows.average(problem, gy, dtype, last) if result is None else result
+
+
+def found(gy: Array, places: Array) -> Array:
+    """Return gx, where gx[p, j] = gy[p, places[p, j]] for planes p: both are (planes, positions)."""
+    call = None
+    if places.size and gy.dtype.name in ("float32", "float64"):
+        shape = (len(gy), places.shape[1], gy.shape[1])
+        call = giving_way.attempt(_places_call, "found", shape, gy.dtype.name, current())
+    if call is None:
+        return windows.found(gy, places)
+    result = memory.empty(places.shape, gy.dtype)
+    call.run(result, _compact(places, np.dtype(np.int64), False), _compact(gy, gy.dtype, False))
+    return result
+
+
+def _spread(problem: Windowed | FractionalPooling, gy: Array, places: Array, dtype: np.dtype[Any]) -> Array | None:
+    """Return `largest`, or None where NumPy has to compute."""
+    shape = (problem.batch * problem.channels, prod(problem.output_size), prod(problem.size))
+    call = giving_way.attempt(_places_call, "spread", shape, dtype.name, current())
+    if call is None:
+        return None
+    result = windows.made(problem, dtype, False)
+    call.run(_compact(gy, dtype, False), _compact(places, np.dtype(np.int64), False), result)
+    return result
+
+
+@lru_cache(maxsize=256)
+def _places_call(kind: places_routine.Kind, shape: tuple[int, int, int], element: str, target: Target) -> Call:
+    """Return the call for so many planes, elements of each in small, and elements of each in large."""
+    planes, count, volume = shape
+    name = f"pool_places_{kind}_{element}"
+    build = lambda: places_routine.places_routine(name, kind, element, target)  # noqa: E731 - as short as can be
+    routine = proof.compiled(name, (name,), build, target, lambda: _follows(kind, element))
+    size = np.dtype(element).itemsize
+    if kind == "spread":
+        task_planes, task_count, plane_tasks = max(1, TASK // (volume * size)), count, 1
+    else:
+        plane_tasks = -(-count // FOUND)
+        task_planes, task_count = max(1, FOUND // count), -(-count // plane_tasks)
+    tasks = -(-planes // task_planes) * plane_tasks
+    cleared = max(2, CLEARED // (volume * size) // 2 * 2)
+    words = array("q", (0, 0, 0, planes, count, volume, task_planes, task_count, plane_tasks, cleared))
+    assert len(words) == len(places_routine.POINTERS) + len(places_routine.SIZES)
+    return Call(routine.address, words, tasks, 1 if planes * volume * size < ALONE else None)
+
+
+def _follows(kind: places_routine.Kind, element: str) -> bool:
+    """Compare a routine of places with NumPy."""
+    problem = Pooling.from_shape("max", (1, 3, 9, 8), 2, 1)
+    image = np.random.default_rng(0).integers(-9, 9, (1, 3, 9, 8))
+    places, gradient = max_pool(problem, image, True)[1], np.zeros(problem.output_shape, element)
+    assert places is not None  # they were asked for
+    if kind == "spread":
+        both = largest, windows.largest
+        return proof.agree(*(lambda gy, one=one: one(problem, gy, places, gy.dtype) for one in both), gradient)
+    flat = places.reshape(3, -1)
+    return proof.agree(
+        *(lambda gy, one=one: one(gy, flat) for one in (found, windows.found)), np.zeros((3, 72), element)
+    )
 
 
 def _run(kind: str, problem: Any, gy: Array, places: Array | None, dtype: np.dtype[Any], last: bool) -> Array | None:

@@ -62,6 +62,11 @@ def largest(
     return result
 
 
+def found(gy: Array, places: Array) -> Array:
+    """Return gx, where gx[p, j] = gy[p, places[p, j]] for planes p: both are (planes, positions)."""
+    return np.take_along_axis(gy, places, 1)
+
+
 def average(problem: Windowed, gy: Array, dtype: np.dtype[Any], last: bool = False) -> Array:
     """Return gx[n, c, i] = sum over outputs j whose window holds i of gy[n, c, j] * scale[j]; else as `largest`."""
     result, scales = made(problem, dtype, last), scales_of(problem)

@@ -92,8 +92,8 @@ def unpooled(call: Call) -> tuple[Any, Pull]:
     places = axes.canonical(call.array("indices"))
 
     def pull(gy: Array) -> dict[str, Array | None]:
-        planes = axes.canonical(gy).reshape(problem.batch, problem.channels, -1)
-        found = np.take_along_axis(planes, places.reshape(*planes.shape[:2], -1), -1)
+        compute, planes = table.family("pooling_gradient"), problem.batch * problem.channels
+        found = compute.found(*(one.reshape(planes, -1) for one in (axes.canonical(gy), places)))
         return {"x": axes.restore(found.reshape(places.shape))}
 
     return result, pull
