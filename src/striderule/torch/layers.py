@@ -14,6 +14,7 @@ from striderule.functional.compiled import Compiled
 from striderule.functional.compiled import compile as compiled
 from striderule.functional.precision import precision as held_precision
 from striderule.torch import functional
+from striderule.torch.elements import OPERATORS
 from striderule.torch.operators import array_of, output_like
 
 # Shapes of inputs that weights are packed for; the eldest goes.
@@ -137,10 +138,17 @@ class _Computing:
     names: ClassVar[tuple[str, ...]] = ()
 
     def forward(self: Any, x: Tensor) -> Tensor:
-        """Return what the layer gave before; where gradients are wanted, by PyTorch itself."""
-        if not _plainly(self, x) or any(getattr(self, name, False) for name in ("inplace", "return_indices")):
+        """Return what the layer gave before; in place, and while compiling, by PyTorch itself."""
+        if not is_plain(x) or any(getattr(self, name, False) for name in ("inplace", "return_indices")):
             return super().forward(x)  # type: ignore[misc]  # of PyTorch's layer
         words = {name: getattr(self, name) for name in self.names}
+        if torch.is_grad_enabled() and x.requires_grad:
+            if isinstance(size := words.get("output_size"), tuple):  # None keeps the size
+                words["output_size"] = [
+                    n if n is not None else x.shape[axis - len(size)] for axis, n in enumerate(size)
+                ]
+            found: Tensor = OPERATORS[type(self).compute.__name__](x, *words.values())
+            return found
         return torch.from_numpy(type(self).compute(array_of(x), **words))
 
 

@@ -60,12 +60,16 @@ def _problem(
     return Convolution.from_shapes(*shapes, **words)
 
 
-def output_like(x: Tensor, shape: Ints) -> Tensor:
-    """Return an empty tensor of a shape, in the memory format of x."""
+def output_format(x: Tensor) -> torch.memory_format:
+    """Return the memory format that a result has: that of x."""
     last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
     same = last is not None and x.is_contiguous(memory_format=last) and not x.is_contiguous()
-    form = last if same else torch.contiguous_format
-    return torch.empty(tuple(shape), dtype=x.dtype, device=x.device, memory_format=form)
+    return last if last is not None and same else torch.contiguous_format
+
+
+def output_like(x: Tensor, shape: Ints) -> Tensor:
+    """Return an empty tensor of a shape, in the memory format of x."""
+    return torch.empty(tuple(shape), dtype=x.dtype, device=x.device, memory_format=output_format(x))
 
 
 @torch.library.custom_op("striderule::convolution", mutates_args=(), device_types="cpu")

@@ -38,6 +38,12 @@ def elementwise(call: Call) -> tuple[Array, Pull]:
     return result, pull
 
 
+def of_input(name: str, x: Array, gy: Array, parameters: tuple[Any, ...] = ()) -> Array:
+    """Return gy * f'(x) for an activation that takes numbers for parameters."""
+    found: Array = table.family("elementwise_gradient").apply(name, x, gy, arithmetic(x.dtype), parameters)
+    return found
+
+
 def _of_result(name: str, parameters: tuple[Any, ...], dtype: np.dtype[Any]) -> tuple[str, tuple[Any, ...]] | None:
     """Return name and parameters of the gradient that is found from the result in the place of x, or None.
 
