@@ -28,11 +28,14 @@ from striderule.algorithms.direct import convolution as direct_convolution
 from striderule.algorithms.direct import transposed
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
+from striderule.algorithms.windows import weight_gradient as windows_weights
 from striderule.algorithms.winograd import convolution as winograd_convolution
+from striderule.algorithms.winograd import weight_gradient as winograd_weights
 from striderule.codegen import jit, target, vmath, workers
 from striderule.codegen.tile import ELEMENTS, Routine
 from striderule.errors import InvalidArgument
 from striderule.functional.gradients.vjp import differentiated, rules
+from striderule.geometry.gradients import weight_gradient
 from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning import winograd
 
@@ -239,6 +242,18 @@ def test_winograd(arm, x, weight, words, variant):
         got = winograd_convolution.convolution(problem, turned, taps, variant=variant)
         assert np.linalg.norm(got - wide) <= winograd.random_error(problem, variant) * np.linalg.norm(wide)
     assert_ran(arm, "winograd")
+
+
+def test_weight_gradients_of_tiles(arm):
+    problem = Convolution.from_shapes((3, 10, 9, 13), (30, 5, 3, 3), padding=1, groups=2)
+    rng = np.random.default_rng(3)
+    x, gy = rng.standard_normal((3, 10, 9, 13)).astype("f"), rng.standard_normal(problem.output_shape).astype("f")
+    wide = windows_weights.weight_gradient(
+        weight_gradient(replace(problem, dtype="float64")), x.astype(float), gy.astype(float)
+    )
+    got = winograd_weights.weight_gradient(weight_gradient(problem), x, gy)
+    assert np.linalg.norm(got - wide) <= 4e-7 * np.linalg.norm(wide)
+    assert_ran(arm, "winograd_weight_sums")
 
 
 # Operands of other types, the largest values drawn, and the limit of the sums that lets them be of 32 bits.

@@ -14,7 +14,7 @@ from typing import Any
 
 from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.problem import Convolution, TransposedConvolution
-from striderule.planning import dots, image_cost, transforms
+from striderule.planning import dots, image_cost, tile_sums, transforms
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.phases import interleaved_operations, interleaves, phases
 from striderule.planning.plane_sums import WIDE, plane_sums, room_of
@@ -325,8 +325,10 @@ def fourier(problem: Convolution, work: Work, machine: Machine) -> Cost:
     return Cost(operations, moved, workspace, seconds, error, error, f"blocks of {length} inputs")
 
 
-def winograd(problem: Convolution, work: Work, machine: Machine) -> tuple[Cost, ...]:
+def winograd(problem: Convolution | WeightGradient, work: Work, machine: Machine) -> tuple[Cost, ...]:
     """Generated code: tiles transformed, multiplied at each point, and transformed back."""
+    if isinstance(problem, WeightGradient):
+        return (_tile_sums(problem, work, machine),)
     return tuple(_tiled(problem, work, machine, variant) for variant in VARIANTS)
 
 
@@ -352,6 +354,22 @@ def _tiled(problem: Convolution, work: Work, machine: Machine, variant: str) -> 
     moved = work.least_bytes + 2 * tiles * held + weights
     errors = any_error(problem, variant), random_error(problem, variant)
     return Cost(products, moved, workspace, seconds, *errors, words, variant, packing, weights)
+
+
+def _tile_sums(problem: WeightGradient, work: Work, machine: Machine) -> Cost:
+    """Transformed tiles of inputs and output gradients, multiplied and added up at each point."""
+    plain, lanes = problem.plain, machine.lanes(work.dtype)
+    plan = tile_sums.tile_sums(problem, lanes, machine.registers)
+    rate = DIRECT_LOOP * machine.peak(work.dtype) / (2 * lanes) * min(1.0, plan.tasks / machine.cores)
+    outputs = plain.batch * prod(plain.output_shape[1:])
+    moved = (plan.output_blocks * (work.inputs - outputs) + plan.channel_blocks * outputs + work.outputs) * 4
+    seconds = tile_sums.operations(problem, plan, lanes) / rate
+    seconds = WINOGRAD_CALL + max(seconds, moved / machine.bandwidth)
+    workspace = min(plan.tasks, machine.cores) * tile_sums.held(plan, lanes)
+    workspace += (plan.parts > 1) * plan.parts * work.outputs * 4
+    words = f"F(3 x 3, 2 x 2); {plan.rows} input channels x {plan.vectors} vectors of {lanes} output channels"
+    found = tile_sums.products(problem, plan)
+    return Cost(found, moved, workspace, seconds, *tile_sums.errors(plan), words, variant="F2")
 
 
 # algorithm -> what it costs; one that has variants gives the costs of those that can serve the problem

@@ -99,6 +99,8 @@ def _is_passes(problem: Any) -> bool:
 
 def multiply_adds_of_one(problem: Any) -> int:
     """Return the multiply-adds of one image: what may decide, since the batch may not."""
+    if isinstance(problem, WeightGradient):
+        problem = problem.plain
     if hasattr(problem, "batch"):
         return int(replace(problem, batch=1).multiply_adds)
     batch = problem.output_shape[0]
@@ -256,6 +258,10 @@ def _planes(problem: Convolution, machine: Machine) -> str | None:
 def _winograd(problem: Any, machine: Machine) -> str | None:
     if not machine.generated:
         return NO_CODE
+    if isinstance(problem, WeightGradient):
+        if problem.plain.kernel != (3, 3):
+            return f"it sums gradients of kernels of 3x3, and this has {'x'.join(map(str, problem.plain.kernel))}"
+        problem = problem.plain
     if not isinstance(problem, Convolution) or problem.rank > 2:
         return "it serves convolutions along one or two axes, and this is another operation"
     if problem.zero_taps == "skip":

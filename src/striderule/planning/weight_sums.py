@@ -65,7 +65,7 @@ class WeightSums:
         return self.positions + min(bands, CHAINS) + -(-bands // CHAINS) + (self.parts - 1).bit_length()
 
 
-def _even(count: int, most: int) -> tuple[int, int]:
+def even(count: int, most: int) -> tuple[int, int]:
     """Return the size of pieces of at most `most`, as equal as can be, and how many there are."""
     pieces = -(-count // max(1, most))
     return -(-count // pieces), pieces
@@ -74,7 +74,7 @@ def _even(count: int, most: int) -> tuple[int, int]:
 def _panels(panels: int, others: int) -> tuple[int, int]:
     """Return how many panels a task takes, and blocks of them: inputs are read once a block, so few, but enough."""
     most = next((most for most in range(PANELS, 1, -1) if -(-panels // most) * others >= FEW), 1)
-    return _even(panels, most)
+    return even(panels, most)
 
 
 def plane(problem: Convolution) -> tuple[int, int]:
@@ -98,12 +98,12 @@ def weight_sums(problem: WeightGradient, lanes: int, registers: int) -> WeightSu
     vectors = min(range(1, wide + 1), key=lambda v: (-(-needed // v) * v, -v))
     rows = min(12, (24 if registers >= 32 else 12) // vectors)
     taps = prod(plain.kernel)
-    channels, channel_blocks = _even(inputs, TERMS // taps)
+    channels, channel_blocks = even(inputs, TERMS // taps)
     panels, blocks = _panels(-(-needed // vectors), plain.groups * channel_blocks)
     height, width = plane(plain)
-    columns, column_bands = _even(width, CHAIN)
-    lines, line_bands = _even(height, CHAIN // columns)
-    images, image_bands = _even(plain.batch, CHAIN // (columns * height) if line_bands == column_bands == 1 else 1)
+    columns, column_bands = even(width, CHAIN)
+    lines, line_bands = even(height, CHAIN // columns)
+    images, image_bands = even(plain.batch, CHAIN // (columns * height) if line_bands == column_bands == 1 else 1)
     bands = image_bands * prod(plain.output_size[:-2]) * line_bands * column_bands
     blocks_in_all = plain.groups * blocks * channel_blocks
     parts = max(1, min(bands, max(-(-TASKS // blocks_in_all), -(-bands // PART))))

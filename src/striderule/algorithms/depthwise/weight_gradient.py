@@ -15,7 +15,7 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.depthwise.weight_routine import POINTERS, SIZES, STEP, Form, weight_routine
 from striderule.algorithms.direct import giving_way, proof
-from striderule.algorithms.direct.weight_gradient import add_up, outer_places
+from striderule.algorithms.direct.weight_gradient import add_up, outer_places, parts_of
 from striderule.algorithms.windows import weight_gradient as windows
 from striderule.codegen import workers
 from striderule.codegen.jit import Routine
@@ -62,12 +62,8 @@ class Call:
         words = array("q", self.template)
         threads = min(workers.get_num_threads(), self.plan.tasks)
         work = memory.room("weight_gradient", threads * self.room)
-        shape = self.problem.output_shape
-        result = memory.empty(shape, self.problem.dtype)
-        parts = result[None]
-        if self.plan.parts > 1:
-            parts = memory.scratch("weight_parts", self.plan.parts * result.size, result.dtype)
-            parts = parts.reshape(self.plan.parts, *shape)
+        result = memory.empty(self.problem.output_shape, self.problem.dtype)
+        parts = parts_of(result, self.plan.parts)
         words[0], words[1], words[2], words[3] = (
             memory.address(x), memory.address(gy), memory.address(parts), work.address
         )  # fmt: skip

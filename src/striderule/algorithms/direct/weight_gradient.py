@@ -67,13 +67,8 @@ class Call:
         words = array("q", self.template)
         threads = min(workers.get_num_threads(), self.plan.tasks)
         work = memory.room("weight_gradient", threads * self.room)
-        shape = self.problem.output_shape
-        result = memory.empty(shape, self.problem.dtype)
-        if self.plan.parts == 1:
-            parts = result[None]
-        else:
-            count = self.plan.parts * result.size
-            parts = memory.scratch("weight_parts", count, result.dtype).reshape(self.plan.parts, *shape)
+        result = memory.empty(self.problem.output_shape, self.problem.dtype)
+        parts = parts_of(result, self.plan.parts)
         status = np.zeros(1, np.int64)
         words[0], words[1], words[2] = memory.address(x), memory.address(gy), memory.address(parts)
         words[3], words[5] = work.address, memory.address(status)
@@ -87,6 +82,13 @@ class Call:
             return None
         add_up(parts, result)
         return result
+
+
+def parts_of(result: Array, count: int) -> Array:
+    """Return room for parts of a result; one part is the result itself."""
+    if count == 1:
+        return result[None]
+    return memory.scratch("weight_parts", count * result.size, result.dtype).reshape(count, *result.shape)
 
 
 def add_up(parts: Array, result: Array) -> None:
