@@ -162,3 +162,17 @@ def test_the_trial(machine):
     for across in (False, True):
         assert call._agrees(Form("uint8", "float32", "float32", across))
     assert memory.empty((1,), np.float32).size == 1
+
+
+@pytest.mark.parametrize("words", WORDS, ids=str)
+def test_transposed_maps_in_numpy_and_in_generated_code(words):
+    for make, outputs in ((maps.shrinking, 6), (maps.growing, 17)):
+        one = make(11, outputs, PROFILES[2], words, np.dtype(float))
+        matrix = maps.applied(np.eye(11), 0, maps.transposed(maps.transposed(one)))
+        back = maps.transposed(one)
+        np.testing.assert_allclose(maps.applied(np.eye(outputs), 0, back), matrix.T, rtol=0, atol=1e-15)
+        if "constant" not in words:
+            np.testing.assert_allclose(matrix, maps.applied(np.eye(11), 0, one), rtol=0, atol=1e-15)
+        g = np.random.default_rng(0).standard_normal((2, outputs, 9))
+        found = call.resampled(g, [(1, back)], 0.0, np.dtype(float), np.dtype(float))
+        np.testing.assert_allclose(found, maps.applied(g, 1, back), rtol=0, atol=1e-14)

@@ -12,8 +12,11 @@ import numpy as np
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
+from striderule.filters.differentiable import differentiable
+from striderule.filters.formulas import Tensor
 from striderule.filters.passes import Operator, apply, confidence
 from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional import tracing
 from striderule.functional.normalized import Holes
 from striderule.functional.standin import stand_in
 from striderule.kernels.arguments import real
@@ -23,6 +26,7 @@ from striderule.kernels.smoothing import gaussian_profiles
 METHODS = ("k", "eps")
 
 
+@differentiable
 @public
 def structure_tensor(
     image: Any,
@@ -73,6 +77,8 @@ def structure_tensor(
     request.refuse("structure_tensor", "out")
     request.refuse_complex("structure_tensor")
     request = request.settle(request.signed_type)
+    if tracing.asked():
+        tracing.note(_formula(request, sigma, truncate, normalize=normalize))
     found = _at_once(request, sigma, "tensor", truncate, normalize=normalize)
     if found is not None:
         return found
@@ -81,6 +87,7 @@ def structure_tensor(
     return (*results, confidence(operators)) if request.confidence else results
 
 
+@differentiable
 @public
 def corner_harris(
     image: Any,
@@ -139,12 +146,38 @@ def corner_harris(
     request = request.settle(request.signed_type)
     check_method(method)
     weight, floor = real(k, "k"), real(eps, "eps", minimum=0.0)
+    if tracing.asked():
+        tracing.note(_formula(request, sigma, truncate, normalize=False, response=(method, weight, floor)))
     found = _at_once(request, sigma, method, truncate, k=weight, eps=floor)
     if found is not None:
         return found[0]
     parts, operators = _products(request, sigma, normalize=False, truncate=truncate)
     result = request.finish(corner_response(parts, method, weight, floor))
     return cast(Array, (result, confidence(operators))) if request.confidence else result
+
+
+def _formula(
+    request: Request,
+    sigma: Any,
+    truncate: float,
+    *,
+    normalize: bool,
+    response: tuple[str, float, float] | None = None,
+) -> Tensor:
+    """Return the derivatives, and the weights that their products are averaged with."""
+    slopes = tuple(
+        Operator.separable(request, gradient_profiles(SOBEL_SMOOTH, position, request.rank, normalize=normalize))
+        for position in range(request.rank)
+    )
+    return Tensor(slopes, tuple(gaussian_profiles(sigma, None, request.rank, truncate=truncate)), response)
+
+
+def averaging(request: Request, blur: Sequence[Array], product: Array) -> Operator:
+    """Return the operator that averages a product of derivatives."""
+    outside = None if request.fill is None else 0  # beside an even outside there is no slope
+    # Where all taps of a derivative that are not zero met missing pixels, there is none.
+    gaps = None if request.missing is None else request.missing | np.isnan(product)
+    return Operator.separable(replace(request, image=product, fill=outside, holes=Holes.known(gaps, product)), blur)
 
 
 def check_method(method: object) -> None:
@@ -200,19 +233,10 @@ def _products(
     request: Request, sigma: Any, *, normalize: bool, truncate: float
 ) -> tuple[list[Array], tuple[Operator, ...]]:
     """Return the averaged products of the derivatives, and the operators that confidence is counted with."""
-    blur = gaussian_profiles(sigma, None, request.rank, truncate=truncate)
-    slopes = [
-        Operator.separable(request, gradient_profiles(SOBEL_SMOOTH, position, request.rank, normalize=normalize))
-        for position in range(request.rank)
-    ]
-    derivatives = [apply(slope) for slope in slopes]
-    averaged = []
-    outside = None if request.fill is None else 0  # beside an even outside there is no slope
-    for one, other in combinations_with_replacement(derivatives, 2):
-        product = one * other
-        # Where all taps of a derivative that are not zero met missing pixels, there is none.
-        gaps = None if request.missing is None else request.missing | np.isnan(product)
-        inner = replace(request, image=product, fill=outside, holes=Holes.known(gaps, product))
-        averaged.append(apply(Operator.separable(inner, blur)))
+    formula = _formula(request, sigma, truncate, normalize=normalize)
+    blur = formula.blur
+    derivatives = [apply(slope) for slope in formula.slopes]
+    pairs = combinations_with_replacement(derivatives, 2)
+    averaged = [apply(averaging(request, blur, one * other)) for one, other in pairs]
     # A result rests on the pixels under the Gaussian's window.
     return averaged, (Operator.separable(request, blur),)

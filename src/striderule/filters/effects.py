@@ -12,9 +12,12 @@ import numpy as np
 from striderule import kernels
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
+from striderule.filters.differentiable import bank as bank_rule
+from striderule.filters.differentiable import by, differentiable
+from striderule.filters.formulas import Linear
 from striderule.filters.passes import Operator, answer, apply, confidence, few_products, working
 from striderule.filters.request import Array, Keywords, Request, public
-from striderule.functional import banks, door
+from striderule.functional import banks, door, tracing
 from striderule.functional.images import correlate
 from striderule.functional.standin import StandIn
 from striderule.geometry.arguments import is_sequence
@@ -22,6 +25,7 @@ from striderule.kernels.arguments import real
 from striderule.kernels.smoothing import gaussian_profiles
 
 
+@differentiable
 @public
 def sharpen(image: Any, amount: float = 1.0, **keywords: Unpack[Keywords]) -> Array:
     """Sharpen by taking the Laplacian away: correlation with `striderule.kernels.sharpen`.
@@ -50,6 +54,7 @@ def sharpen(image: Any, amount: float = 1.0, **keywords: Unpack[Keywords]) -> Ar
     return answer(request, None, Operator.direct(request, kernel))
 
 
+@differentiable
 @public
 def unsharp_mask(
     image: Any,
@@ -98,12 +103,14 @@ def unsharp_mask(
         kernel = kernels.unsharp(radius, strength, truncate=truncate, ndim=request.rank)
         return answer(request, None, Operator.direct(request, kernel))
     operator = Operator.separable(request, profiles)
+    tracing.note(Linear((operator,), (-strength,), 1 + strength))
     blurred = apply(operator)
     # A missing pixel has no value of its own to sharpen: the blur stands for it.
     x = working(request) if request.missing is None else np.where(request.missing, blurred, working(request))
     return answer(request, x + x.real.dtype.type(strength) * (x - blurred), operator)
 
 
+@differentiable
 @public
 def emboss(image: Any, **keywords: Unpack[Keywords]) -> Array:
     """Show the image as a relief: correlation with `striderule.kernels.emboss`.
@@ -231,6 +238,7 @@ def _stacked(request: Request, each: Sequence[Array]) -> Any:
     return (result, np.stack([confidence([one]) for one in operators])) if request.confidence else result
 
 
+@by(bank_rule)
 @door.accepts_input
 def bank(image: Any, kernels: Any, *, out: Array | None = None, **arguments: Any) -> Array:
     """Apply many kernels to one image: `striderule.correlate` with each, stacked along a new first axis.

@@ -14,15 +14,19 @@ from striderule import kernels
 from striderule.algorithms import table
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
+from striderule.filters.differentiable import by, differentiable
+from striderule.filters.differentiable import magnitude as magnitude_rule
+from striderule.filters.formulas import Length
 from striderule.filters.passes import Operator, answer, apply, around, gaussian_derivatives, length
 from striderule.filters.request import Array, Keywords, Request, public
-from striderule.functional import door
+from striderule.functional import door, tracing
 from striderule.functional.standin import StandIn
 from striderule.kernels.derivatives import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, gradient_profiles
 
 Axis = int | Sequence[int] | None
 
 
+@by(magnitude_rule)
 def magnitude(*gradients: Any) -> Array:
     """Return the length of a gradient from its components: sqrt(g1^2 + g2^2 + ...), element by element.
 
@@ -101,6 +105,7 @@ def _vector(request: Request, operators: Sequence[Operator], *, signed: bool) ->
     """Return what the one operator gives, or the length of what several do: in one pass, if that can be."""
     if signed:
         return answer(request, None, *operators)
+    tracing.note(Length(tuple(operators)))
     made = around(operators, request.dtype, request.out, shared=request.confidence)
     if made is not None:
         return made[0] if not request.confidence else cast(Array, made)
@@ -111,6 +116,7 @@ def _vector(request: Request, operators: Sequence[Operator], *, signed: bool) ->
     return answer(request, root_of_squares(parts, request.out), *operators)
 
 
+@differentiable
 @public
 def sobel(
     image: Any, axis: Axis = None, *, normalize: bool = False, like: str | None = None, **keywords: Unpack[Keywords]
@@ -150,6 +156,7 @@ def sobel(
     return _edge_filter("sobel", SOBEL_SMOOTH, image, axis, normalize, keywords)
 
 
+@differentiable
 @public
 def scharr(
     image: Any, axis: Axis = None, *, normalize: bool = False, like: str | None = None, **keywords: Unpack[Keywords]
@@ -188,6 +195,7 @@ def scharr(
     return _edge_filter("scharr", SCHARR_SMOOTH, image, axis, normalize, keywords)
 
 
+@differentiable
 @public
 def prewitt(
     image: Any, axis: Axis = None, *, normalize: bool = False, like: str | None = None, **keywords: Unpack[Keywords]
@@ -226,6 +234,7 @@ def prewitt(
     return _edge_filter("prewitt", PREWITT_SMOOTH, image, axis, normalize, keywords)
 
 
+@differentiable
 @public
 def roberts(image: Any, axis: Axis = None, *, like: str | None = None, **keywords: Unpack[Keywords]) -> Array:
     """Differentiate with Roberts' cross: differences along the two diagonals.
@@ -267,6 +276,7 @@ def roberts(image: Any, axis: Axis = None, *, like: str | None = None, **keyword
     return _vector(request, operators, signed=axis is not None)
 
 
+@differentiable
 @public
 def gradient_magnitude(
     image: Any,
@@ -309,4 +319,5 @@ def gradient_magnitude(
     request = Request.of("gradient_magnitude", image, keywords)
     request = request.settle(request.length_type)
     operators = gaussian_derivatives(request, sigma, 1, truncate)
+    tracing.note(Length(tuple(operators)))
     return answer(request, root_of_squares([apply(operator) for operator in operators], request.out), *operators)

@@ -10,12 +10,16 @@ from typing import Any, Unpack
 
 from striderule import kernels
 from striderule.filters import like as likeness
+from striderule.filters.differentiable import differentiable
+from striderule.filters.formulas import Linear
 from striderule.filters.passes import Operator, answer, apply, few_products, gaussian_derivatives
 from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional import tracing
 from striderule.kernels.derivatives import dog_sigmas
 from striderule.kernels.smoothing import gaussian_profiles
 
 
+@differentiable
 @public
 def laplace(image: Any, *, connectivity: int = 1, like: str | None = None, **keywords: Unpack[Keywords]) -> Array:
     """Return the Laplacian: correlation with `striderule.kernels.laplace`.
@@ -53,6 +57,7 @@ def laplace(image: Any, *, connectivity: int = 1, like: str | None = None, **key
     return answer(request, None, Operator.direct(request, kernel))
 
 
+@differentiable
 @public
 def log(
     image: Any,
@@ -100,10 +105,12 @@ def log(
         # Gaps are weighed by the magnitudes of the whole kernel, which is not separable.
         return answer(request, None, Operator.direct(request, kernels.log(sigma, truncate=truncate, ndim=request.rank)))
     operators = gaussian_derivatives(request, sigma, 2, truncate)
+    tracing.note(Linear(tuple(operators), (1.0,) * len(operators)))
     parts = [apply(operator) for operator in operators]
     return answer(request, sum(parts[1:], start=parts[0]), *operators)
 
 
+@differentiable
 @public
 def dog(
     image: Any,
@@ -156,5 +163,6 @@ def dog(
         kernel = kernels.dog(sigma1, sigma2, truncate=truncate, ndim=request.rank)
         return answer(request, None, Operator.direct(request, kernel))
     operators = [Operator.separable(request, profiles) for profiles in both]
+    tracing.note(Linear(tuple(operators), (1.0, -1.0)))
     narrow, wide = (apply(operator) for operator in operators)
     return answer(request, narrow - wide, *operators)

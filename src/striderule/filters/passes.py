@@ -13,8 +13,9 @@ from typing import Any, cast
 import numpy as np
 
 from striderule.algorithms.images.terms import Terms
+from striderule.filters.formulas import Linear
 from striderule.filters.request import Array, Request
-from striderule.functional import door
+from striderule.functional import door, tracing
 from striderule.functional.bound import Filtered
 from striderule.functional.images import correlate, filtered
 from striderule.functional.normalized import Gaps, Weights, around_gaps, in_passes
@@ -359,6 +360,8 @@ def answer(request: Request, result: Array | None, *operators: Operator) -> Arra
 
     Without a result it is that of the one operator.
     """
+    if result is None:
+        tracing.note(Linear(operators))
     if result is None and request.confidence:
         made = around(operators, request.dtype, request.out, shared=True)
         if made is not None and made[1] is not None:

@@ -8,15 +8,18 @@ from typing import Any, Unpack
 import numpy as np
 
 from striderule.errors import InvalidArgument
+from striderule.filters.differentiable import differentiable
+from striderule.filters.formulas import Length
 from striderule.filters.gradients import direction, root_of_squares
 from striderule.filters.passes import Operator, apply, at_once, confidence, gaussian_derivatives
 from striderule.filters.request import Array, Keywords, Request, public
-from striderule.functional import door
+from striderule.functional import door, tracing
 from striderule.kernels.derivatives import PREWITT_SMOOTH, SCHARR_SMOOTH, SOBEL_SMOOTH, gradient_profiles
 
 SMOOTH = {"sobel": SOBEL_SMOOTH, "scharr": SCHARR_SMOOTH, "prewitt": PREWITT_SMOOTH}
 
 
+@differentiable
 @public
 def gradient(
     image: Any,
@@ -77,6 +80,7 @@ def gradient(
         operators = [Operator.separable(request, each) for each in profiles]
     else:
         operators = gaussian_derivatives(request, sigma, 1, truncate)
+    tracing.note(Length(tuple(operators)))
     words = ("length", "direction", "sums") if derivatives else ("length", "direction")
     goals = _goals(request, out, 2 + 2 * derivatives)
     found = at_once(operators, words, goals)

@@ -20,12 +20,15 @@ from typing import Any, Unpack, cast
 import numpy as np
 
 from striderule.algorithms import table
-from striderule.algorithms.resampling.maps import Map, growing, positions, shrinking
+from striderule.algorithms.resampling.maps import Map, applied, growing, positions, shrinking, transposed
 from striderule.algorithms.windows.extend import extend
 from striderule.errors import InvalidArgument
 from striderule.filters import like as likeness
+from striderule.filters.differentiable import differentiable
+from striderule.filters.formulas import Resampled
 from striderule.filters.passes import nowhere
 from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional import tracing
 from striderule.functional.images import correlate
 from striderule.functional.normalized import Holes
 from striderule.functional.standin import StandIn, stand_in
@@ -37,6 +40,7 @@ from striderule.kernels.smoothing import gaussian_profile
 ALL = -1
 
 
+@differentiable
 @public
 def pyramid_reduce(
     image: Any,
@@ -85,6 +89,7 @@ def pyramid_reduce(
     return _answer(request, [_Reduce(s, truncate) for s in sigmas], size)
 
 
+@differentiable
 @public
 def pyramid_expand(
     image: Any,
@@ -266,7 +271,7 @@ def _layers(max_layer: Any) -> int:
 
 
 @dataclass(frozen=True)
-class _Step(ABC):
+class Step(ABC):
     """What is done along one axis, by a Gaussian of `sigma` elements."""
 
     sigma: float
@@ -300,7 +305,7 @@ class _Step(ABC):
         )
 
 
-class _Reduce(_Step):
+class _Reduce(Step):
     def map(self, size: int, outputs: int, words: tuple[str, str], work: np.dtype[Any]) -> Map:
         return shrinking(size, outputs, self.profile(), words, work)
 
@@ -326,7 +331,7 @@ class _Reduce(_Step):
         return self.blurred(request, x, position, fill, profile=profile, stride=step, origin=origin)
 
 
-class _Expand(_Step):
+class _Expand(Step):
     def map(self, size: int, outputs: int, words: tuple[str, str], work: np.dtype[Any]) -> Map:
         return growing(size, outputs, self.profile(), words, work)
 
@@ -356,7 +361,7 @@ def _between(x: Array, axis: int, where: Array) -> Array:
 def _at_once(
     request: Request,
     x: Array,
-    steps: Sequence[_Step],
+    steps: Sequence[Step],
     size: Sequence[int],
     fill: Any,
     final: np.dtype[Any],
@@ -377,7 +382,7 @@ def _at_once(
     return cast("Array | None", code.resampled(x, maps, fill, work, final, out))
 
 
-def _passes(request: Request, x: Array, steps: Sequence[_Step], size: Sequence[int], fill: Any = None) -> Array:
+def _passes(request: Request, x: Array, steps: Sequence[Step], size: Sequence[int], fill: Any = None) -> Array:
     outside = (0 if request.fill is None else request.fill) if fill is None else fill
     if x.size == 0:
         return np.zeros(request.shape_with(size), x.dtype)
@@ -389,8 +394,9 @@ def _passes(request: Request, x: Array, steps: Sequence[_Step], size: Sequence[i
     return x
 
 
-def _answer(request: Request, steps: Sequence[_Step], size: Sequence[int]) -> Array:
+def _answer(request: Request, steps: Sequence[Step], size: Sequence[int]) -> Array:
     """Return the finished image; around gaps, the quotient of what is there by how much is there."""
+    tracing.note(Resampled(request, tuple(steps), tuple(size)))
     x, plain = request.image, request.missing is None and request.fill is not None
     if plain and not request.confidence and request.overflow == "saturate" and x.size:
         assert request.dtype is not None  # settled before
@@ -398,14 +404,44 @@ def _answer(request: Request, steps: Sequence[_Step], size: Sequence[int]) -> Ar
         if made is not None:
             return made
     x = x.astype(request.working_type, copy=False)
-    real_type = x.real.dtype
     if plain:
         result = request.finish(_passes(request, x, steps, size))
         return cast(Array, (result, np.ones(result.shape, request.length_type))) if request.confidence else result
-    gaps = np.zeros(x.shape, bool) if request.missing is None else request.missing
-    there = _passes(request, (~gaps).astype(real_type), steps, size, 0.0 if request.fill is None else 1.0)
-    sums = _passes(request, np.where(gaps, x.dtype.type(0), x), steps, size)
+    there = _there(request, steps, size)
+    sums = _passes(
+        request, x if request.missing is None else np.where(request.missing, x.dtype.type(0), x), steps, size
+    )
     mean = np.divide(sums, there, out=np.full_like(sums, nowhere(request)), where=there > 0)
     result = request.finish(mean)
     share = np.clip(there, 0, 1).astype(request.length_type)
     return cast(Array, (result, share)) if request.confidence else result
+
+
+def _there(request: Request, steps: Sequence[Step], size: Sequence[int]) -> Array:
+    """Return how much of what each result is made of is there."""
+    kind = np.dtype(request.working_type.char.lower())
+    present = np.ones(request.image.shape, kind) if request.missing is None else (~request.missing).astype(kind)
+    return _passes(request, present, steps, size, 0.0 if request.fill is None else 1.0)
+
+
+def resampled_back(formula: Resampled, g: Array) -> Array:
+    """Return the gradient of a step with respect to the image: the transposed map of every axis."""
+    request, image = formula.request, formula.request.image
+    if g.size == 0 or image.size == 0:
+        return np.zeros(image.shape, g.dtype)
+    if request.missing is not None or request.fill is None:
+        there = _there(request, formula.steps, formula.size)
+        g = np.divide(g, there, out=np.zeros_like(g), where=there > 0)
+    back = []
+    for position in sorted(range(request.rank), key=lambda position: request.axes[position]):
+        axis, words = request.axes[position], request.boundary[position]
+        back.append(
+            (axis, transposed(formula.steps[position].map(image.shape[axis], formula.size[position], words, g.dtype)))
+        )
+    code = table.generated("resampling.call")
+    made = None if code is None else cast("Array | None", code.resampled(g, back, 0.0, g.dtype, g.dtype))
+    if made is None:
+        made = g
+        for axis, one in back:
+            made = applied(made, axis, one)
+    return made if request.missing is None else np.where(request.missing, made.dtype.type(0), made)

@@ -10,6 +10,8 @@ import numpy as np
 
 from striderule import kernels
 from striderule.filters import like as likeness
+from striderule.filters.differentiable import by, differentiable
+from striderule.filters.differentiable import mean as mean_rule
 from striderule.filters.passes import Operator, answer
 from striderule.filters.request import Array, Keywords, Request, public
 from striderule.functional import door
@@ -17,6 +19,7 @@ from striderule.kernels.arguments import sizes_per_axis
 from striderule.kernels.smoothing import gaussian_profiles
 
 
+@differentiable
 @public
 def gaussian(
     image: Any,
@@ -82,6 +85,7 @@ def gaussian(
     return answer(request, None, Operator.separable(request, profiles))
 
 
+@differentiable
 @public
 def box(
     image: Any,
@@ -124,6 +128,7 @@ def box(
     return answer(request, None, operator)
 
 
+@by(mean_rule)
 @door.accepts_input
 def mean(image: Any, size: int | Sequence[int], **keywords: Any) -> Array:
     """Return the mean of the window around every element; another name of `box`.
@@ -148,6 +153,7 @@ def mean(image: Any, size: int | Sequence[int], **keywords: Any) -> Array:
     return box(image, size, **keywords)
 
 
+@differentiable
 @public
 def motion(image: Any, length: float, angle: float = 0.0, **keywords: Unpack[Keywords]) -> Array:
     """Blur along a line, as a moving camera does: correlation with `striderule.kernels.motion`.

@@ -25,7 +25,10 @@ import numpy as np
 
 from striderule.algorithms import table
 from striderule.algorithms.windows.extend import extend
+from striderule.filters.differentiable import differentiable
+from striderule.filters.formulas import Deviations
 from striderule.filters.request import Array, Keywords, Request, public
+from striderule.functional import tracing
 from striderule.functional.standin import stand_in
 from striderule.kernels.arguments import sizes_per_axis
 
@@ -33,6 +36,7 @@ from striderule.kernels.arguments import sizes_per_axis
 BLOCK = 1 << 14
 
 
+@differentiable
 @public
 def variance(image: Any, size: int | Sequence[int], **keywords: Unpack[Keywords]) -> Array:
     """Return the variance of the window around every element: the mean of (x - mean)^2 over its elements.
@@ -63,6 +67,7 @@ def variance(image: Any, size: int | Sequence[int], **keywords: Unpack[Keywords]
     return _answer("variance", image, size, keywords, root=False)
 
 
+@differentiable
 @public
 def std(image: Any, size: int | Sequence[int], **keywords: Unpack[Keywords]) -> Array:
     """Return the standard deviation of the window around every element: the root of `variance`.
@@ -93,6 +98,7 @@ def _answer(name: str, image: Any, size: Any, keywords: Keywords, *, root: bool)
     request.refuse(name, "algorithm", "precision")
     sizes = sizes_per_axis(size, request.rank)
     request = request.settle(request.length_type)
+    tracing.note(Deviations(request, sizes, root))
     made = _of_integers(request, sizes, root=root)
     if made is not None:
         return request.finish(made)

@@ -13,8 +13,10 @@ from striderule.algorithms import table
 from striderule.algorithms.windows.extend import extend
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.filters import like as likeness
+from striderule.filters.differentiable import differentiable
+from striderule.filters.formulas import Coefficients
 from striderule.filters.request import Array, Keywords, Request, public
-from striderule.functional import door
+from striderule.functional import door, tracing
 from striderule.functional.images import correlate
 from striderule.functional.standin import stand_in
 from striderule.geometry.imaging import check_kernel_fits
@@ -26,6 +28,7 @@ NOISE = 64
 FEW = 1024
 
 
+@differentiable
 @public
 def match_template(
     image: Any, template: Any, pad_input: bool = False, *, like: str | None = None, **keywords: Unpack[Keywords]
@@ -75,6 +78,8 @@ def match_template(
     request = request.settle(request.length_type, shape)
     assert request.dtype is not None  # settled above
     door.check_out(request.out, shape, request.dtype, (door.array(template, "template"),))
+    if request.missing is None and request.fill is not None:
+        tracing.note(Coefficients(request, taps, pad_input))
     coefficients, share = coefficients_of(request, taps, pad_input=pad_input, relative=True)
     result = request.finish(coefficients)
     return cast(Array, (result, share)) if request.confidence else result
@@ -145,7 +150,7 @@ def coefficients_of(request: Request, taps: Array, *, pad_input: bool, relative:
     `relative` says that a window is constant when its deviations are rounding; else when the product of both norms is
     below the last place of 1, as scikit-image says.
     """
-    where = _Windows(request, taps.shape, pad_input=pad_input)
+    where = Windows(request, taps.shape, pad_input=pad_input)
     if request.only_planned:  # the template's products with the windows; all sums beside them leave no choice
         where.correlate(request.image.astype(request.length_type), taps - taps.mean(), 0)
         shape = result_shape(request, taps.shape, pad_input=pad_input)
@@ -185,7 +190,7 @@ def as_skimage(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
 
 
-def _plain(where: _Windows, x: Array, deviations: Array, floor: float, middle: float) -> Array:
+def _plain(where: Windows, x: Array, deviations: Array, floor: float, middle: float) -> Array:
     """Return the coefficients from sums over the windows, in NumPy."""
     request = where.request
     # The image's middle is taken away first: squares of what is left lose fewer digits when they are subtracted.
@@ -207,7 +212,7 @@ def _near(x: Array, valid: Array | None) -> float:
     return float(np.round(some.mean())) if some.size else 0.0
 
 
-class _Windows:
+class Windows:
     """Sums over the windows that a template lies on."""
 
     def __init__(self, request: Request, template: tuple[int, ...], *, pad_input: bool) -> None:
@@ -268,7 +273,7 @@ class _Windows:
         return x
 
 
-def _with_gaps(where: _Windows, x: Array, taps: Array, middle: float) -> tuple[Array, Array]:
+def _with_gaps(where: Windows, x: Array, taps: Array, middle: float) -> tuple[Array, Array]:
     """Return the coefficients over the pixels that are there, each with the part of the template that lies on it."""
     request = where.request
     there = np.ones(x.shape) if request.missing is None else (~request.missing).astype(np.float64)

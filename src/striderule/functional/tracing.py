@@ -18,6 +18,11 @@ _notes: ContextVar[list[Any] | None] = ContextVar("notes", default=None)
 _kept: dict[Any, tuple[Any, ...]] = {}
 
 
+def asked() -> bool:
+    """Tell whether somebody asks what the call under way finds: where finding out takes time."""
+    return _notes.get() is not None
+
+
 def note(found: Any) -> None:
     """Keep what a call was found to be, if somebody asks."""
     notes = _notes.get()
@@ -32,17 +37,22 @@ def traced(op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     notes = None if key is None else _kept.get(key)
     if notes is not None:
         return op(*args, **kwargs), notes
-    token = _notes.set([])
-    try:
-        result = recipes.in_full(op)(*args, **kwargs)
-        notes = tuple(_notes.get() or ())
-    finally:
-        _notes.reset(token)
+    result, notes = anew(recipes.in_full(op), kwargs, *args)
     if key is not None:
         while len(_kept) >= recipes.MOST:
             _kept.pop(next(iter(_kept)), None)
         _kept[key] = notes
     return result, notes
+
+
+def anew(op: Callable[..., Any], words: dict[str, Any], *args: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return the result of a call and what it noted, which may hold arrays, since it is not kept."""
+    token = _notes.set([])
+    try:
+        result = op(*args, **words)
+        return result, tuple(_notes.get() or ())
+    finally:
+        _notes.reset(token)
 
 
 def forget() -> None:

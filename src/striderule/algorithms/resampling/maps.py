@@ -122,3 +122,47 @@ def _assembled(size: int, first: Array, dense: Array, terms: Callable[[int], Ite
         weights.append(found[kept])
         begin += len(kept)
     return Map(size, outputs, entries, np.concatenate(weights), np.array(extras, np.int64))
+
+
+def gathered(size: int, to: Array, source: Array, weights: Array, outputs: int, work: np.dtype[Any]) -> Map:
+    """Return the map of the sums y[to] += weights * x[source], given one by one."""
+    order = np.lexsort((source, to))
+    to, source, weights = to[order], source[order], weights[order].astype(np.float64)
+    if len(to):
+        begins = np.flatnonzero(np.r_[True, (np.diff(to) != 0) | (np.diff(source) != 0)])
+        to, source, weights = to[begins], source[begins], np.add.reduceat(weights, begins)
+    entries = np.zeros((outputs, 3), np.int64)
+    entries[:, 1] = np.searchsorted(to, np.arange(outputs))
+    entries[:, 2] = np.bincount(to, minlength=outputs)
+    some = entries[:, 2] > 0
+    first, last = source[entries[some, 1]], source[entries[some, 1] + entries[some, 2] - 1]
+    entries[some, 0] = first
+    apart = some.copy()
+    apart[some] = last - first + 1 != entries[some, 2]
+    # What does not stand side by side is repeated behind the axis.
+    counts = np.where(apart, entries[:, 2], 0)
+    entries[apart, 0] = size + (np.cumsum(counts) - counts)[apart]
+    return Map(size, outputs, entries, np.append(weights, 0.0).astype(work), source[apart[to]].astype(np.int64))
+
+
+def transposed(one: Map) -> Map:
+    """Return the transpose of a map: what the fill value gave is dropped."""
+    counts = one.entries[:, 2]
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    places = np.concatenate([np.arange(one.size), one.extras])[np.repeat(one.entries[:, 0], counts) + within]
+    weights = one.weights[np.repeat(one.entries[:, 1], counts) + within]
+    results, kept = np.repeat(np.arange(one.outputs), counts), places != FILL
+    return gathered(one.outputs, places[kept], results[kept], weights[kept], one.size, weights.dtype)
+
+
+def applied(x: Array, axis: int, one: Map) -> Array:
+    """Return x with an axis mapped, in NumPy and in the type of the weights; the map knows no fill value."""
+    lines = np.moveaxis(x, axis, 0).astype(one.weights.dtype, copy=False)
+    cells = np.concatenate([np.arange(one.size), one.extras])
+    result = np.zeros((one.outputs, *lines.shape[1:]), lines.dtype)
+    first, begin, count = one.entries.T
+    for number in range(int(count.max(initial=0))):
+        here = np.flatnonzero(count > number)
+        weights = one.weights[begin[here] + number].reshape(-1, *(1,) * (x.ndim - 1))
+        result[here] += weights * lines[cells[first[here] + number]]
+    return np.moveaxis(result, 0, axis)

@@ -18,11 +18,15 @@ Pull = Callable[[Array], dict[str, Array | None]]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to be differentiated: the function, all of its arguments by name, and the names of those wanted."""
+    """A call to be differentiated: the function, all of its arguments by name, and the names of those wanted.
+
+    `given` names the arguments that are no defaults.
+    """
 
     op: Callable[..., Any]
     arguments: dict[str, Any]
     wanted: frozenset[str]
+    given: frozenset[str] = frozenset()
 
     def array(self, name: str) -> Array:
         """Return an argument as an array."""

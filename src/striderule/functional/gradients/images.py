@@ -26,17 +26,18 @@ def sliding(call: Call) -> tuple[Any, Pull]:
     result = call.run(image=image)
     flipped = call.op.__name__ == "convolve"
 
-    def pull(gy: Array) -> dict[str, Array | None]:
-        kinds = SlideWords.of(*(words[name] for name in ("mode", "overflow", "nan", "precision", "algorithm", "dtype")))
-        geometry = {name: words[name] for name in _GEOMETRY}
-        found = checked(image, words["kernel"], flipped=flipped, words=kinds, **geometry)
-        return _pulled(found, gy.astype(found.types.work, copy=False), call.wanted, flipped=flipped)
-
-    return result, pull
+    return result, lambda gy: pulled(image, words, gy, call.wanted, flipped=flipped)
 
 
-def _pulled(call: Checked, g: Array, wanted: frozenset[str], *, flipped: bool) -> dict[str, Array | None]:
+def pulled(
+    image: Array, arguments: dict[str, Any], gy: Array, wanted: frozenset[str], *, flipped: bool = False
+) -> dict[str, Array | None]:
+    """Return the gradients of a correlation with respect to the image and the kernel, of those wanted."""
+    words = SlideWords.of(*(arguments[name] for name in ("mode", "overflow", "nan", "precision", "algorithm", "dtype")))
+    geometry = {name: arguments[name] for name in _GEOMETRY}
+    call = checked(image, arguments["kernel"], flipped=flipped, words=words, **geometry)
     slide, work, found = call.slide, call.types.work, dict[str, Array | None]()
+    g = gy.astype(work, copy=False)
     gapped = None if call.plain else _gapped(call)
     if "image" in wanted:
         found["image"] = transposed(slide, call.taps, g, work) if gapped is None else gapped.image(g)

@@ -66,7 +66,13 @@ def transposed(slide: Slide, taps: Array | Terms, g: Array, work: DType) -> Arra
         sides=tuple(one.sides for one in axes),
         boundary=tuple(one.words for one in axes),
         output_size=tuple(one.outputs for one in axes),
-        words=replace(slide.words, normalize=False, algorithm=None, dtype=None, overflow="saturate"),
+        words=replace(
+            slide.words,
+            normalize=False,
+            algorithm=kept_algorithm(slide.words.algorithm),
+            dtype=None,
+            overflow="saturate",
+        ),
     )
     found = turned(g.astype(work, copy=False), _turned(taps), 0, work)
     folds = [(axis, one) for axis, one in zip(slide.axes, axes, strict=True) if one.folded is not None]
@@ -76,6 +82,11 @@ def transposed(slide: Slide, taps: Array | Terms, g: Array, work: DType) -> Arra
         place = slide.axes.index(axis)
         found = _folded(found, axis, slide.size[place], one.folded or (0, 0), slide.boundary[place])
     return np.ascontiguousarray(found)
+
+
+def kept_algorithm(word: str | None) -> str | None:
+    """Return the algorithm of a gradient, where a call names one: NumPy and loops serve all, of others it is chosen."""
+    return word if word in ("windows", "reference") else None
 
 
 def _along(slide: Slide, place: int, taps: Array | Terms) -> _Axis:

@@ -15,6 +15,7 @@ from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional import bfloat16, door
 from striderule.functional.door import Array
 from striderule.functional.gradients.call import Call, Pull, Rule
+from striderule.functional.gradients.without import WITHOUT
 
 # The modules of rules, by what they differentiate; each has a dictionary `RULES` from names to rules.
 FAMILIES = (
@@ -84,7 +85,7 @@ def vjp(op: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, Pullbac
     ----------
     op
         A differentiable function of striderule: convolutions of every kind, pooling, activations, `pad`, `unfold`,
-        normalisations, `correlate`, filters.
+        normalisations, `correlate`, `convolve`, filters... `striderule.functional.gradients.without` lists the others.
     *args, **kwargs
         What would be passed to it. Gradients are given for positional arguments alone. Arrays are kept for `pullback`,
         not copied: do not change them before.
@@ -108,7 +109,8 @@ def vjp(op: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, Pullbac
     Notes
     -----
     At kinks and ties the conventions are PyTorch's: relu has the gradient 0 at 0, of equal values a maximum belongs to
-    the first. The formulas of convolutions are derived in `striderule.geometry.gradients`. Reverse mode: Goodfellow,
+    the first. Where it is no convention of theirs: lengths of gradients and local standard deviations give 0 where they
+    are 0. The formulas of convolutions are derived in `striderule.geometry.gradients`. Reverse mode: Goodfellow,
     Bengio and Courville, Deep Learning (2016), section 6.5.
 
     Examples
@@ -130,14 +132,17 @@ def vjp(op: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, Pullbac
         bound = signature.bind(*args, **words)
     except TypeError as error:
         raise InvalidType(f"{_name(op)} does not take these arguments: {error}") from None
-    names = list(bound.arguments)[: len(args)]
+    names, passed = list(bound.arguments)[: len(args)], frozenset(bound.arguments)
     bound.apply_defaults()
     arguments = dict(bound.arguments)
+    for name in [name for name, one in signature.parameters.items() if one.kind is one.VAR_POSITIONAL]:
+        arguments |= {f"{name} {number}": value for number, value in enumerate(arguments[name])}
+        names = [word for word in arguments if word.startswith(f"{name} ")]  # all that is given by place
     given = tuple((name, _float_type(arguments[name], name)) for name in names)
     narrow = [name for name, value in arguments.items() if _is_bfloat16(value)]
     for name in narrow:
         arguments[name] = arguments[name].astype(np.float32)
-    result, pull = rule(Call(op, arguments, frozenset(name for name, dtype in given if dtype is not None)))
+    result, pull = rule(Call(op, arguments, frozenset(name for name, dtype in given if dtype is not None), passed))
     first_result = result[0] if isinstance(result, tuple) else result
     if first_result.dtype.kind != "f":
         raise InvalidType(
@@ -151,7 +156,7 @@ def differentiated(op: Callable[..., Any], arguments: dict[str, Any], wanted: fr
     """Return the result of a function, and its rule's `Pull`, for arguments by name: what rules and layers use."""
     bound = signature_of(op).bind(**arguments)
     bound.apply_defaults()
-    return rule_of(op)(Call(op, dict(bound.arguments), wanted))
+    return rule_of(op)(Call(op, dict(bound.arguments), wanted, frozenset(arguments)))
 
 
 def rule_of(op: Callable[..., Any]) -> Rule:
@@ -165,7 +170,8 @@ def rule_of(op: Callable[..., Any]) -> Rule:
         )
     rule = rules().get(name) or getattr(op, "__gradient__", None)
     if rule is None:
-        raise InvalidType(f"{name} has no gradient")
+        reason = WITHOUT.get(name) or WITHOUT.get(f"filters.{name}")
+        raise InvalidType(f"{name} has no gradient" + ("" if reason is None else f": {reason}"))
     found: Rule = rule
     return found
 
