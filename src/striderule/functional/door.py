@@ -202,11 +202,18 @@ def largest_magnitude(values: Array) -> int:
 
 
 def check_out(
-    out: Any, shape: Sequence[int], dtype: np.dtype[Any], inputs: Sequence[Array], *, same: bool = False
+    out: Any,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    inputs: Sequence[Array],
+    *,
+    same: bool = False,
+    others: Sequence[Any] = (),
 ) -> None:
     """Refuse an `out` that the result cannot be written to; None is fine.
 
-    With `same`, `out` may be exactly one of the inputs (elementwise operations); any other overlap is refused.
+    With `same`, `out` may be exactly one of the inputs (elementwise operations); any other overlap is refused, and any
+    with `others`, of which what is no array is passed over.
     """
     if out is None:
         return
@@ -224,8 +231,9 @@ def check_out(
         raise InvalidArgument(
             "out overlaps itself: several of its elements share memory; pass an array of its own memory"
         )
-    for operand in inputs:
-        if not np.may_share_memory(out, operand) or (same and (out is operand or _identical(out, operand))):
+    apart = [(other, False) for other in others if isinstance(other, np.ndarray)]
+    for operand, alike in (*((one, same) for one in inputs), *apart):
+        if not np.may_share_memory(out, operand) or (alike and (out is operand or _identical(out, operand))):
             continue
         if _overlap(out, operand):
             raise InvalidArgument(

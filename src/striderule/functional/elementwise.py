@@ -27,6 +27,14 @@ def real(value: Any, argument: str) -> float:
     return number
 
 
+def epsilon(value: Any, *, above: bool = False) -> float:
+    """Return what is added to a variance: at least 0, and above 0 in training, of which `above` tells."""
+    number = real(value, "eps")
+    if number < 0 or (above and number == 0):
+        raise InvalidArgument(f"eps must be {'above 0 in training' if above else 'at least 0'}, got {value}")
+    return number
+
+
 def representable(value: Any, dtype: np.dtype[Any], argument: str) -> int | float | complex:
     """Return a number that arrays of `dtype` hold; refuse what would be truncated or overflow."""
     number = door.number(value, argument)

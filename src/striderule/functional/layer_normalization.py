@@ -18,13 +18,6 @@ from striderule.geometry.arguments import integer, is_sequence
 Ints = tuple[int, ...]
 
 
-def _not_negative(eps: Any) -> float:
-    value = elementwise.real(eps, "eps")
-    if value < 0:
-        raise InvalidArgument(f"eps must be at least 0, got {eps}")
-    return value
-
-
 def _factors(values: Any, argument: str, shape: Ints) -> Array | None:
     """Return weight or bias side by side, in float64."""
     if values is None:
@@ -35,11 +28,6 @@ def _factors(values: Any, argument: str, shape: Ints) -> Array | None:
     if array.shape != shape:
         raise InvalidArgument(f"{argument} must have the shape {shape}, got {array.shape}")
     return np.ascontiguousarray(array.reshape(-1), np.float64)
-
-
-def _refuse_out(out: Any, value: Array, dtype: np.dtype[Any], others: tuple[Any, ...]) -> None:
-    door.check_out(out, value.shape, dtype, [value], same=True)
-    door.check_out(out, value.shape, dtype, [one for one in others if isinstance(one, np.ndarray)])
 
 
 # Layers ---------------------------------------------------------------------------------------------------------------
@@ -115,9 +103,9 @@ def layers_normalized(
     value = elementwise.opened(x, "layer_norm")
     dtype = door.float_of(value.dtype)
     lines, shape = lines_of(value, normalized_shape, axis)
-    small = _not_negative(eps)
+    small = elementwise.epsilon(eps)
     scale, shift = _factors(weight, "weight", shape), _factors(bias, "bias", shape)
-    _refuse_out(out, value, dtype, (weight, bias))
+    door.check_out(out, value.shape, dtype, [value], same=True, others=(weight, bias))
     compute = table.family("layer_normalization", algorithm)
     if isinstance(value, StandIn):
         return stand_in(value.shape, dtype), Found(lines, np.zeros((2, 0, 0)), shape)
@@ -242,12 +230,12 @@ def groups_normalized(
     if value.ndim < 2:
         raise InvalidArgument(f"group_norm needs an array (batch, channels, ...), got {value.ndim} axes {value.shape}")
     batch, channels = value.shape[:2]
-    count, small = integer(num_groups, "num_groups"), _not_negative(eps)
+    count, small = integer(num_groups, "num_groups"), elementwise.epsilon(eps)
     if count < 1 or channels % count:
         raise InvalidArgument(f"num_groups must divide the {channels} channels of x, got {num_groups}")
     dtype = door.float_of(value.dtype)
     scale, shift = _factors(weight, "weight", (channels,)), _factors(bias, "bias", (channels,))
-    _refuse_out(out, value, dtype, (weight, bias))
+    door.check_out(out, value.shape, dtype, [value], same=True, others=(weight, bias))
     compute = table.family("normalization", algorithm)
     none = np.zeros((batch, count))
     if isinstance(value, StandIn):

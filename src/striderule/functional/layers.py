@@ -196,10 +196,14 @@ def bias_of(bias: Array | None, problem: Problem, argument: str = "bias") -> Arr
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """The function of an activation word, with the parameters that were given; `words` are the word and all of them."""
+    """The function of an activation word, with the parameters that were given, and the same by name.
+
+    `words` are the word and all parameters, the usual ones too.
+    """
 
     function: Callable[..., Array]
     parameters: tuple[Any, ...]
+    named: tuple[tuple[str, Any], ...]
     words: tuple[Any, ...]
 
     def __call__(self, values: Array) -> Array:
@@ -225,9 +229,10 @@ def activation_of(activation: Any, argument: str = "activation") -> Activation |
         bound = inspect.signature(function).bind(None, *parameters)
     except TypeError:
         raise InvalidType(f"{argument} {word!r} does not take the parameters {parameters}") from None
+    named = tuple(bound.arguments.items())[1:]
     bound.apply_defaults()
     usual = [name for name in bound.arguments if name not in bound.kwargs and name != "inplace"]
-    return Activation(function, parameters, (word, *(bound.arguments[name] for name in usual[1:])))
+    return Activation(function, parameters, named, (word, *(bound.arguments[name] for name in usual[1:])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,14 +47,6 @@ def _check_running(mean: Any, var: Any, training: bool) -> None:
         raise InvalidArgument("running_mean and running_var are updated in training, so they must not share memory")
 
 
-def _check_epsilon(eps: Any, training: bool) -> float:
-    value = elementwise.real(eps, "eps")
-    if value < 0 or (training and value == 0):
-        rule = "above 0 in training" if training else "at least 0"
-        raise InvalidArgument(f"eps must be {rule}, got {eps}")
-    return value
-
-
 def _update(running: Array, new: Array, momentum: float) -> None:
     running[...] = ((1 - momentum) * running.astype(np.float64) + momentum * new).astype(running.dtype)
 
@@ -202,7 +194,7 @@ def batch_normalized(
     if value.ndim < 2:
         raise InvalidArgument(f"batch_norm needs an array (batch, channels, ...), got {value.ndim} axes {value.shape}")
     learn = flag(training, "training")
-    share, small = elementwise.real(momentum, "momentum"), _check_epsilon(eps, learn)
+    share, small = elementwise.real(momentum, "momentum"), elementwise.epsilon(eps, above=learn)
     channels = value.shape[1]
     count = value.shape[0] * math.prod(value.shape[2:])
     if learn and count == 1:
@@ -212,8 +204,7 @@ def batch_normalized(
     mean, var = _per_channel(running_mean, "running_mean", channels), _per_channel(running_var, "running_var", channels)
     scale, shift = _per_channel(weight, "weight", channels), _per_channel(bias, "bias", channels)
     dtype = door.float_of(value.dtype)
-    door.check_out(out, value.shape, dtype, [value], same=True)
-    door.check_out(out, value.shape, dtype, [a for a in given if isinstance(a, np.ndarray)])
+    door.check_out(out, value.shape, dtype, [value], same=True, others=given)
     compute = table.family("normalization", algorithm)
     if value.size == 0:
         nothing = np.zeros(channels)

@@ -161,8 +161,8 @@ class Residual(_Made):
             return total
         if not self.training:
             return self._active(total)
-        words = dict(zip(_parameter_names(self._active.function), self._active.parameters, strict=False))
-        active, self._pull = differentiated(self._active.function, {"x": total, **words}, frozenset({"x"}))
+        words = {"x": total, **dict(self._active.named)}
+        active, self._pull = differentiated(self._active.function, words, frozenset({"x"}))
         return active  # type: ignore[no-any-return]
 
     def backward(self, gy: ArrayLike) -> Array | None:
@@ -255,9 +255,3 @@ class Concat(_Made):
         self.input_gradient = wanted
         for layer in self:
             layer.want_input_gradient(wanted)
-
-
-def _parameter_names(function: Any) -> list[str]:
-    from striderule.functional.gradients.vjp import signature_of  # noqa: PLC0415 - a name of few calls
-
-    return list(signature_of(function).parameters)[1:]

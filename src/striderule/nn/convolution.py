@@ -10,22 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from striderule.errors import InvalidArgument
-from striderule.functional import door
 from striderule.functional.convolution import conv1d, conv2d, conv3d
-from striderule.functional.layers import activation_of
-from striderule.geometry.arguments import integer, per_axis
+from striderule.geometry.arguments import per_axis
 from striderule.geometry.padding import parse_padding
-from striderule.nn.initial import random_weight
-from striderule.nn.layer import Layer, Operation
-from striderule.nn.parameter import Held
+from striderule.nn.layer import Layer
 from striderule.nn.pooling import AvgPool2d, MaxPool2d
-from striderule.planning import precision_word
+from striderule.nn.weighted import Weighted
 
 Array = NDArray[Any]
 Kind = TypeVar("Kind", bound=type)
 
-# The axes behind batch and channels, in words.
-SPATIAL = ("", "length", "rows, columns", "planes, rows, columns")
 # PyTorch's words for what lies outside the image, in ours.
 MODES = {"zeros": "constant", "reflect": "mirror", "replicate": "edge", "circular": "wrap"}
 
@@ -69,13 +63,10 @@ def described(**texts: str) -> Callable[[Kind], Kind]:
     return change
 
 
-class Convolution(Operation):
+class Convolution(Weighted):
     """What the convolutional layers of one to three dimensions have in common."""
 
-    rank: ClassVar[int] = 2
     function: ClassVar[Callable[..., Any]] = staticmethod(conv2d)
-    weight = Held()
-    bias = Held()
 
     def __init__(
         self,
@@ -94,26 +85,17 @@ class Convolution(Operation):
         init: Any = "he",
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        self.in_channels, self.out_channels = count(in_channels, "in_channels"), count(out_channels, "out_channels")
-        self.groups = groups_of(groups, self.in_channels, self.out_channels)
-        self.kernel_size, self.stride, self.dilation = (
-            per_axis(value, self.rank, name, 1)
-            for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation))
+        self._keep(in_channels, out_channels, groups, kernel_size, activation, precision)
+        self.stride, self.dilation = (
+            per_axis(value, self.rank, name, 1) for name, value in (("stride", stride), ("dilation", dilation))
         )
         if padding_mode not in MODES:
             raise InvalidArgument(f"padding_mode must be one of {', '.join(MODES)}, got {padding_mode!r}")
         self.padding, self.padding_mode = padding, padding_mode
-        self.activation, self.precision = activation, precision
-        # All are checked here, where they are written, not at the first input.
         extents = {"size": self.kernel_size, "kernel": self.kernel_size}
         parse_padding(padding, stride=self.stride, dilation=self.dilation, **extents)
-        activation_of(activation)
-        precision_word(precision)
-        taps = math.prod(self.kernel_size)
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        fans = (shape[1] * taps, self.out_channels // self.groups * taps)
-        self.weight = random_weight(shape, init, seed, fans=fans)
-        self.bias = np.zeros(self.out_channels, np.float32) if bias else None
+        self._draw(shape, init, seed, math.prod(shape[1:]), bias)
 
     def forward(self, x: ArrayLike) -> Array:
         """Return the output for a batch or for one of it.
@@ -134,13 +116,12 @@ class Convolution(Operation):
         InvalidArgument
             If `x` has another number of axes or channels, or is smaller than the kernel.
         """
-        return super().forward(checked(x, self.in_channels, self.rank))
+        return super().forward(x)
 
     def operation(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         """Return the convolution, and its arguments behind x."""
-        words = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
-        words |= {"activation": self.activation, "precision": self.precision, "boundary": MODES[self.padding_mode]}
-        return type(self).function, {"weight": self.weight, "bias": self.bias, **words}
+        function, words = super().operation()
+        return function, {**words, "boundary": MODES[self.padding_mode]}
 
     def __repr__(self) -> str:
         usual = {"dilation": (1,) * self.rank, "groups": 1, "padding_mode": "zeros", "activation": None}
@@ -352,33 +333,3 @@ def _pooling(given: Any) -> Layer | None:
     if word not in kinds:
         raise InvalidArgument(f"pooling must be a size, ('max', size), ('avg', size) or a layer, got {given!r}")
     return kinds[word](size)
-
-
-def checked(x: ArrayLike, channels: int, rank: int) -> Array:
-    """Return an input as an array; refuse axes and channels that a layer is not made for."""
-    image = door.array(x, "x")
-    if image.ndim not in (rank + 1, rank + 2) or image.shape[-1 - rank] != channels:
-        axes = SPATIAL[rank]
-        raise InvalidArgument(
-            f"x must be (batch, {channels}, {axes}) or ({channels}, {axes}) for this layer, got the shape {image.shape}"
-        )
-    return image
-
-
-def count(value: Any, argument: str) -> int:
-    """Return a number of channels, at least 1."""
-    found = integer(value, argument)
-    if found < 1:
-        raise InvalidArgument(f"{argument} must be at least 1, got {found}")
-    return found
-
-
-def groups_of(value: Any, in_channels: int, out_channels: int) -> int:
-    """Return a number of groups that divides both counts of channels."""
-    groups = count(value, "groups")
-    if in_channels % groups or out_channels % groups:
-        raise InvalidArgument(
-            f"groups must divide in_channels and out_channels, got groups={groups}, in_channels={in_channels} and "
-            f"out_channels={out_channels}"
-        )
-    return groups

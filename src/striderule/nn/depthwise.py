@@ -7,19 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from striderule.functional.depthwise import depthwise_conv2d
-from striderule.functional.layers import activation_of
 from striderule.functional.local import locally_connected2d
 from striderule.geometry.arguments import per_axis
 from striderule.geometry.problem import Convolution
 from striderule.nn.containers import Sequential
-from striderule.nn.convolution import Conv2d, checked, count, groups_of
-from striderule.nn.initial import generator_of, random_weight
-from striderule.nn.layer import Operation
-from striderule.nn.parameter import Held
-from striderule.planning import precision_word
+from striderule.nn.convolution import Conv2d
+from striderule.nn.initial import generator_of
+from striderule.nn.weighted import Weighted, count
 
 
 class DepthwiseConv2d(Conv2d):
@@ -34,7 +30,7 @@ class DepthwiseConv2d(Conv2d):
     kernel_size, stride, padding, dilation, bias, padding_mode, activation, precision, init, seed
         As in `Conv2d`.
     multiplier
-        Kernels of each channel; the output has channels * multiplier. Default: 1.
+        Weighted of each channel; the output has channels * multiplier. Default: 1.
 
     Attributes
     ----------
@@ -140,7 +136,7 @@ class DepthwiseSeparableConv2d(Sequential):
         super().__init__(("depthwise", depthwise), ("pointwise", pointwise))
 
 
-class LocallyConnected2d(Operation):
+class LocallyConnected2d(Weighted):
     """A layer with kernels of its own at every output position: a convolution that shares nothing.
 
     out[n, o, j] = bias[o] + sum over c, t of weight[o, c, j, t] * x[n, c, j * stride + t * dilation - padding before]
@@ -170,8 +166,7 @@ class LocallyConnected2d(Operation):
     (1, 4, 6, 6)
     """
 
-    weight = Held()
-    bias = Held()
+    function = staticmethod(locally_connected2d)
 
     def __init__(
         self,
@@ -190,14 +185,9 @@ class LocallyConnected2d(Operation):
         init: Any = "he",
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        self.in_channels, self.out_channels = count(in_channels, "in_channels"), count(out_channels, "out_channels")
-        self.groups = groups_of(groups, self.in_channels, self.out_channels)
+        self._keep(in_channels, out_channels, groups, kernel_size, activation, precision)
         self.input_size = per_axis(input_size, 2, "input_size", 1)
-        self.kernel_size = per_axis(kernel_size, 2, "kernel_size", 1)
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        self.activation, self.precision = activation, precision
-        activation_of(activation)
-        precision_word(precision)
         inputs = self.in_channels // self.groups
         problem = Convolution.from_shapes(
             (1, self.in_channels, *self.input_size),
@@ -207,21 +197,8 @@ class LocallyConnected2d(Operation):
             dilation=dilation,
             groups=self.groups,
         )
-        taps = math.prod(self.kernel_size)
         shape = (self.out_channels, inputs, *problem.output_size, *self.kernel_size)
-        fans = (inputs * taps, self.out_channels // self.groups * taps)
-        self.weight = random_weight(shape, init, seed, fans=fans)
-        self.bias = np.zeros(self.out_channels, np.float32) if bias else None
-
-    def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """Return the output for a batch of images, (batch, in_channels, rows, columns), or for one."""
-        return super().forward(checked(x, self.in_channels, 2))
-
-    def operation(self) -> tuple[Callable[..., Any], dict[str, Any]]:
-        """Return the function, and its arguments behind x."""
-        names = ("stride", "padding", "dilation", "groups", "activation", "precision")
-        words = {name: getattr(self, name) for name in names}
-        return locally_connected2d, {"weight": self.weight, "bias": self.bias, **words}
+        self._draw(shape, init, seed, inputs * math.prod(self.kernel_size), bias)
 
     def __repr__(self) -> str:
         return (

@@ -10,10 +10,10 @@ import numpy as np
 from striderule.functional.dropout import dropout
 from striderule.functional.interpolate import interpolate
 from striderule.functional.linear import linear
-from striderule.nn.convolution import count
 from striderule.nn.initial import generator_of, random_weight
 from striderule.nn.layer import Operation
 from striderule.nn.parameter import Held
+from striderule.nn.weighted import count
 from striderule.planning import precision_word
 
 

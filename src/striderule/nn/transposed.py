@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from striderule.functional.layers import activation_of
 from striderule.functional.transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from striderule.geometry.arguments import per_axis
-from striderule.nn.convolution import checked, count, described, groups_of
-from striderule.nn.initial import random_weight
-from striderule.nn.layer import Operation
-from striderule.nn.parameter import Held
-from striderule.planning import precision_word
+from striderule.nn.convolution import described
+from striderule.nn.weighted import Weighted
 
 PARAMETERS = """
     out has (size - 1) * stride - 2 padding + dilation * (kernel - 1) + output_padding + 1 positions on each axis.
@@ -56,13 +50,11 @@ PARAMETERS = """
 """
 
 
-class TransposedConvolution(Operation):
+class TransposedConvolution(Weighted):
     """What the transposed convolutional layers of one to three dimensions have in common."""
 
-    rank: ClassVar[int] = 2
-    function: ClassVar[Callable[..., Any]] = staticmethod(conv_transpose2d)
-    weight = Held()
-    bias = Held()
+    function = staticmethod(conv_transpose2d)
+    _NAMES = ("stride", "padding", "output_padding", "groups", "dilation", "activation", "precision")
 
     def __init__(
         self,
@@ -81,32 +73,15 @@ class TransposedConvolution(Operation):
         init: Any = "he",
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        self.in_channels, self.out_channels = count(in_channels, "in_channels"), count(out_channels, "out_channels")
-        self.groups = groups_of(groups, self.in_channels, self.out_channels)
-        self.kernel_size, self.stride, self.dilation = (
-            per_axis(value, self.rank, name, 1)
-            for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation))
+        self._keep(in_channels, out_channels, groups, kernel_size, activation, precision)
+        self.stride, self.dilation = (
+            per_axis(value, self.rank, name, 1) for name, value in (("stride", stride), ("dilation", dilation))
         )
         self.padding = padding
         self.output_padding = per_axis(output_padding, self.rank, "output_padding", 0)
-        self.activation, self.precision = activation, precision
-        activation_of(activation)
-        precision_word(precision)
         shape = (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
         taps, share = math.prod(self.kernel_size), math.prod(self.stride)
-        fan_in = max(1.0, self.in_channels // self.groups * taps / share)
-        self.weight = random_weight(shape, init, seed, fans=(fan_in, shape[1] * taps))
-        self.bias = np.zeros(self.out_channels, np.float32) if bias else None
-
-    def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """Return the output for a batch, (batch, in_channels, *spatial), or for one of it."""
-        return super().forward(checked(x, self.in_channels, self.rank))
-
-    def operation(self) -> tuple[Callable[..., Any], dict[str, Any]]:
-        """Return the transposed convolution, and its arguments behind x."""
-        names = ("stride", "padding", "output_padding", "groups", "dilation", "activation", "precision")
-        words = {name: getattr(self, name) for name in names}
-        return type(self).function, {"weight": self.weight, "bias": self.bias, **words}
+        self._draw(shape, init, seed, max(1.0, self.in_channels // self.groups * taps / share), bias)
 
     def __repr__(self) -> str:
         first = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"

@@ -12,7 +12,7 @@ from striderule.algorithms import table
 from striderule.algorithms.windows.extend import extend, fold_back
 from striderule.functional.door import Array
 from striderule.functional.gradients.call import Call, Pull, Rule
-from striderule.functional.layers import activation_of
+from striderule.functional.layers import Activation, activation_of
 from striderule.functional.planned import perform, plan_for
 from striderule.functional.prepared import ConvolutionRecipe
 from striderule.geometry import gradients as geometry
@@ -29,7 +29,7 @@ def convolution(call: Call) -> tuple[Array, Pull]:
     result, (recipe,) = call.traced(activation=None, **({} if activation is None else {"out": None}))
     after = None
     if activation is not None:
-        result, after = _activated(activation.function, activation.parameters, result, arguments["out"])
+        result, after = _activated(activation, result, arguments["out"])
 
     def pull(gy: Array) -> dict[str, Array | None]:
         gz = gy if after is None else after(gy)
@@ -41,14 +41,12 @@ def convolution(call: Call) -> tuple[Array, Pull]:
     return result, pull
 
 
-def _activated(
-    function: Callable[..., Any], parameters: tuple[Any, ...], sums: Array, out: Array | None
-) -> tuple[Array, Callable[[Array], Array]]:
+def _activated(activation: Activation, sums: Array, out: Array | None) -> tuple[Array, Callable[[Array], Array]]:
     """Return the activation of the sums, and what pulls its gradient back."""
     from striderule.functional.gradients.vjp import differentiated  # noqa: PLC0415 - which looks this module up
 
-    names = dict(zip(_parameters_of(function), parameters, strict=False))
-    result, pull = differentiated(function, {"x": sums, **names, "out": out}, frozenset({"x"}))
+    words = {"x": sums, **dict(activation.named), "out": out}
+    result, pull = differentiated(activation.function, words, frozenset({"x"}))
 
     def back(gy: Array) -> Array:
         gz = pull(gy)["x"]
@@ -56,12 +54,6 @@ def _activated(
         return gz
 
     return result, back
-
-
-def _parameters_of(function: Callable[..., Any]) -> list[str]:
-    from striderule.functional.gradients.vjp import signature_of  # noqa: PLC0415 - as above
-
-    return list(signature_of(function).parameters)[1:]
 
 
 def _of_operands(recipe: ConvolutionRecipe, gz: Array, call: Call) -> dict[str, Array | None]:
