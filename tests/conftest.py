@@ -4,6 +4,12 @@ import gc
 import os
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There is a process for each core: matrix products of NumPy need no threads of their own, which wait in loops.
+    for _word in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_word, "1")
+
 from hypothesis import settings
 
 from striderule.codegen import target

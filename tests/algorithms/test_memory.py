@@ -35,7 +35,7 @@ def test_memory_is_kept_while_any_view_lives():
         whole[...] = 7
         kept, where = view(whole), place(whole)
         del whole
-        gc.collect()
+        gc.collect(0)  # to look through all objects takes a second each time
         others = [memory.empty((333, 1000), np.float32) for _ in range(3)]
         for other in others:
             other[...] = 1

@@ -117,10 +117,11 @@ def check_average(problem, x, twin, dtype):
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_largest_equals_the_loops(machine, rank, seed):
     rng = np.random.default_rng([seed, rank, TARGETS.index(machine)])
-    for dtype in rng.choice(TYPES, 2, replace=False):
+    turn = 12 * rank + 6 * seed + 2 * TARGETS.index(machine)
+    for dtype in (TYPES[turn % len(TYPES)], TYPES[(turn + 1) % len(TYPES)]):  # together all of them
         problem = drawn(rng, "max", rank, (40, 16, 8)[rank - 1])
         x = laid_out(values(rng, shape_of(problem), dtype), rng.choice(LAYOUTS))
         check_max(problem, x, reference)
@@ -128,10 +129,12 @@ def test_the_largest_equals_the_loops(machine, rank, seed):
 
 @pytest.mark.parametrize("kind", ["average", "lp"])
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_averages_and_norms_equal_the_loops(machine, kind, rank, seed):
     rng = np.random.default_rng([seed, rank, len(kind), TARGETS.index(machine)])
-    for dtype in rng.choice(TYPES, 2, replace=False):
+    # Every type in its turn, and another drawn beside it for means, whose structures are more.
+    turn = TYPES[(6 * rank + 3 * seed + TARGETS.index(machine)) % len(TYPES)]
+    for dtype in (turn, *rng.choice(TYPES, 1 if kind == "average" else 0)):
         problem = drawn(rng, kind, rank, (40, 16, 8)[rank - 1])
         x = laid_out(values(rng, shape_of(problem), dtype), rng.choice(LAYOUTS))
         check_average(problem, x, reference, str(rng.choice(FLOATS)))
@@ -141,7 +144,7 @@ def test_averages_and_norms_equal_the_loops(machine, kind, rank, seed):
 def test_rows_longer_than_a_task_holds_and_windows_longer_still(machine, layout):
     """Several pieces of a row, windows of whole rows, windows by themselves, and many channels."""
     rng = np.random.default_rng(1)
-    for shape, kernel, stride, padding in (
+    cases = (
         ((1, 2, 2 * ROOM + 77), 3, 2, 1),
         ((1, 1, 3, 2 * ROOM + 5), (2, 4), (1, 4), 0),
         ((1, 2, ROOM + 13), 7, 5, 3),
@@ -150,7 +153,9 @@ def test_rows_longer_than_a_task_holds_and_windows_longer_still(machine, layout)
         ((2, 70, 9, 7), (3, 7), (2, 7), 0),
         ((1, 200, 5, 6), 3, 1, 1),
         ((1, 3, 60, 100), 2, 2, 0),
-    ):
+    )
+    # With channels last every other one, the rest on the next target.
+    for shape, kernel, stride, padding in cases if layout == "plain" else cases[TARGETS.index(machine) % 2 :: 2]:
         problem = Pooling.from_shape("max", shape, kernel, stride, padding)
         x = laid_out(values(rng, shape, "float32"), layout)
         check_max(problem, x, windows)
@@ -170,7 +175,7 @@ def test_uneven_windows(machine):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_fractional_windows(machine, rank):
     rng = np.random.default_rng(rank)
-    for layout in LAYOUTS[:5]:
+    for layout in LAYOUTS[(rank + TARGETS.index(machine)) % 2 : 5 : 2]:  # the others on the next target
         size = rng.integers(4, 12, rank).tolist() if rank > 1 else [int(rng.choice([9, 2 * ROOM]))]
         kernel = rng.integers(1, 4, rank).tolist()
         outputs = [int(rng.integers(1, n - k + 2)) for n, k in zip(size, kernel, strict=True)]
@@ -188,8 +193,8 @@ def test_fractional_windows(machine, rank):
 @pytest.mark.parametrize("last", [False, True])
 def test_nothing_outside_the_operands_is_touched(machine, last):
     rng = np.random.default_rng(5)
-    # How the ends of rows are touched goes by the target and the size of an element: of the four, each target meets two
-    # in every case, one in each memory order.
+    # How the ends of rows are touched goes by the target and the size of an element. Each target meets a case in one
+    # memory order, the next target in the other, with every size of an element among them.
     dtypes = ("float32", "float64", "uint8", "float16")
     for number, (size, kernel, stride, padding, dilation) in enumerate(
         (
@@ -202,7 +207,9 @@ def test_nothing_outside_the_operands_is_touched(machine, last):
             ((7, 7), 7, 1, 0, 1),
         )
     ):
-        dtype = dtypes[(number + TARGETS.index(machine) + 2 * last) % 4]
+        if (number + TARGETS.index(machine) + last) % 2:
+            continue
+        dtype = dtypes[(number // 2 + 2 * TARGETS.index(machine) + last) % 4]
         problem = Pooling.from_shape("max", (2, 3, *size), kernel, stride, padding, dilation)
         x = values(rng, (2, 3, *size), dtype)
         expected, where = windows.max_pool(problem, x, indices=True)

@@ -93,7 +93,7 @@ def close(got, expected, dtype):
 
 
 @pytest.mark.parametrize("kind", ["max", "average"])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_drawn_poolings_in_any_memory(machine, seed, kind):
     rng = np.random.default_rng((seed, len(kind)))
     problem, dtype, last = drawn(rng, kind), FLOATS[seed % 2], bool(seed // 2 % 2)
@@ -144,8 +144,9 @@ NAMED = {
 
 
 @pytest.mark.parametrize("name", NAMED)
-@pytest.mark.parametrize("last", [False, True])
-def test_ways(machine, name, last):
+def test_ways(machine, name):
+    """Planes on one target, channels last on the next."""
+    last = bool((list(NAMED).index(name) + TARGETS.index(machine)) % 2)
     problem, dtype = NAMED[name], FLOATS[0]
     gy, places = operands(problem, np.random.default_rng(1), dtype, "max")
     found = direct.largest(problem, gy, places, dtype, last)

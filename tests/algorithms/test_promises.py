@@ -19,6 +19,23 @@ SHARE = 0.8
 WIDTHS = [(one.name, seed) for seed, one in enumerate(target.available()[:2])]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _exact_once():
+    """Compute what is exact once for all candidates: it takes as long as they do."""
+    exact, known = Case.exact, {}
+
+    def kept(case, x, weight):
+        key = str(case), x.tobytes(), weight.tobytes()
+        key = tuple(map(hash, key))
+        if key not in known:
+            known[key] = exact(case, x, weight)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(Case, "exact", kept)
+        yield
+
+
 def cases_of(label, seed):
     """Return the drawn problems that a candidate serves, and the small one."""
     found = served(label, drawn_cases(np.random.default_rng(seed)) | TINY)

@@ -73,7 +73,7 @@ def test_drawn_images_give_what_numpy_gives(machine, seed, many, monkeypatch):
     monkeypatch.setattr(cutting, "MANY", many)
     call._call_for.cache_clear()
     rng = np.random.default_rng(seed + 10 * TARGETS.index(machine))
-    for _ in range(4 if many == 1 else 12):
+    for _ in range(3 if many == 1 else 8):
         problem, x, taps, fill = drawn(rng)
         expected = windows.stencil(problem, x, taps, fill)
         found = stencil.stencil(problem, x, taps, fill)
@@ -296,7 +296,8 @@ def test_lengths_and_directions_of_several_kernels_in_one_pass(machine, dtype):
         (3, 1, 40, 75), (2, 1, 3, 3), padding=1, boundary="mirror", zero_taps="skip", stored=(dtype, work), dtype=work
     )
     alone = replace(problem, out_channels=1)
-    for kind in range(KINDS):
+    # Half of the layouts, the others for the next target.
+    for kind in range((TARGETS.index(machine) + len(dtype)) % 2, KINDS, 2):
         image = other_memory(x, kind, channel=0)
         length, angle, down, right = stencil.together(problem, image, kernels, 0, ("length", "direction", "sums"))
         for found, kernel in zip((down, right), kernels, strict=True):

@@ -54,7 +54,9 @@ def row_by_row(monkeypatch):
 @pytest.mark.parametrize("words", CHAINS, ids=lambda words: words[1])
 @pytest.mark.parametrize("stored", STORED)
 def test_the_file_is_that_of_the_whole(filtered, noise, row_by_row, stored, words):
-    for number, shape in enumerate([(301, 257), (301, 257, 4), (4, 301, 257)]):
+    shapes = [(301, 257), (301, 257, 4), (4, 301, 257)]
+    del shapes[(CHAINS.index(words) + list(STORED).index(stored)) % 3]  # of which others have it
+    for number, shape in enumerate(shapes):
         options = dict(STORED[stored]) | {"metadata": None}
         if len(shape) == 3:
             planar = "contig" if shape[2] == 4 else "separate"
@@ -62,16 +64,16 @@ def test_the_file_is_that_of_the_whole(filtered, noise, row_by_row, stored, word
         else:
             options |= {"photometric": "miniswhite"}
         tifffile.imwrite(f"in{number}.tif", noise(shape), resolution=(300, 200), **options)
-    said = [filtered(f"in{number}.tif", f"whole{number}.tif", *words) for number in range(3)]
+    said = [filtered(f"in{number}.tif", f"whole{number}.tif", *words) for number in range(2)]
     done = row_by_row()
-    for number in range(3):
+    for number in range(2):
         again = filtered(f"in{number}.tif", f"rows{number}.tif", *words)
         assert again.partition(" s note")[2] == said[number].partition(" s note")[2]
         with tifffile.TiffFile(f"whole{number}.tif") as whole, tifffile.TiffFile(f"rows{number}.tif") as rows:
             for code in (258, 259, 262, 277, 282, 283, 284, 317, 338):
                 assert rows.pages[0].tags.valueof(code) == whole.pages[0].tags.valueof(code), code
             np.testing.assert_array_equal(rows.asarray(), whole.asarray())
-    assert len(done) == 3
+    assert len(done) == 2
 
 
 def test_pages_of_several_sizes(filtered, noise, row_by_row):

@@ -8,6 +8,7 @@ import pytest
 
 from oracles.images import looped, looped_with_gaps
 from striderule import filters, kernels
+from striderule.algorithms import table
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional.images import convolve, correlate
 
@@ -129,7 +130,9 @@ INTEGERS = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int6
 
 
 @pytest.mark.parametrize("dtype", [*INTEGERS, "float16", "float32", "float64", "complex64", "complex128"])
-def test_result_types(dtype):
+def test_result_types(dtype, monkeypatch):
+    """Types are decided before anything is computed, so NumPy will do: every other test is of values."""
+    monkeypatch.setattr(table, "generated", lambda name: None)
     image = np.ones((5, 6), dtype)
     kept = (filters.gaussian(image, 1), filters.box(image, 3), filters.motion(image, 3), filters.sharpen(image))
     assert {result.dtype for result in (*kept, filters.unsharp_mask(image), filters.emboss(image))} == {image.dtype}

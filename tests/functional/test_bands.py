@@ -31,7 +31,7 @@ def small(monkeypatch):
 def test_drawn_images_in_blocks_equal_the_loops(function, small):
     rng = np.random.default_rng(6)
     cut = 0
-    for _ in range(120):
+    for _ in range(60):
         image, kernel, keywords = draw_case(rng)
         image = np.tile(image, (6,) + (1,) * (image.ndim - 1))
         expected = looped(image, kernel, flip=function is convolve, **keywords)
@@ -43,21 +43,21 @@ def test_drawn_images_in_blocks_equal_the_loops(function, small):
         assert function(image, kernel, out=out, **keywords) is out
         np.testing.assert_array_equal(out, result)
         cut += image.size > bands.ROOM
-    assert cut > 50
+    assert cut > 25
 
 
 @pytest.mark.parametrize("boundary", ["constant", "edge", "symmetric", "mirror", "wrap", (("wrap", "edge"), "mirror")])
 @pytest.mark.parametrize("shape", [(60, 7), (7, 60), (40, 31)])
 def test_in_place(boundary, shape, small):
     rng = np.random.default_rng(7)
-    for kernel_shape in [(3, 3), (4, 1), (1, 5), (5, 4)]:
+    for number, kernel_shape in enumerate([(3, 3), (4, 1), (1, 5), (5, 4)]):
         image, kernel = rng.standard_normal(shape), rng.standard_normal(kernel_shape)
         expected = correlate(image, kernel, boundary=boundary, fill=2)
-        for room in (70, 150, 600, 10000):
-            for source in (image.copy(), image.T.copy().T, image[::-1].copy()[::-1]):
-                small(room)
-                assert correlate(source, kernel, boundary=boundary, fill=2, out=source) is source
-                np.testing.assert_array_equal(source, expected)
+        for turn, room in enumerate((70, 150, 600, 10000), number):  # another memory order for each room and kernel
+            source = (image.copy(), image.T.copy().T, image[::-1].copy()[::-1])[turn % 3]
+            small(room)
+            assert correlate(source, kernel, boundary=boundary, fill=2, out=source) is source
+            np.testing.assert_array_equal(source, expected)
 
 
 def test_in_place_with_planes_and_channels(small):

@@ -264,7 +264,7 @@ def test_narrower_results_are_rounded_once(name):
     assert y.tolist() == [[1 + 2.0**-10]]
 
 
-@pytest.mark.parametrize("size", range(3, 12))
+@pytest.mark.parametrize("size", [3, 4, 6, 7, 10])
 def test_float16_results_stand_beside_each_other(size):
     """Whatever is left over of a plane behind whole vectors: the first number of the next channel stands there."""
     rng = np.random.default_rng(size)

@@ -60,13 +60,13 @@ def test_images_of_no_one_and_two_pixels(boundary):
             np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(40_000, 3), (3, 40_000)])
+@pytest.mark.parametrize("shape", [(24_000, 3), (3, 24_000)])
 @pytest.mark.parametrize("name", KERNELS)
 def test_long_images(shape, name):
     """A slice of the long result is that of a slice of the image."""
     kernel = KERNELS[name]
     image = np.random.default_rng(5).standard_normal(shape)
-    axis, first, last = int(np.argmax(shape)), 19_000, 19_200
+    axis, first, last = int(np.argmax(shape)), 11_000, 11_200
     part = image.take(range(first, last), axis=axis)
     expected = sr.correlate(part, kernel, boundary="mirror", algorithm="windows")
     inner = range(30, 170)

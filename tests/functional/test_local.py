@@ -17,7 +17,7 @@ BY_RANK = {1: sr.locally_connected1d, 2: sr.locally_connected2d, 3: sr.locally_c
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_every_position_has_weights_of_its_own(rank, algorithm):
     rng = np.random.default_rng(1)
-    for _ in range(30):
+    for _ in range(15):
         x_shape, weight_shape, keywords = draw_convolution(rng, rank)
         x = values(rng, x_shape, "int64")
         size = sr.conv(x, np.zeros(weight_shape, int), **keywords).shape[2:]

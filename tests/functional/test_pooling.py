@@ -139,7 +139,7 @@ def test_algorithms_agree_on_window_pooling(rank, piece, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", 3 * piece)
     draw = random.Random(100 * rank + piece)
     compared = 0
-    for turn in range(60):
+    for turn in range(40):
         algorithms = ("windows", None) if usual and turn % 4 == 1 else ("windows",)
         x = draw_input(draw, rank)
         kernel = tuple(draw.randint(1, 5) for _ in range(rank))
@@ -155,14 +155,14 @@ def test_algorithms_agree_on_window_pooling(rank, piece, monkeypatch):
         words |= {"dilation": dilation, "algorithms": algorithms}
         answers = both(average, x, kernel, stride, padding, ceil_mode, **words)
         compared += assert_same(answers, **tolerance)
-    assert compared > 40
+    assert compared > 25
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_algorithms_agree_on_the_others(rank):
     draw = random.Random(rank)
     compared = 0
-    for turn in range(100):
+    for turn in range(60):
         # What is chosen is generated code, in as many forms as there are types; NumPy's is the same for all.
         given = {"algorithms": ("windows",) if turn % 6 else ("windows", None)}
         x = draw_input(draw, rank)
@@ -176,7 +176,7 @@ def test_algorithms_agree_on_the_others(rank):
         norm = draw.choice([1, 2, 3, 0.5, -1, np.inf, -np.inf])
         positive = np.where(np.isfinite(x), np.abs(x), 1).astype(np.float32) + np.float32(0.25)
         compared += assert_same(both(getattr(sr, f"lp_pool{rank}d"), positive, norm, kernel, **given), rtol=1e-5)
-    assert compared > 200
+    assert compared > 120
 
 
 def test_lp_of_what_has_no_root():
