@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -25,7 +26,7 @@ from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.algorithms.windows.extend import extend
 from striderule.codegen import workers
-from striderule.codegen.target import current
+from striderule.codegen.target import Target, current
 from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning.phases import phases
 
@@ -46,13 +47,34 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, ou
         result[...] = 0
         return result
     x, weight = x.astype(dtype, copy=False), weight.astype(dtype, copy=False)
-    infos = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(result)}
-    bound = bind(problem, fill, bias=False, residual=None, activation=None, **infos)
+    bound = _kept(bind, (problem, fill), x, weight, result)
     if bound is None:
         result[...] = windows.convolution(problem, x, weight, fill)
     else:
         bound.run(x, weight, None, None, result)
     return result
+
+
+def _kept(
+    binds: Callable[..., Bound | None], words: tuple[Any, ...], x: Array, weight: Array, out: Array
+) -> Bound | None:
+    """Return the call of sums alone, of which the latest are kept: binding takes longer than small planes do."""
+    infos = tuple(ArrayInfo.of(one) for one in (x, weight, out))
+    try:
+        return _latest(binds, words, infos, current())
+    except LookupError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _latest(
+    binds: Callable[..., Bound | None], words: tuple[Any, ...], infos: tuple[ArrayInfo, ...], _: Target
+) -> Bound:  # fmt: skip
+    x, weight, out = infos
+    found = binds(*words, x=x, weight=weight, out=out, bias=False, residual=None, activation=None)
+    if found is None:
+        raise LookupError  # which is not kept: there may be code the next time
+    return found
 
 
 def bind(
@@ -117,8 +139,7 @@ def transposed_convolution(problem: TransposedConvolution, x: Array, weight: Arr
         return np.zeros(problem.output_shape, dtype)
     out = memory.empty(problem.output_shape, dtype)
     x, weight = x.astype(dtype, copy=False), weight.astype(dtype, copy=False)
-    infos = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
-    bound = bind_transposed(problem, **infos, bias=False, residual=None, activation=None)
+    bound = _kept(bind_transposed, (problem,), x, weight, out)
     if bound is None:
         return windows.transposed_convolution(problem, x, weight)
     bound.run(x, weight, None, None, out)
