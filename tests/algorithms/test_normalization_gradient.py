@@ -22,6 +22,7 @@ from striderule.algorithms.windows import normalization_gradient as windows
 from striderule.codegen import jit, target, workers
 from striderule.errors import CompilerMissing
 
+PLANE_ROUTINES = [write for write, _ in direct.PLANES.values()]
 TARGETS = target.available()
 UNIT = {"f2": 2.0**-11, "f4": 2.0**-24, "f8": 2.0**-53}
 SHAPES = [(1, 1, 1), (3, 1, 5), (2, 7, 1), (40, 16, 1), (3, 33, 1), (700, 5, 1), (2, 3, 49), (3, 20, 77), (1, 6, 300)]
@@ -79,7 +80,7 @@ def test_layers_equal_numpy(machine, dtype, shape):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("last", [False, True])
-def test_channels_equal_numpy(machine, dtype, last):
+def test_channels_equal_numpy(machine, monkeypatch, dtype, last):
     draw = random.Random(dtype + str(last))
     for _ in range(30):
         rest = [draw.choice((1, 2, 3, 7, 16, 33)) for _ in range(draw.randint(0, 3))]
@@ -91,6 +92,13 @@ def test_channels_equal_numpy(machine, dtype, last):
             near(got, wanted, "f8", 10.0 * x.size)
         numbers = (mean, slope, steep, shift)
         found = direct.channel_line(x, gy, *numbers)
+        near(direct.channel_scale(gy, slope), windows.channel_scale(gy, slope), dtype, 100.0)
+        if dtype == "f4":  # planes that are too long are cut
+            with monkeypatch.context() as patch:
+                patch.setattr(direct, "PLANE", 0)
+                direct._line.cache_clear()
+                np.testing.assert_array_equal(direct.channel_line(x, gy, *numbers), found)
+            direct._line.cache_clear()
         near(found, windows.channel_line(x, gy, *numbers), dtype, 100.0)
         assert direct.channel_line(x, gy, *numbers, gy) is gy
         np.testing.assert_array_equal(gy, found)
@@ -148,6 +156,7 @@ def test_nothing_is_touched_outside(machine, before):
         direct.channel_sums(x, gy, weight)
         direct.channel_line(x, gy, weight, weight, bias, bias, out)
         near(out, windows.channel_line(x, gy, weight, weight, bias, bias), "f4")
+        near(direct.channel_scale(x, weight), windows.channel_scale(x, weight), "f4")
         last = [np.moveaxis(guarded(np.moveaxis(one, 1, -1), before=before), -1, 1) for one in plain[:2]]
         direct.channel_sums(*last, weight)
         near(direct.channel_line(*last, weight, weight, bias, bias), out, "f4")
@@ -180,6 +189,7 @@ def test_routines_call_nothing(name):
     kinds = itertools.islice(itertools.cycle(("run", "across")), list(target.TARGETS).index(name), None)
     texts = []
     for dtype in ("float32", "float64"):
+        texts += [writer("planes", dtype, machine) for writer in PLANE_ROUTINES]
         texts += [writer(Form(dtype, next(kinds)), machine) for writer in (sums_routine, line_routine)]
         texts += [writer(LayerForm(dtype, next(kinds)), machine) for writer in (layer_routine, gradient_routine)]
     for text in texts:

@@ -219,7 +219,8 @@ class Groups(NamedTuple):
 
     def each(self, values: Array, channels: int) -> Array:
         """Return numbers of groups, (batch, groups), as numbers of channels, (batch, channels)."""
-        return np.repeat(values, channels // self.groups, axis=1)
+        in_groups = (*values.shape, channels // self.groups)
+        return np.broadcast_to(values[..., None], in_groups).reshape(len(values), channels)
 
 
 def groups_normalized(

@@ -11,12 +11,7 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
-from striderule.algorithms.direct.layer_normalization_routine import (
-    MOST_ROWS,
-    Form,
-    gradient_routine,
-    layer_routine,
-)
+from striderule.algorithms.direct.layer_normalization_routine import Form, gradient_routine, layer_routine
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import layer_normalization as windows
 from striderule.algorithms.windows import normalization_gradient as windows_gradient
@@ -27,6 +22,8 @@ Ints = tuple[int, int, int]
 
 # Values of a task: read again from the second cache.
 TASK = 1 << 15
+# Tasks of lines whose values are side by side: each has sums of its own, which are added up at the end.
+MOST_TASKS = 64
 # Bytes below which the calling thread does it all.
 ALONE = 1 << 17
 SERVED = {"f": "float32", "d": "float64", "e": "float16"}
@@ -68,7 +65,7 @@ def gradient(
         return windows_gradient.layer(x, gy, weight, statistics, by_x, by_parameters)
     result = memory.empty(x.shape, x.dtype) if by_x else None
     length, lanes = x.shape[1], 1 if x.shape[2] == 1 else current().lanes(8)
-    # Across, tasks add to what is there; a run writes its sums once.
+    # Tasks add to what is there.
     sums = np.zeros((call.tasks if by_parameters else 1, 2, length, lanes))
     call.run(x, gy, _numbers(weight, length, 1.0), statistics[0], statistics[1], result, sums)
     if not by_parameters:
@@ -86,7 +83,7 @@ def _places(shape: Ints) -> tuple[Ints, int, int, int]:
     """Return the sizes, how many lines a task has, into how many blocks the inner lines are cut, and all tasks."""
     outer, length, inner = shape
     if inner == 1:
-        block = max(1, min(outer, MOST_ROWS, TASK // length))
+        block = max(1, min(outer, TASK // length), -(-outer // MOST_TASKS))
         return shape, block, 1, -(-outer // block)
     block = min(inner, max(64, TASK // length // 64 * 64))
     blocks = -(-inner // block)

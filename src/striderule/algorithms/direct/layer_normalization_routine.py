@@ -1,8 +1,8 @@
 """Layer normalisation and its gradient in the tile language, along the middle axis of (outer, length, inner).
 
 In a line whose values are side by side (inner is 1) lanes are values ("run"), else they are lines that begin side by
-side ("across"). A task is a block of lines, which stay in the second cache while they are read again. All arithmetic is
-in float64: memory takes longer, and nothing overflows.
+side ("across"). A task is a block of lines, which are read again while they stand in a cache. All arithmetic is in
+float64: memory takes longer, and nothing overflows.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ GRADIENT_POINTERS = ("x", "gy", "weight", "means", "factors", "gx", "sums")
 # A run has `outer` lines, `block` of them in a task. Across, the `inner` lines of each of the outer ones are cut into
 # `blocks` of `block`.
 SIZES = ("outer", "length", "inner", "block", "blocks")
-# The most lines of a task of runs: two numbers of each wait on the stack.
-MOST_ROWS = 512
 # Vectors across that go on together, in the result and in the gradient: as many as registers hold the sums of.
 TOGETHER, TOGETHER_BACK = 4, 2
 
@@ -188,18 +186,11 @@ def gradient_routine(form: Form, target: Target) -> str:
 class _Gradient(_Writer):
     def text(self) -> str:
         r = self.r
-        waiting = [r.scratch(MOST_ROWS, FLOAT64) for _ in range(2)]
         with r.tasks() as task:
             if self.form.kind == "run":
                 first, rows = self.rows(task)
-                start = first * r.size("length")
-                arrays = [r.pointer(word, self.stored) + start for word in ("x", "gy", "gx")]
-                if self.form.by_x:
-                    with r.loop(rows) as k:
-                        self._sums_of_row(arrays, first, k, waiting)
-                self.vectors(
-                    r.size("length"), 1, lambda at, rest: self._column(arrays, at[0], rest, task, first, rows, waiting)
-                )
+                with r.loop(rows) as k:
+                    self._row(first + k, task)
             else:
                 start, line, count = self.pixels(task)
                 arrays = [r.pointer(word, self.stored) + start for word in ("x", "gy", "gx")]
@@ -210,11 +201,33 @@ class _Gradient(_Writer):
         """Return what is taken from f * g, and what times x - mean is, of the sums of g and of g * (x - mean)."""
         return plain / self.length() * factor, products / self.length() * factor * factor * factor
 
-    def _sums_of_row(self, arrays: list[Pointer], first: Size, k: Size, waiting: list[Pointer]) -> None:
+    def _row(self, line: Size, task: Size) -> None:
+        """Do one line: its sums, and then, while it is near, its values and what it adds to the sums of the task."""
         r = self.r
-        x, gy = (one + k * r.size("length") for one in arrays[:2])
+        length = r.size("length")
+        x, gy, gx = (r.pointer(word, self.stored) + line * length for word in ("x", "gy", "gx"))
+        mean, factor = self.one("means", line), self.one("factors", line)
+        ends = self._ends_of_row(x, gy, mean, factor) if self.form.by_x else []
+        sums = [r.pointer("sums", FLOAT64) + (task * 2 + i) * length for i in range(2)]
+
+        def finish(places: list[Size], rest: Size | None) -> None:
+            for at in places:
+                gradient, distance = self.read(gy + at, rest), self.read(x + at, rest) - mean
+                if self.form.by_x:
+                    steep = gradient * r.load(r.pointer("weight", FLOAT64) + at, self.mask(rest))
+                    self._write(steep, distance, factor, ends, gx + at, rest)
+                if self.form.by_parameters:
+                    products, plain = (one + at for one in sums)
+                    found = r.multiply_add(gradient, distance * factor, r.load(products, self.mask(rest)))
+                    r.store(found, products, self.mask(rest))
+                    r.store(r.load(plain, self.mask(rest)) + gradient, plain, self.mask(rest))
+
+        self.vectors(length, TOGETHER_BACK, finish)
+
+    def _ends_of_row(self, x: Pointer, gy: Pointer, mean: Vector, factor: Vector) -> list[Vector]:
+        """Return `_ends` of one line, formed side by side in one short vector."""
+        r = self.r
         plain, products = self.zeros(2)
-        mean = self.one("means", first + k)
 
         def add(at: list[Size], rest: Size | None) -> None:
             gradient = self.read(gy + at[0], rest) * r.load(r.pointer("weight", FLOAT64) + at[0], self.mask(rest))
@@ -222,38 +235,10 @@ class _Gradient(_Writer):
             products.add_product(gradient, self.read(x + at[0], rest) - mean)
 
         self.vectors(r.size("length"), 1, add)
-        ends = self._ends(r.sum(plain.value), r.sum(products.value), self.one("factors", first + k))
-        for room, value in zip(waiting, ends, strict=True):
-            r.store_first(value, room + k)
-
-    def _column(
-        self,
-        arrays: list[Pointer],
-        at: Size,
-        rest: Size | None,
-        task: Size,
-        first: Size,
-        rows: Size,
-        waiting: list[Pointer],
-    ) -> None:
-        """Do a vector of values of all lines of a task."""
-        r = self.r
-        length = r.size("length")
-        by_weight, by_bias = self.zeros(2)
-        weight = r.load(r.pointer("weight", FLOAT64) + at, self.mask(rest))
-        with r.loop(rows) as k:
-            x, gy, gx = (one + k * length + at for one in arrays)
-            factor = self.one("factors", first + k)
-            gradient, distance = self.read(gy, rest), self.read(x, rest) - self.one("means", first + k)
-            if self.form.by_parameters:
-                by_weight.add_product(gradient, distance * factor)
-                by_bias.set(by_bias.value + gradient)
-            if self.form.by_x:
-                ends = [r.broadcast(room + k) for room in waiting]
-                self._write(gradient * weight, distance, factor, ends, gx, rest)
-        if self.form.by_parameters:
-            for i, total in enumerate((by_weight, by_bias)):
-                r.store(total.value, r.pointer("sums", FLOAT64) + (task * 2 + i) * length + at, self.mask(rest))
+        both = r.shuffle(r.sum(plain.value), r.sum(products.value), [0, r.lanes])
+        means = both / r.spread(r.size("length"), FLOAT64, 2)
+        plain_mean, products_mean = (r.shuffle(means, means, [i] * r.lanes) for i in range(2))
+        return [plain_mean * factor, products_mean * factor * factor * factor]
 
     def _write(
         self, steep: Vector, distance: Vector, factor: Vector, ends: Sequence[Vector], gx: Pointer, rest: Size | None

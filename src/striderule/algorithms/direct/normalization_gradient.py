@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from functools import lru_cache
-from typing import Any
+from math import prod
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +14,29 @@ from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.layer_normalization import gradient as layer
 from striderule.algorithms.direct.native import Call
-from striderule.algorithms.direct.normalization import lines_of
+from striderule.algorithms.direct.normalization import ALONE, lines_of, normalize
 from striderule.algorithms.direct.normalization_gradient_routine import line_routine, sums_routine
+from striderule.algorithms.direct.normalization_planes_routine import (
+    LINE_POINTERS,
+    SCALE_POINTERS,
+    SUMS_POINTERS,
+    plane_line_routine,
+    plane_scale_routine,
+    plane_sums_routine,
+)
 from striderule.algorithms.direct.normalization_routine import Form
 from striderule.algorithms.windows import normalization_gradient as windows
 from striderule.algorithms.windows.normalization_gradient import response
 from striderule.codegen.target import current
 
-__all__ = ["channel_line", "channel_sums", "layer", "response"]
+__all__ = ["channel_line", "channel_scale", "channel_sums", "layer", "response"]
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 
 SERVED = {"f": "float32", "d": "float64"}
+# The most values of a plane that is not cut, and values of a task of planes.
+PLANE, TASK = 1 << 15, 1 << 14
 
 
 def channel_sums(x: Array, gy: Array, mean: Array) -> tuple[Array, Array]:
@@ -59,6 +70,21 @@ def channel_line(
     return result
 
 
+def channel_scale(gy: Array, slope: Array) -> Array:
+    """Return slope * gy for each channel (axis 1), of the type of gy."""
+    call = None
+    if gy.dtype.char in SERVED:
+        call = giving_way.attempt(_scale, gy.shape, gy.strides, gy.dtype.char, current().name)
+    if call is None:  # long lines, or channels side by side
+        result: Array = normalize(gy, np.zeros_like(slope), np.ones_like(slope), slope, None, 0.0)
+        return result
+    result = memory.empty_like(gy, gy.shape, gy.dtype)
+    if not memory.alike(gy, result):
+        return windows.channel_scale(gy, slope)
+    call.run(gy, np.ascontiguousarray(slope, np.float64), result)
+    return result
+
+
 def _alike(x: Array, other: Array) -> bool:
     """Tell whether both stand in memory alike, in types that code is generated for."""
     return x.dtype.char in SERVED and x.dtype == other.dtype and memory.alike(x, other)
@@ -67,6 +93,9 @@ def _alike(x: Array, other: Array) -> bool:
 @lru_cache(maxsize=256)
 def _sums(shape: Ints, steps: Ints, char: str, _target: str) -> tuple[Call, int, bool] | None:
     """Return the call, how many parts a channel has, and whether the parts come before the channels."""
+    planes = _planes("sums", shape, steps, char)
+    if planes is not None:
+        return *planes, True
     lines = lines_of(shape, steps, steps, np.dtype(char).itemsize)
     if lines is None or lines.kind == "steps":
         return None
@@ -86,6 +115,9 @@ def _sums(shape: Ints, steps: Ints, char: str, _target: str) -> tuple[Call, int,
 
 @lru_cache(maxsize=256)
 def _line(shape: Ints, steps: Ints, char: str, _target: str) -> Call | None:
+    planes = _planes("line", shape, steps, char)
+    if planes is not None:
+        return planes[0]
     lines = lines_of(shape, steps, steps, np.dtype(char).itemsize)
     if lines is None or lines.kind == "steps":
         return None
@@ -98,6 +130,59 @@ def _line(shape: Ints, steps: Ints, char: str, _target: str) -> Call | None:
     routine = proof.compiled(form.name("gradient_line"), form, lambda: line_routine(form, target), target, trial)
     words = array("q", (*[0] * 7, memory.address(lines.walks), *lines.places))
     return Call(routine.address, words, lines.tasks, lines.threads, lines.walks)
+
+
+# The routines of short planes, and their pointers.
+PLANES = {
+    "sums": (plane_sums_routine, SUMS_POINTERS),
+    "line": (plane_line_routine, LINE_POINTERS),
+    "scale": (plane_scale_routine, SCALE_POINTERS),
+}
+
+
+def _planes(word: Literal["sums", "line", "scale"], shape: Ints, steps: Ints, char: str) -> tuple[Call, int] | None:
+    """Return the call for short planes and the number of parts, or None where values of a channel stand otherwise.
+
+    Parts of sums are of several images, those of the others of one.
+    """
+    batch, channels, *rest = shape
+    length, size = prod(rest), np.dtype(char).itemsize
+    beside = size
+    for n, step in zip(reversed(rest), reversed(steps[2:]), strict=True):
+        if n > 1 and step != beside:
+            return None
+        beside *= n
+    # Where a plane is one value, vectors go across channels if these are neighbours.
+    if not 0 < length <= PLANE or (length == 1 and steps[1] == size) or steps[0] % size or steps[1] % size:
+        return None
+    images = min(batch, max(1, TASK // length)) if word == "sums" else 1
+    task_channels = min(channels, max(1, TASK // (images * length)))
+    parts, channel_tasks = -(-batch // images), -(-channels // task_channels)
+    dtype, target = SERVED[char], current()
+    name = f"gradient_plane_{word}_{dtype}"
+    write, pointers = PLANES[word]
+
+    def trial() -> bool:
+        x, numbers = _standing(shape, steps, char), [np.zeros(channels)] * 4
+        if word == "scale":
+            return proof.agree(channel_scale, windows.channel_scale, x, numbers[0])
+        if word == "sums":
+            return proof.agree(channel_sums, windows.channel_sums, x, x, numbers[0])
+        return proof.agree(channel_line, windows.channel_line, x, x, *numbers)
+
+    routine = proof.compiled(name, (name,), lambda: write(name, dtype, target), target, trial)
+    steps_of_all = steps[0] // size, steps[1] // size
+    words = array(
+        "q", (*[0] * len(pointers), batch, channels, length, *steps_of_all, images, task_channels, channel_tasks)
+    )
+    alone = batch * channels * length * size < ALONE
+    return Call(routine.address, words, parts * channel_tasks, 1 if alone else None), parts
+
+
+@lru_cache(maxsize=256)
+def _scale(shape: Ints, steps: Ints, char: str, _target: str) -> Call | None:
+    planes = _planes("scale", shape, steps, char)
+    return None if planes is None else planes[0]
 
 
 def _standing(shape: Ints, steps: Ints, char: str) -> Array:

@@ -132,7 +132,10 @@ def _run(kind: str, problem: Any, gy: Array, places: Array | None, dtype: np.dty
 
 def _compact(x: Array, dtype: np.dtype[Any], last: bool) -> Array:
     """Return x in the order in which the routine reads it, copied where it stands otherwise."""
-    return np.require(np.moveaxis(x, 1, -1) if last else x, dtype, ("C", "A"))
+    seen = np.moveaxis(x, 1, -1) if last else x
+    if seen.dtype is dtype and seen.flags.c_contiguous and seen.flags.aligned:
+        return seen
+    return np.require(seen, dtype, ("C", "A"))
 
 
 @lru_cache(maxsize=256)

@@ -76,7 +76,6 @@ def _run(r: Routine, form: Form, line: list[Pointer]) -> None:
     whole = length // r.lanes * r.lanes
     few = r.target.lanes(8)
     sums = r.register(r.constant(0.0, FLOAT64, few))
-    sums.set(sums.value.like(0))
 
     def add(at: Size, mask: Mask | None) -> None:
         term = _term(r, form, r.load(y + at, mask), r.load(g + at, mask))
@@ -102,8 +101,6 @@ def _column(r: Routine, form: Form, starts: list[Pointer], mask: Mask) -> None:
     length, steps = r.size("length"), [r.size(f"{one}_step") for one in OPERANDS]
     few = r.target.lanes(8)
     sums = [r.register(r.constant(0.0, FLOAT64)) for _ in range(few)]
-    for one in sums:
-        one.set(one.value.like(0))
 
     def add(k: Size, total: Register) -> None:
         here = y + k * steps[1], g + k * steps[2]

@@ -43,6 +43,16 @@ def channel_line(
     return result
 
 
+def channel_scale(gy: Array, slope: Array) -> Array:
+    """Return slope * gy for each channel (axis 1), of the type of gy."""
+    result = np.empty_like(gy, subok=False)
+    spread = (slice(None),) + (None,) * (gy.ndim - 2)
+    with np.errstate(all="ignore"):
+        for n, part in planes(gy.shape):
+            result[n, part] = gy[n, part] * slope[part][spread]
+    return result
+
+
 def layer(
     x: Array, gy: Array, weight: Array | None, statistics: Array, by_x: bool = True, by_parameters: bool = True
 ) -> tuple[Array | None, Array | None, Array | None]:

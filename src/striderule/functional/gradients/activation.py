@@ -67,8 +67,10 @@ def prelu(call: Call) -> tuple[Array, Pull]:
     def pull(gy: Array) -> dict[str, Array | None]:
         compute, work = table.family("elementwise_gradient"), door.arithmetic_of(result.dtype)
         by_x, by_slope = compute.prelu(x, weight.reshape(beside), gy, work)
-        along = tuple(axis for axis in range(x.ndim) if axis != 1 or weight.size == 1)
-        sums = by_slope.sum(axis=along, dtype=np.float64)
+        if weight.size > 1:
+            sums = table.family("channel_sums").channel_sums(by_slope)
+        else:
+            sums = by_slope.sum(dtype=np.float64)
         return {"x": by_x, "weight": np.asarray(sums).reshape(weight.shape)}
 
     return result, pull

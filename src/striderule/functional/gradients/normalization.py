@@ -55,9 +55,7 @@ def batch_norm(call: Call) -> tuple[Array, Pull]:
                 numbers = slope, -slope * factor**2 * with_x / count, -slope * plain / count
                 found["x"] = compute.channel_line(values, gradient, mean, *numbers)
             else:
-                nothing, ones = np.zeros_like(slope), np.ones_like(slope)
-                normalize = table.family("normalization").normalize
-                found["x"] = normalize(gradient, nothing, ones, slope, None, 0.0)
+                found["x"] = compute.channel_scale(gradient, slope)
         return found
 
     return result, pull

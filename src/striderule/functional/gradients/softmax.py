@@ -13,14 +13,13 @@ from striderule.functional.gradients.call import Call, Pull, Rule
 def softmax(call: Call) -> tuple[Array, Pull]:
     """Differentiate softmax, softmin or log_softmax."""
     name, result = call.op.__name__, call.run()
-    work = door.arithmetic_of(result.dtype)
+    work, compute = door.arithmetic_of(result.dtype), table.family("softmax_gradient")
+    y = np.atleast_1d(result.astype(work, copy=False))
+    axis, logarithm, negative = call.arguments["dim"] % y.ndim, name == "log_softmax", name == "softmin"
 
     def pull(gy: Array) -> dict[str, Array | None]:
-        y, g = (np.atleast_1d(one.astype(work, copy=False)) for one in (result, gy))
-        axis = call.arguments["dim"] % y.ndim
-        compute = table.family("softmax_gradient")
-        found = compute.softmax(y, g, axis, name == "log_softmax", name == "softmin")
-        return {"x": found.reshape(result.shape)}
+        g = gy.astype(work, copy=False).reshape(y.shape)
+        return {"x": compute.softmax(y, g, axis, logarithm, negative).reshape(result.shape)}
 
     return result, pull
 
