@@ -43,7 +43,7 @@ def interpolate(
     align_corners
         In linear modes, whether the first and the last result lie on the first and the last element. Default: no.
     algorithm
-        ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
+        ``"direct"`` (generated code), ``"windows"`` (NumPy) or ``"reference"`` (plain loops). Default: chosen.
     out
         Array to write the result to; it must not overlap x.
 

@@ -44,7 +44,7 @@ NO_CHOICE = {
     "layer_normalization": "element by element, with the statistics of its line or group",
     "padding": "element by element, copied to its place",
     "shuffle": "element by element, copied to its place",
-    "interpolate": "axis by axis, the last first",
+    "interpolate": "axis by axis",
 }
 # What computes them, where that is not "apply" of the family "elementwise".
 _COMPUTED_BY = {

@@ -124,11 +124,13 @@ def _assembled(size: int, first: Array, dense: Array, terms: Callable[[int], Ite
     return Map(size, outputs, entries, np.concatenate(weights), np.array(extras, np.int64))
 
 
-def gathered(size: int, to: Array, source: Array, weights: Array, outputs: int, work: np.dtype[Any]) -> Map:
-    """Return the map of the sums y[to] += weights * x[source], given one by one."""
+def gathered(
+    size: int, to: Array, source: Array, weights: Array, outputs: int, work: np.dtype[Any], *, merged: bool = True
+) -> Map:
+    """Return the map of the sums y[to] += weights * x[source], given one by one; terms alike are merged into one."""
     order = np.lexsort((source, to))
     to, source, weights = to[order], source[order], weights[order].astype(np.float64)
-    if len(to):
+    if merged and len(to):
         begins = np.flatnonzero(np.r_[True, (np.diff(to) != 0) | (np.diff(source) != 0)])
         to, source, weights = to[begins], source[begins], np.add.reduceat(weights, begins)
     entries = np.zeros((outputs, 3), np.int64)

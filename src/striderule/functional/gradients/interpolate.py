@@ -14,7 +14,7 @@ def interpolate(call: Call) -> tuple[Array, Pull]:
 
     def pull(gy: Array) -> dict[str, Array | None]:
         g = gy.astype(door.arithmetic_of(gy.dtype), copy=False)
-        return {"x": table.family("interpolation", "windows").gradient(problem, g)}
+        return {"x": table.family("interpolation").gradient(problem, g)}
 
     return result, pull
 
