@@ -121,7 +121,7 @@ def _blocks(problem: Convolution, registers: int) -> tuple[Split, Split, int, in
     common = gcd(stride, dilation)
     step, gap = stride // common, dilation // common
     splits = [
-        [Split.of(taps, blocks) for blocks in range(-(-taps // UNROLLED), taps + 1)]
+        [Split.of(taps, -(-taps // size)) for size in range(1, min(taps, UNROLLED) + 1)]
         for taps in (kernel, problem.kernel[-1])
     ]
     pairs = [
