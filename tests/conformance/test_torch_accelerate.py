@@ -258,6 +258,28 @@ def test_models_that_cannot_be_traced():
         assert not torch.equal(random(image()), random(image()))
 
 
+class Means(nn.Sequential):
+    def forward(self, x):
+        x = super().forward(x)
+        return (
+            x.mean((2, 3)),
+            torch.mean(x, [-1, -2], keepdim=True),
+            x.mean((-2, -1), True),
+            x.mean(1),
+            x[0].mean((0, 1)),
+        )
+
+
+def test_means():
+    ours, theirs, _ = pair(lambda: Means(nn.Conv2d(3, 4, 3), nn.Dropout(0.3), nn.Tanh()))
+    with torch.inference_mode():
+        for one, other in zip(ours(image()), theirs(image()), strict=True):
+            close(one, other)
+            assert one.shape == other.shape
+    assert sum(type(step).__name__ == "Computed" for step, _ in program(ours).steps) == 4
+    assert sum(type(step).__name__ == "Same" for step, _ in program(ours).steps) == 1
+
+
 def small():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
 

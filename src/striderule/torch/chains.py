@@ -34,6 +34,8 @@ POOLED: dict[Any, Callable[..., Any]] = {
     **{getattr(F, f"avg_pool{n}d"): getattr(pooling, f"avg_pool{n}d") for n in (1, 2, 3)},
     **{getattr(F, f"adaptive_avg_pool{n}d"): getattr(adaptive_pooling, f"adaptive_avg_pool{n}d") for n in (1, 2, 3)},
 }
+# Axes of the planes of images, in words.
+_PLANES = (["2", "3"], ["-1", "-2"])
 # Arguments of our functions that PyTorch's do not have, or that are no part of the mathematics.
 _OURS = ("inplace", "algorithm", "out", "dtype")
 
@@ -167,6 +169,17 @@ def pooling_of(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[Callable[.
     if words.get("return_indices") or any(isinstance(value, fx.Node) for value in words.values()):
         return None
     return function, words
+
+
+def mean_of(node: fx.Node) -> bool | None:
+    """Return whether the mean over the last two of four axes keeps these; None of a node that is no such mean."""
+    if node.op not in ("call_function", "call_method") or node.target not in ("mean", torch.mean):
+        return None
+    told = {**dict(zip(("dim", "keepdim"), node.args[1:], strict=False)), **node.kwargs}
+    dim, keep = told.get("dim"), told.get("keepdim", False)
+    plain = len(told) == len(node.args[1:]) + len(node.kwargs) and told.keys() <= {"dim", "keepdim"}
+    fits = plain and isinstance(dim, tuple | list) and sorted(map(str, dim)) in _PLANES
+    return keep if fits and isinstance(keep, bool) else None
 
 
 def _writes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:

@@ -15,14 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from striderule.functional import activation, recipes
+from striderule.functional import activation, adaptive_pooling, recipes
 from striderule.functional.precision import Standing, under
-from striderule.torch.chains import Chain, activation_of, chains, pooling_of
+from striderule.torch.chains import Chain, activation_of, chains, mean_of, pooling_of
 from striderule.torch.layers import MOST, REPLACED, function_of, untouched, versions, words_of
 from striderule.torch.operators import array_of
 
 Array = np.ndarray[Any, Any]
 Values = list[Any]
+# Layers that do nothing in inference.
+NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 
 class Untraceable(Exception):
@@ -137,18 +139,30 @@ def _method(name: str) -> Callable[..., Any]:
 
 
 class Computed:
-    """A pooling or an activation on its own."""
+    """A pooling or an activation on its own; where the function answers None, PyTorch computes it."""
 
-    def __init__(self, function: Callable[[Array], Array], plain: Plain, x: int) -> None:
+    def __init__(self, function: Callable[[Array], Array | None], plain: Plain, x: int) -> None:
         self.function, self.plain, self.x = function, plain, x
 
     def run(self, values: Values, promise: str) -> None:
         """Compute the value."""
         x = as_array(values[self.x])
-        if x is None:
+        found = None if x is None else self.function(x)
+        if found is None:
             self.plain.run(values, promise)
         else:
-            values[self.plain.out] = self.function(x)
+            values[self.plain.out] = found
+
+
+class Same:
+    """A step that does nothing in inference."""
+
+    def __init__(self, x: int, out: int) -> None:
+        self.x, self.out = x, out
+
+    def run(self, values: Values, promise: str) -> None:  # noqa: ARG002 - as of other steps
+        """Hand the value on."""
+        values[self.out] = values[self.x]
 
 
 class Fused:
@@ -285,26 +299,27 @@ class Program:
                        for name in ("_forward_hooks", "_forward_pre_hooks")]  # fmt: skip
         families = [one._modules for one in modules if one._modules]  # noqa: SLF001
         holding = [kept for step in self.fused for one in (step.layer, step.norm) if one is not None
-                   for kept in (one._parameters, one._buffers)]  # fmt: skip  # noqa: SLF001
+                   for kept in (one._parameters, one._buffers) if kept]  # fmt: skip  # noqa: SLF001
         self._families = [*families, *holding]
         self._members = list(chained.from_iterable(map(dict.values, self._families)))
         held = (one for step in self.fused for one in step.held())
         self._held = list({id(one): one for one in held}.values())
+        # Whether PyTorch counts what is written to them, and what it counted.
+        self._counted = versions(self._held) is not None
         self._state: Any = ()
 
     def holds(self) -> bool:
         """Tell whether the model is what was traced, and in inference; note which weights were written."""
         members = list(chained.from_iterable(map(dict.values, self._families)))
         if (
-            len(members) != len(self._members)
+            not self._counted
+            or len(members) != len(self._members)
             or not all(map(operator.is_, members, self._members))
             or any(self._hooks)
             or any([one.training for one in self._modules])  # noqa: C419 - twice as quick as a generator
         ):
             return False
-        state = versions(self._held)
-        if state is None:
-            return False
+        state = [one._version for one in self._held], [one.data_ptr() for one in self._held]  # noqa: SLF001
         if state != self._state:
             for step in self.fused:
                 step.renew()
@@ -330,6 +345,15 @@ def _step(root: nn.Module, node: fx.Node, slots: dict[fx.Node, int], modules: di
     x = node.args[0] if node.args else None
     if not isinstance(x, fx.Node):
         return plain
+    if (
+        node.op == "call_module"
+        and isinstance(modules[str(node.target)], NOTHING)
+        and untouched(modules[str(node.target)])
+    ):
+        return Same(slots[x], slots[node])
+    keep = mean_of(node)
+    if keep is not None:
+        return Computed(partial(_mean, keep=keep), plain, slots[x])
     words = None if _in_place(node, modules) else activation_of(node, modules)
     if words is not None:
         name, *parameters = words
@@ -339,6 +363,14 @@ def _step(root: nn.Module, node: fx.Node, slots: dict[fx.Node, int], modules: di
     if pooled is not None:
         return Computed(partial(pooled[0], **pooled[1]), plain, slots[x])
     return plain
+
+
+def _mean(x: Array, *, keep: bool) -> Array | None:
+    """Return the mean of every plane of images, or None of anything else."""
+    if x.ndim != 4 or 0 in x.shape:
+        return None
+    found = adaptive_pooling.adaptive_avg_pool2d(x, 1)
+    return found if keep else found.reshape(found.shape[:2])
 
 
 def _in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
