@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "striderule"
 FLOORS = (
     ("__init__", "__main__"),
     ("cli", "tour"),
+    ("learning",),
     ("figures", "models", "torch"),
     ("nn", "filters", "kernels", "config"),
     ("functional",),

@@ -11,7 +11,7 @@ import striderule
 from striderule import config
 from striderule.errors import InvalidArgument
 
-COMMANDS = ("filter", "shape", "kernel", "tour", "config")
+COMMANDS = ("filter", "shape", "kernel", "train", "predict", "tour", "config")
 
 
 def python(*words, **options):

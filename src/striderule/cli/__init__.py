@@ -1,1 +1,1 @@
-"""The command line: ``striderule filter | shape | kernel | tour | config``. Needs the extra ``cli``."""
+"""The command line, ``striderule filter | kernel | train | predict | tour`` and others. Needs the extra ``cli``."""

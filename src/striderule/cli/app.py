@@ -13,8 +13,10 @@ from striderule.cli.errors import Commands
 from striderule.cli.explaining import explain_command
 from striderule.cli.filtering import filter_command
 from striderule.cli.kernels import kernel_command
+from striderule.cli.predicting import predict_command
 from striderule.cli.shapes import shape_command
 from striderule.cli.touring import tour_command
+from striderule.cli.training import train
 
 app = typer.Typer(cls=Commands, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -32,7 +34,7 @@ def striderule(
         bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """Convolutions: filter pictures, work out layer shapes, look at kernels, take the tour.
+    """Convolutions: filter pictures, work out layer shapes, train networks, take the tour.
 
     Every command explains itself with examples: [bold]striderule filter --help[/bold]
     """
@@ -46,4 +48,6 @@ app.command("kernel")(kernel_command)
 app.command("explain")(explain_command)
 app.command("tour")(tour_command)
 app.command("config")(config_command)
+app.command("predict")(predict_command)
+app.add_typer(train)
 app.add_typer(bench)

@@ -16,6 +16,7 @@ if importlib.util.find_spec("matplotlib") is None:
 
 from striderule.figures.activations import activation
 from striderule.figures.animation import animate
+from striderule.figures.curves import curves
 from striderule.figures.maps import feature_maps
 from striderule.figures.pictures import image, kernel
 from striderule.figures.receptive import receptive_field
@@ -27,6 +28,7 @@ from striderule.figures.surroundings import surroundings
 __all__ = [
     "activation",
     "animate",
+    "curves",
     "feature_maps",
     "geometry",
     "image",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from string import Template
 from typing import Any
 
 from striderule._version import __version__
+from striderule.learning.digits import CREDIT as DIGITS
 from striderule.tour import highlight, markdown
-from striderule.tour.cells import Chapter
 from striderule.tour.photographs import CREDIT
 from striderule.tour.running import Run, Shown
 from striderule.tour.showing import Shot
@@ -43,16 +45,35 @@ def page(runs: list[Run], *, own_photograph: bool = False) -> str:
     own_photograph
         Whether the reader brought a picture; otherwise the one that comes with the library is credited.
     """
-    template = Template(_part("page.html"))
-    return template.substitute(
-        title=escape(TITLE),
+    return document(
+        TITLE,
+        markdown.html(INTRODUCTION) + _verdict(runs),
+        [_section(run) for run in runs],
+        _credit(runs, own_photograph),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page: the name of its place, its number, its title, and its HTML."""
+
+    place: str
+    number: int | None
+    title: str
+    html: str
+
+
+def document(title: str, introduction: str, sections: Sequence[Section], credit: str) -> str:
+    """Return a page that needs nothing but itself; `introduction` and `credit` are HTML, `title` is text."""
+    return Template(_part("page.html")).substitute(
+        title=escape(title),
         version=escape(__version__),
         style=_part("page.css").strip(),
         script=_part("page.js").strip(),
-        contents="\n".join(_entry(run.chapter) for run in runs),
-        introduction=markdown.html(INTRODUCTION) + _verdict(runs),
-        chapters="\n".join(_chapter(run) for run in runs),
-        credit="The photograph is your own." if own_photograph else escape(CREDIT),
+        contents="\n".join(_entry(section) for section in sections),
+        introduction=introduction,
+        chapters="\n".join(_framed(section) for section in sections),
+        credit=credit,
     )
 
 
@@ -60,9 +81,23 @@ def _part(name: str) -> str:
     return (resources.files("striderule.tour") / "theme" / name).read_text(encoding="utf-8")
 
 
-def _entry(chapter: Chapter) -> str:
-    number = "" if chapter.number is None else str(chapter.number)
-    return f'<li><a href="#{chapter.slug}"><span>{number}</span>{escape(chapter.title)}</a></li>'
+def _entry(section: Section) -> str:
+    number = "" if section.number is None else str(section.number)
+    return f'<li><a href="#{section.place}"><span>{number}</span>{escape(section.title)}</a></li>'
+
+
+def _framed(section: Section) -> str:
+    heading = section.title if section.number is None else f"{section.number}. {section.title}"
+    top = f'<section class="chapter" id="{section.place}">\n<h2>{escape(heading)}</h2>'
+    return f"{top}\n{section.html}\n</section>"
+
+
+def _credit(runs: list[Run], own_photograph: bool) -> str:
+    """Return whose pictures are on the page."""
+    owners = ["The photograph is your own." if own_photograph else CREDIT]
+    if any("digits.load()" in cell.source for run in runs for cell in run.chapter.cells):
+        owners.append(DIGITS)
+    return "<br>".join(markdown.inline(one) for one in owners)
 
 
 def _verdict(runs: list[Run]) -> str:
@@ -75,15 +110,14 @@ def _verdict(runs: list[Run]) -> str:
     return f"<p>On this page: {len(checks)} comparisons with the loops, all within rounding.</p>"
 
 
-def _chapter(run: Run) -> str:
+def _section(run: Run) -> Section:
     chapter = run.chapter
-    parts = [f'<section class="chapter" id="{chapter.slug}">', f"<h2>{escape(chapter.heading)}</h2>"]
-    parts.append(f'<p class="lede">{markdown.inline(chapter.summary)}</p>')
+    parts = [f'<p class="lede">{markdown.inline(chapter.summary)}</p>']
     parts += [_shown(part) for part in run.shown]
     if chapter.number is not None:
         book = f"notebooks/{chapter.slug}.ipynb"
         parts.append(f'<p class="take">Take it with you: <a href="{book}">this chapter as a notebook</a>.</p>')
-    return "\n".join([*parts, "</section>"])
+    return Section(chapter.slug, chapter.number, chapter.title, "\n".join(parts))
 
 
 def _shown(part: Shown) -> str:
@@ -112,8 +146,13 @@ def _check(part: Shown) -> str:
 
 
 def _figure(part: Shown) -> str:
-    images = "".join(_image(shot, drawing.alt) for shot, drawing in zip(part.shots, part.cell.drawings, strict=True))
-    return f"<figure><div>{images}</div><figcaption>{markdown.inline(part.cell.caption)}</figcaption></figure>"
+    return figure(part.shots, [drawing.alt for drawing in part.cell.drawings], part.cell.caption)
+
+
+def figure(shots: Sequence[Shot], descriptions: Sequence[str], caption: str) -> str:
+    """Return drawings side by side over a caption, each with what a person who cannot see it should know."""
+    images = "".join(_image(shot, alt) for shot, alt in zip(shots, descriptions, strict=True))
+    return f"<figure><div>{images}</div><figcaption>{markdown.inline(caption)}</figcaption></figure>"
 
 
 def _image(shot: Shot, alt: str) -> str:
