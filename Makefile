@@ -8,7 +8,7 @@ NETWORKS := resnet-50 vgg-16 mobilenet-v2 convnext-t
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make tour         set up and walk through the thirteen chapters on a real photograph"
+	@echo "make tour         set up and walk through the fifteen chapters on a real photograph"
 	@echo "make test         set up and run the tests"
 	@echo "make coverage     the tests, with line and branch coverage of geometry and functional"
 	@echo "make conformance  the same values as PyTorch, SciPy, scikit-image and OpenCV (installs them)"

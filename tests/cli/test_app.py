@@ -164,4 +164,4 @@ def test_tour_delegates(command, built, tmp_path):
 
 def test_tour_refusals(refused, built):
     assert refused("tour", "--image", "gone.jpg") == "image gone.jpg does not exist"
-    assert "invalid value for '--chapter'" in refused("tour", "--chapter", 14)
+    assert "invalid value for '--chapter'" in refused("tour", "--chapter", 16)

@@ -98,7 +98,7 @@ def test_predict_refuses(done, refused, command):
     assert refused("predict", model, "empty.png") == "empty.png: the picture shows no digit: all its pixels are alike"
     assert refused("predict", model, "gone.png") == "gone.png does not exist"
     assert "the model gone.safetensors does not exist" in refused("predict", "gone.safetensors", "empty.png")
-    assert "is no safetensors file" in refused("predict", "empty.png", "empty.png")
+    assert "is no whole safetensors file" in refused("predict", "empty.png", "empty.png")
 
 
 def test_train_refuses(refused, command):

@@ -1,5 +1,7 @@
 """A short training, its file, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -30,9 +32,9 @@ def test_a_model_comes_back_from_its_file(trained, tmp_path):
     recogniser.save(trained, tmp_path / "m.safetensors")
     model = recogniser.load(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(recogniser.probabilities(model, trained.test.pictures), trained.probabilities)
-    _, said = nn.read_tensors(tmp_path / "m.safetensors")
+    said = json.loads(nn.read_tensors(tmp_path / "m.safetensors")[1]["striderule"])
     assert said["network"] == "lenet5"
-    assert said["seed"] == "3"
+    assert said["seed"] == 3
     assert "8x8" in said["preprocessing"]
 
 
@@ -56,10 +58,13 @@ def test_other_files_are_refused(tmp_path):
     nn.save(recogniser.network(0), tmp_path / "bare.safetensors")
     with pytest.raises(InvalidArgument, match="is no model of digits"):
         recogniser.load(tmp_path / "bare.safetensors")
+    nn.write_tensors(tmp_path / "odd.safetensors", {}, {"striderule": "[1]"})
+    with pytest.raises(InvalidArgument, match="is no model of digits"):
+        recogniser.load(tmp_path / "odd.safetensors")
     with pytest.raises(InvalidArgument, match="does not exist; striderule train digits makes one"):
         recogniser.load(tmp_path / "gone.safetensors")
     with pytest.raises(InvalidArgument, match="is a folder"):
         recogniser.load(tmp_path)
     (tmp_path / "text.safetensors").write_text("dear all")
-    with pytest.raises(InvalidArgument, match="no safetensors file"):
+    with pytest.raises(InvalidArgument, match="no whole safetensors file"):
         recogniser.load(tmp_path / "text.safetensors")

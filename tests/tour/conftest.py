@@ -10,6 +10,7 @@ from striderule import tour
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     """The built tour: `index` (its page), `out` (its folder), `runs` by chapter number, and the `progress` reported."""
+    pytest.importorskip("sklearn.datasets")  # of the extra `test`; a chapter learns its digits
     out = tmp_path_factory.mktemp("built") / "tour"
     runs, progress = {}, []
 

@@ -28,6 +28,8 @@ TITLES = [
     "Gaussian blur",
     "Dilation",
     "Depthwise separable convolution",
+    "Learning a kernel",
+    "Learning to read digits",
     "What to read",
 ]
 
@@ -46,7 +48,7 @@ def left(built):
 
 def test_the_order_is_the_decks():
     assert [chapter.title for chapter in CHAPTERS] == TITLES
-    assert [chapter.number for chapter in CHAPTERS] == [*range(1, 14), None]
+    assert [chapter.number for chapter in CHAPTERS] == [*range(1, 16), None]
 
 
 @pytest.mark.parametrize("chapter", NUMBERED, ids=lambda chapter: chapter.slug)
@@ -209,6 +211,15 @@ def test_13_depthwise_separable(left):
 def test_13_counts_what_is_saved(built):
     printed = " ".join(shown.printed for shown in built.runs[13].shown)
     assert f"{9 * 512 * 512:,}    266,752     8.8\n" in printed  # 9 · 512 + 512 · 512 = 266,752
+
+
+def test_14_finds_the_secret_kernel(left):
+    np.testing.assert_allclose(left(14, "learned"), left(14, "secret"), atol=0.02)
+    assert left(14, "losses")[-1] < 1e-4 * left(14, "losses")[0]
+
+
+def test_15_reads_most_digits(left):
+    assert (left(15, "answers") == left(15, "right")).mean() > 0.93
 
 
 def test_the_closing_page_names_the_decks_sources():

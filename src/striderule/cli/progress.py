@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def bar(rows: int) -> Iterator[Callable[[int], None]]:
-    """Show how many of the rows are done; gives the function that is told of further ones."""
+def bar(total: int, word: str = "filtering") -> Iterator[Callable[[int], None]]:
+    """Show how many of the rows or steps are done (0: nothing is shown); gives the function that is told of others."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("filtering"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("filtering", total=rows)
+    columns = (TextColumn(word), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("left"))
+    with Progress(*columns, console=console, transient=True, disable=not (console.is_terminal and total)) as progress:
+        task = progress.add_task(word, total=total)
 
         def advance(done: int) -> None:
             progress.advance(task, done)

@@ -11,9 +11,9 @@ import typer
 def tour_command(
     image: Annotated[Path | None, typer.Option(help="Run it on your own picture.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("tour"),
-    chapter: Annotated[int | None, typer.Option(min=1, max=13, help="Only this chapter.", show_default=False)] = None,
+    chapter: Annotated[int | None, typer.Option(min=1, max=15, help="Only this chapter.", show_default=False)] = None,
 ) -> None:
-    """Build the tour: thirteen chapters on convolution, on a page that opens offline, and as notebooks.
+    """Build the tour: fifteen chapters on convolution, on a page that opens offline, and as notebooks.
 
     [bold]Examples[/bold]
 

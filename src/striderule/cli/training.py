@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from striderule.cli.kernel_training import train_kernel
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -89,6 +91,9 @@ def train_digits(
     mean = sum(run.accuracy for run in runs) / len(runs)
     several = f"mean test accuracy over {len(runs)} seeds" if len(runs) > 1 else "test accuracy"
     console.print(f"{several}: {100 * mean:.1f} %")
+
+
+train.command("kernel")(train_kernel)
 
 
 def _check_model(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tour: thirteen chapters on convolution and a closing page, as one web page, pictures and notebooks.
+"""The tour: fifteen chapters on convolution and a closing page, as one web page, pictures and notebooks.
 
 Each chapter is a script in cells in `striderule.tour.chapters`; nothing imports those, the tour reads and runs them.
 The code on the page is therefore the code that made its numbers. How the cells are written is said in
@@ -7,13 +7,14 @@ The code on the page is therefore the code that made its numbers. How the cells 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from striderule.errors import InvalidArgument
+from striderule.errors import InvalidArgument, MissingExtra
 from striderule.geometry.arguments import integer
-from striderule.tour import cells, files
+from striderule.tour import cells, files, webpage
 from striderule.tour.cells import Chapter
 from striderule.tour.checks import Comparison, compare, shape_formula
 from striderule.tour.notebooks import notebook
@@ -41,7 +42,7 @@ Progress = Callable[[int, int, str], None]
 
 
 def contents() -> list[Chapter]:
-    """Return the thirteen chapters in the order of their numbers, then the closing page (number None).
+    """Return the fifteen chapters in the order of their numbers, then the closing page (number None).
 
     Returns
     -------
@@ -51,7 +52,7 @@ def contents() -> list[Chapter]:
     Examples
     --------
     >>> [chapter.number for chapter in contents()][-3:]
-    [12, 13, None]
+    [14, 15, None]
     """
     folder = Path(str(resources.files("striderule.tour") / "chapters"))
     return [cells.read(path) for path in [*sorted(folder.glob("ch[0-9][0-9]_*.py")), folder / "closing.py"]]
@@ -74,7 +75,7 @@ def build(
     image
         A picture to work on instead of the photograph that comes with the library; see `photograph`.
     chapter
-        Build only the chapter of this number, 1 to 13. Default: all, and the closing page.
+        Build only the chapter of this number, 1 to 15. Default: all, and the closing page.
     progress
         Called as ``progress(done, total, title)`` before each chapter, and once more when everything is written.
 
@@ -88,7 +89,7 @@ def build(
     InvalidArgument
         If there is no such chapter, the picture cannot be read, or the folder cannot be written.
     MissingExtra
-        If matplotlib, Pillow or nbformat is not installed.
+        If matplotlib, Pillow, nbformat or scikit-learn is not installed.
 
     Examples
     --------
@@ -97,6 +98,7 @@ def build(
     PosixPath('tour/index.html')
     """
     chosen = _chosen(chapter)
+    _check_digits(chosen)
     picture = None if image is None else Path(image).expanduser().absolute()
     if image is not None:
         photograph(image)  # a picture that cannot be read is refused before anything is made
@@ -128,6 +130,13 @@ def _chosen(number: int | None) -> list[Chapter]:
         last = max(chapter.number or 0 for chapter in every)
         raise InvalidArgument(f"chapter must be a number from 1 to {last}, got {wanted}; leave it out to build all")
     return found
+
+
+def _check_digits(chosen: list[Chapter]) -> None:
+    """Refuse chapters that learn digits where there are none, before any is run."""
+    needed = any(webpage.DIGITS_FROM in cell.source for chapter in chosen for cell in chapter.cells)
+    if needed and importlib.util.find_spec("sklearn") is None:
+        raise MissingExtra.of("train", needs="scikit-learn")
 
 
 def _write_figures(finished: Run, folder: Path) -> None:

@@ -13,11 +13,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Build the tour from command-line arguments and return the exit code: 0, or 2 for a mistake in the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m striderule.tour",
-        description="Thirteen chapters on convolution, as a page, pictures and notebooks.",
+        description="Fifteen chapters on convolution, as a page, pictures and notebooks.",
     )
     parser.add_argument("--image", metavar="PHOTO", help="run the chapters on your own picture")
     parser.add_argument("--out", metavar="DIR", default="tour", help="where to write (default: tour)")
-    parser.add_argument("--chapter", metavar="N", type=int, help="build only this chapter (1 to 13)")
+    parser.add_argument("--chapter", metavar="N", type=int, help="build only this chapter (1 to 15)")
     words = parser.parse_args(arguments)
     try:
         index = build(words.out, image=words.image, chapter=words.chapter, progress=_report)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHIPPED = "coffee.jpg"
 CREDIT = "The cup of espresso is by Rachel Michetti (Pikolo Espresso Bar), dedicated to the public domain under CC0."
 
-# Long enough to be pleasant to look at, small enough that thirteen chapters take seconds.
+# Long enough to be pleasant to look at, small enough that fifteen chapters take seconds.
 LONGEST = 480
 # The largest window of the chapters (3 taps, 9 apart) and the crop for the loops fit into this.
 SHORTEST = 32

@@ -29,6 +29,8 @@ end of each chapter results are computed a second time, by plain loops written f
 piece), and the largest difference is printed.
 """
 
+# Chapters that say so show digits.
+DIGITS_FROM = "digits.load()"
 # Wider figures (in inches) hold several panels, which would be too small at half the width of the text.
 STRIP = 5.5
 # PNG files with more bytes hold photographs.
@@ -95,7 +97,7 @@ def _framed(section: Section) -> str:
 def _credit(runs: list[Run], own_photograph: bool) -> str:
     """Return whose pictures are on the page."""
     owners = ["The photograph is your own." if own_photograph else CREDIT]
-    if any("digits.load()" in cell.source for run in runs for cell in run.chapter.cells):
+    if any(DIGITS_FROM in cell.source for run in runs for cell in run.chapter.cells):
         owners.append(DIGITS)
     return "<br>".join(markdown.inline(one) for one in owners)
 
