@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 import striderule as sr
 from striderule import figures
+from striderule.learning import digits, recogniser
 
 HEART = """
 .xx.xx.
@@ -26,13 +27,13 @@ PHOTOGRAPH = Path(sr.__file__).parent / "tour" / "data" / "coffee.jpg"
 
 
 def main() -> None:
-    """Write the sliding window as an animation and as a still picture, and every boundary."""
+    """Write the sliding window as an animation and as a still picture, every boundary, and what LeNet learns."""
     heart = np.array([[cell == "x" for cell in row] for row in HEART.split()], dtype=np.uint8)
     folder = Path(__file__).parent / "images"
     folder.mkdir(exist_ok=True)
     for path in figures.animate(heart, EDGES, folder / "sliding-window.gif", fps=2, dpi=90):
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
-    for path in (boundaries(folder / "boundaries.png"),):
+    for path in (boundaries(folder / "boundaries.png"), learned(folder / "learned-digits.png")):
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
@@ -46,6 +47,25 @@ def boundaries(path: Path) -> Path:
     for word, (line, picture) in zip(BOUNDARIES, axes.T, strict=True):
         figures.surroundings(numbers, ((0, 0), (3, 3)), boundary=word, ax=line, title=word)
         figures.surroundings(photograph, (rows, columns), boundary=word, ax=picture)
+    sheet.savefig(path, dpi=110)
+    return path
+
+
+def learned(path: Path) -> Path:
+    """Draw the kernels that LeNet learns from handwritten digits, and those of the digits that it is least sure of."""
+    trained = recogniser.train(*digits.load(), progress=False)
+    hard = trained.probabilities.max(axis=1).argsort()[:6]
+    titles = [
+        f"{trained.test.classes[k]} read as {trained.answers[k]} ({100 * trained.probabilities[k].max():.0f} %)"
+        for k in hard
+    ]
+    sheet = Figure(figsize=(10.5, 3.9), facecolor="#fdfdfc")
+    above, below = sheet.subplots(2, 1)
+    sheet.subplots_adjust(left=0.01, right=0.99, top=0.97, bottom=0.02, hspace=0.1)
+    names = [f"kernel {k + 1}" for k in range(6)]
+    figures.feature_maps(trained.model["conv1"].weight[:, 0], ax=above, columns=6, titles=names, values=False)
+    small = [1 - trained.test.pictures[k] for k in hard]
+    figures.feature_maps(small, ax=below, columns=6, titles=titles, values=False, cmap="gray")
     sheet.savefig(path, dpi=110)
     return path
 

@@ -14,13 +14,13 @@ from striderule.learning.digits import Digits
 
 @pytest.fixture(scope="module")
 def trained(both):
-    """Three times through all digits."""
-    return recogniser.train(*both, seed=3, epochs=3, progress=False)
+    """Two times through all digits."""
+    return recogniser.train(*both, seed=3, epochs=2, progress=False)
 
 
 def test_a_short_training_reads_most_digits(trained):
-    assert trained.accuracy > 0.92
-    assert trained.history["loss"][-1] < 0.25 * trained.history["loss"][0]
+    assert trained.accuracy > 0.85
+    assert trained.history["loss"][-1] < 0.5 * trained.history["loss"][0]
     assert len(trained.mistakes) == round((1 - trained.accuracy) * len(trained.test))
     assert (trained.answers[trained.mistakes] != trained.test.classes[trained.mistakes]).all()
     surest = trained.probabilities[trained.mistakes].max(axis=1)

@@ -31,7 +31,7 @@ layer = nn.Conv2d(1, 1, 3, bias=False, seed=0)
 off = layer(piece) - wanted
 layer.backward(2 * off / off.size)
 print("weights", layer.weight[0, 0].round(3), sep="\n")
-print("gradient", layer.gradients()["weight"][0, 0].round(3), sep="\n")
+print("gradient", np.asarray(layer.gradients()["weight"])[0, 0].round(3), sep="\n")
 
 # %% [markdown]
 # By hand, the gradient of the upper left weight is the mean of twice the difference at each place times the pixel
@@ -102,7 +102,7 @@ tour.show(
 crop = photo[-12:, -12:].astype(np.float64)
 made, pull = sr.vjp(sr.conv2d, crop[None], learned[None, None].astype(np.float64))
 ahead = np.random.default_rng(0).standard_normal(made.shape)
-gradient = pull(ahead)[1][0, 0]
+gradient = np.asarray(pull(ahead)[1])[0, 0]
 loops = np.array([[(ahead[0] * crop[i : i + 10, j : j + 10]).sum() for j in range(3)] for i in range(3)])
 crop_loops = sr.conv2d(crop[None], learned[None, None].astype(np.float64), algorithm="reference")
 checks = tour.compare(gradient=(gradient, loops), photograph=(made, crop_loops))

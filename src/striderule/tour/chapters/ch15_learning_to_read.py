@@ -20,7 +20,8 @@ from striderule.learning import digits
 
 training, test = digits.load()
 x, right = digits.placed(test.pictures), test.classes
-print(len(training), "to learn from,", len(test), "held out;", test.pictures.shape[1:], "->", x.shape[1:])
+print(len(training), "to learn from,", len(test), "held out")
+print(test.pictures.shape[1:], "->", x.shape[1:])
 
 # %% figure: Some of the digits that are held out.
 # some-digits: Two rows of eight coarse grey digits, with their names above.
@@ -54,6 +55,7 @@ history = nn.fit(
     progress=False,
 )
 print(history)
+kernels, bias = (model.parameters()[f"conv1.{name}"] for name in ("weight", "bias"))
 sure = sr.softmax(nn.predict(model, x), 1)
 answers = sure.argmax(axis=1)
 print(f"of the digits held out, {100 * (answers == right).mean():.1f} % are read right")
@@ -71,8 +73,8 @@ wrong = np.flatnonzero(answers != right)
 wrong = wrong[np.argsort(-sure[wrong].max(axis=1))][:8] if len(wrong) else np.arange(8)
 titles = [f"{right[k]} read as {answers[k]} ({100 * sure[k].max():.0f} %)" for k in wrong]
 tour.show(
-    digit_loss=sr.figures.curves({"loss": history["loss"]}, title="loss", log=True),
-    first_kernels=sr.figures.feature_maps(model["conv1"].weight[:, 0], columns=6, values=False),
+    digit_loss=sr.figures.curves({"loss": history["loss"]}, title="loss"),
+    first_kernels=sr.figures.feature_maps(kernels[:, 0], columns=6, values=False),
     mistaken=sr.figures.feature_maps(
         [1 - test.pictures[k] for k in wrong], columns=4, titles=titles, values=False, cmap="gray"
     ),
@@ -85,17 +87,17 @@ tour.show(
 # there.
 
 # %%
-photo = 1 - tour.photograph().mean(axis=2).astype(np.float32)  # ink is bright to it
-kernels, bias = model["conv1"].weight, model["conv1"].bias
-maps = sr.conv2d(photo[None], kernels, bias, activation="relu")
+photo = tour.photograph().mean(axis=2).astype(np.float32)
+maps = sr.conv2d((photo.mean() - photo)[None], kernels)  # ink is bright to it
 print(photo.shape, "->", maps.shape)
 
 # %% figure: What the six kernels find on the photograph.
-# strokes: Six small grey pictures of the photograph, each of which stresses edges in other directions.
+# strokes: Six small pictures of the photograph in blue and orange, each of which stresses other edges.
 tour.show(strokes=sr.figures.feature_maps(maps, columns=3))
 
 # %% check
 first = model["conv1"].eval()(x[:2, :, :16, :16])
 first_loops = sr.conv2d(x[:2, :, :16, :16], kernels, bias, algorithm="reference")
-crop_loops = sr.conv2d(photo[None, -16:, -16:], kernels, bias, activation="relu", algorithm="reference")
+crop = (photo.mean() - photo)[None, -16:, -16:]
+crop_loops = sr.conv2d(crop, kernels, algorithm="reference")
 checks = tour.compare(first_layer=(first, first_loops), photograph=(maps[:, -12:, -12:], crop_loops))
