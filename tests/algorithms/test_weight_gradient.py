@@ -148,6 +148,32 @@ def test_work_in_pieces(machine, name):
     np.testing.assert_array_equal(found[0], found[2])
 
 
+SINGLE = {
+    "few inputs": layer((3, 5, 9, 13), (100, 5, 1, 1)),
+    "few outputs": layer((3, 100, 9, 13), (5, 100, 1, 1)),
+    "a line": layer((3, 20, 50), (400, 20, 1), dtype="float64"),
+    "parts": layer((2, 6, 60, 41), (90, 6, 1, 1)),
+    "a step": layer((3, 20, 9, 14), (7, 20, 1, 1), stride=2),
+    "steps": layer((2, 5, 9, 14, 8), (70, 5, 1, 1, 1), stride=(3, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("name", SINGLE)
+def test_single_taps_in_both_directions(machine, name, changed, monkeypatch):
+    """Inputs and output gradients change places or not, and what steps skip is left out first."""
+
+    def chosen(gradient, *words):
+        there = plans.turned_over(gradient) if changed else gradient
+        return there, plans.weight_sums(there, *words), changed
+
+    monkeypatch.setattr(direct, "oriented", chosen)
+    problem, rng = SINGLE[name], np.random.default_rng(11)
+    x, gy = operands(problem, rng)
+    for pair in ([guarded(one, before=False) for one in (x, gy)], [other_memory(one, KINDS - 1) for one in (x, gy)]):
+        close(direct.weight_gradient(weight_gradient(problem), *pair), problem, x, gy)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("which", [0, 1])
 def test_what_is_not_finite_stays_where_the_definition_puts_it(machine, value, which):

@@ -14,7 +14,7 @@ from typing import Any
 
 from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.problem import Convolution, TransposedConvolution
-from striderule.planning import dots, image_cost, tile_sums, transforms
+from striderule.planning import dots, image_cost, tile_sums, transforms, weight_sums
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.phases import interleaved_operations, interleaves, phases
 from striderule.planning.plane_sums import WIDE, plane_sums, room_of
@@ -23,7 +23,6 @@ from striderule.planning.planes import MASKS, plane_operations, plane_tile, roll
 from striderule.planning.runs import flattened
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
-from striderule.planning.weight_sums import weight_sums
 from striderule.planning.winograd import VARIANTS, any_error, packing_operations, random_error, tiling
 from striderule.planning.work import Cost, Work, work_of
 
@@ -37,9 +36,6 @@ CALL, OPERATION, COPIED, SWEPT, STORED, PRODUCT = 60e-6, 3e-6, 1.5e-9, 0.7e-9, 1
 INTERPRETED = 3e-6
 # `direct`: seconds a call, and the part of the peak that its vector operations reach.
 DIRECT_CALL, DIRECT_LOOP = 5e-6, 0.9
-# `direct`: of the gradient of a weight, vector operations to lay out a vector of output gradients, and to add a vector
-# of sums to those of the bands before.
-PANEL, FLUSHED = 4.0, 3.0
 # `direct`: seconds a call of a pooling; how many operations of the peak a window element takes.
 POOL_CALL, POOLED = 5e-6, 16.0
 # `dots`: seconds a call, and vector operations to pack a vector of words.
@@ -128,16 +124,11 @@ def direct(problem: Any, work: Work, machine: Machine) -> Cost:
 
 def _weight_sums(problem: WeightGradient, work: Work, machine: Machine) -> Cost:
     """A tile of terms by vectors of output channels stays in registers while positions go by."""
-    plain, size, lanes = problem.plain, itemsize(work.dtype), machine.lanes(work.dtype)
-    plan = weight_sums(problem, lanes, machine.registers)
+    size, lanes = itemsize(work.dtype), machine.lanes(work.dtype)
+    problem, plan, turned = weight_sums.oriented(problem, lanes, machine.registers)
+    plain, operations = problem.plain, weight_sums.operations(problem, plan)
     taps, width = prod(plain.kernel), plan.vectors * lanes
-    tiles = -(-plan.channels * taps // plan.rows)
     positions = plain.batch * prod(plain.output_size)
-    blocks = plain.groups * plan.output_blocks * plan.channel_blocks
-    panels = blocks * plan.panels
-    # For each position of a panel its products, and laying it out; for each band the sums of the tiles.
-    operations = panels * positions * (tiles * plan.rows * plan.vectors + PANEL * plan.vectors)
-    operations += panels * plan.bands * tiles * plan.rows * plan.vectors * FLUSHED
     rate = machine.peak(work.dtype) / (2 * lanes) * min(1.0, plan.tasks / machine.cores)
     # Every block of the ones reads all of the others.
     outputs = positions * plain.out_channels
@@ -146,7 +137,7 @@ def _weight_sums(problem: WeightGradient, work: Work, machine: Machine) -> Cost:
     width *= plan.panels
     workspace = (plan.positions * (width + plan.channels * taps) + 2 * plan.channels * taps * width) * size
     workspace = min(plan.tasks, machine.cores) * workspace + (plan.parts > 1) * plan.parts * work.outputs * size
-    words = f"{plan.rows} terms x {plan.vectors} vectors of {lanes} output channels"
+    words = f"{plan.rows} terms x {plan.vectors} vectors of {lanes} {'input' if turned else 'output'} channels"
     return Cost(work.operations, moved, workspace, seconds, *work.errors(plan.roundings), words)
 
 

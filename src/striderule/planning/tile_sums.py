@@ -29,7 +29,7 @@ from math import prod
 
 from striderule.geometry.gradients import WeightGradient
 from striderule.planning.cooktoom import Matrix, Transform, cook_toom
-from striderule.planning.weight_sums import FEW, TASKS, even
+from striderule.planning.weight_sums import FEW, TASKS, even, register_tile
 from striderule.planning.winograd import MARGIN, MEAN_SQUARE, ROUNDINGS
 
 # Taps and outputs of a tile along each axis.
@@ -158,10 +158,8 @@ def tile_sums(problem: WeightGradient, lanes: int, registers: int) -> TileSums:
     """
     plain = problem.plain
     outputs, inputs = plain.out_channels // plain.groups, plain.in_channels // plain.groups
-    wide = 4 if registers >= 32 else 2
+    rows, vectors = register_tile(outputs, lanes, registers)
     needed = -(-outputs // lanes)
-    vectors = min(range(1, wide + 1), key=lambda v: (-(-needed // v) * v, -v))
-    rows = min(12, (24 if registers >= 32 else 12) // vectors)
     channels, channel_blocks = even(inputs, INPUTS)
     wanted = max(1, PANELS * 4 * 16 // (vectors * lanes))
     panels, blocks = even(-(-needed // vectors), wanted if wanted * channel_blocks * plain.groups >= FEW else PANELS)

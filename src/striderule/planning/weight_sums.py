@@ -13,7 +13,7 @@ All of this depends on the problem and the processor's vectors alone, never on t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from striderule.geometry.gradients import WeightGradient
@@ -29,6 +29,8 @@ TERMS = 320
 PANELS = 2
 # Tasks that keep few processors busy, and such that keep some busy; bands of a part at most, where there are many.
 FEW, TASKS, PART = 8, 16, CHAINS**2
+# Vector operations to lay out a vector of output gradients, and to add a vector of sums to those of the bands before.
+PANEL, FLUSHED = 6.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,16 @@ def _panels(panels: int, others: int) -> tuple[int, int]:
     return even(panels, most)
 
 
+def register_tile(outputs: int, lanes: int, registers: int) -> tuple[int, int]:
+    """Return terms by vectors of output channels of which the sums stay in registers.
+
+    More terms are slower: each has an address of its own, and addresses must stay in registers, too.
+    """
+    needed = -(-outputs // lanes)
+    vectors = min(range(1, (4 if registers >= 32 else 2) + 1), key=lambda v: (-(-needed // v) * v, -v))
+    return 8 if vectors == 1 else 6, vectors
+
+
 def plane(problem: Convolution) -> tuple[int, int]:
     """Return the outputs along the last two axes; one line where there is one axis."""
     return problem.output_size[-2] if problem.rank > 1 else 1, problem.output_size[-1]
@@ -93,10 +105,8 @@ def weight_sums(problem: WeightGradient, lanes: int, registers: int) -> WeightSu
     """
     plain = problem.plain
     outputs, inputs = plain.out_channels // plain.groups, plain.in_channels // plain.groups
-    wide = 4 if registers >= 32 else 2
+    rows, vectors = register_tile(outputs, lanes, registers)
     needed = -(-outputs // lanes)
-    vectors = min(range(1, wide + 1), key=lambda v: (-(-needed // v) * v, -v))
-    rows = min(12, (24 if registers >= 32 else 12) // vectors)
     taps = prod(plain.kernel)
     channels, channel_blocks = even(inputs, TERMS // taps)
     panels, blocks = _panels(-(-needed // vectors), plain.groups * channel_blocks)
@@ -111,3 +121,47 @@ def weight_sums(problem: WeightGradient, lanes: int, registers: int) -> WeightSu
         rows, vectors, panels, blocks, channels, channel_blocks, images, lines, columns, image_bands, line_bands,
         column_bands, bands, parts, blocks_in_all * parts,
     )  # fmt: skip
+
+
+def operations(problem: WeightGradient, plan: WeightSums) -> float:
+    """Return the vector operations of a cut.
+
+    For each position of a panel its products, and laying it out; for each band the sums of the tiles.
+    """
+    plain = problem.plain
+    tiles = -(-plan.channels * prod(plain.kernel) // plan.rows)
+    positions = plain.batch * prod(plain.output_size)
+    panels = plain.groups * plan.output_blocks * plan.channel_blocks * plan.panels
+    total = panels * positions * (tiles * plan.rows * plan.vectors + PANEL * plan.vectors)
+    return total + panels * plan.bands * tiles * plan.rows * plan.vectors * FLUSHED
+
+
+def turned_over(problem: WeightGradient) -> WeightGradient | None:
+    """Return the gradient of a layer in the other direction, of which the given one is the transpose, if there is one.
+
+    A single tap is as much a sum of output gradients times inputs as one of inputs times output gradients.
+    """
+    plain = problem.plain
+    padded = any(side != 0 for pair in plain.padding for side in pair)
+    if prod(plain.kernel) > 1 or max(plain.stride) > 1 or padded or plain.groups > 1:
+        return None
+    return WeightGradient(replace(plain, in_channels=plain.out_channels, out_channels=plain.in_channels))
+
+
+def oriented(problem: WeightGradient, lanes: int, registers: int) -> tuple[WeightGradient, WeightSums, bool]:
+    """Return the gradient that is computed, its cut, and whether inputs and output gradients have changed places.
+
+    They do where that is quicker: few channels in the lanes are laid out at once, and many rows use them.
+
+    >>> from striderule.geometry.gradients import weight_gradient
+    >>> expanding = weight_gradient(Convolution.from_shapes((1, 32, 28, 28), (192, 32, 1, 1)))
+    >>> turned, cut, places_changed = oriented(expanding, lanes=16, registers=32)
+    >>> turned.output_shape, cut.vectors, places_changed
+    ((32, 192, 1, 1), 2, True)
+    """
+    plan, turned = weight_sums(problem, lanes, registers), turned_over(problem)
+    if turned is not None:
+        other = weight_sums(turned, lanes, registers)
+        if operations(turned, other) < operations(problem, plan):
+            return turned, other, True
+    return problem, plan, False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -15,14 +15,16 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import giving_way, proof
+from striderule.algorithms.direct.padding import pad
 from striderule.algorithms.direct.weight_routine import NOWHERE, POINTERS, SIZES, Form, weight_routine
 from striderule.algorithms.windows import weight_gradient as windows
 from striderule.codegen import workers
 from striderule.codegen.jit import Routine
 from striderule.codegen.target import Target, current
+from striderule.geometry.extension import Extension
 from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.problem import Convolution
-from striderule.planning.weight_sums import WeightSums, plane, weight_sums
+from striderule.planning.weight_sums import WeightSums, oriented, plane
 
 Array = npt.NDArray[Any]
 
@@ -35,6 +37,7 @@ def weight_gradient(problem: WeightGradient, x: Array, gy: Array, out: Array | N
     Gives way to `windows`, with one warning, where no code can be made.
     """
     x, gy = (one if one.flags.aligned else one.copy() for one in (x, gy))
+    problem, x = _thinned(problem, x)
     if 0 not in (problem.terms, *problem.output_shape):
         call = giving_way.attempt(call_for, problem, ArrayInfo.of(x), ArrayInfo.of(gy))
         if call is not None:
@@ -42,6 +45,19 @@ def weight_gradient(problem: WeightGradient, x: Array, gy: Array, out: Array | N
             if found is not None:
                 return _into(out, found)
     return _into(out, windows.weight_gradient(problem, x, gy))
+
+
+def _thinned(problem: WeightGradient, x: Array) -> tuple[WeightGradient, Array]:
+    """Return the same gradient of what alone is met: a single tap with a stride skips most of x."""
+    plain = problem.plain
+    padded = any(side != 0 for pair in plain.padding for side in pair)
+    if prod(plain.kernel) > 1 or max(plain.stride) == 1 or padded or 0 in (problem.terms, x.size):
+        return problem, x
+    met = x[(slice(None), slice(None), *(slice(None, None, step) for step in plain.stride))]
+    met = met[(slice(None), slice(None), *(slice(n) for n in plain.output_size))]
+    kept = ((0, 0),) * x.ndim
+    copied = pad(Extension(met.shape, kept, kept, "constant"), met, 0, memory.empty(met.shape, met.dtype))
+    return WeightGradient(replace(plain, size=plain.output_size, stride=(1,) * plain.rank)), copied
 
 
 def _into(out: Array | None, found: Array) -> Array:
@@ -61,9 +77,12 @@ class Call:
     room: int
     problem: WeightGradient
     plan: WeightSums
+    turned: bool
 
     def run(self, x: Array, gy: Array) -> Array | None:
         """Return the gradient, or None where a value on padding is not finite, and must contribute nothing."""
+        if self.turned:
+            x, gy = gy, x
         words = array("q", self.template)
         threads = min(workers.get_num_threads(), self.plan.tasks)
         work = memory.room("weight_gradient", threads * self.room)
@@ -105,18 +124,21 @@ def add_up(parts: Array, result: Array) -> None:
 def call_for(problem: WeightGradient, x: ArrayInfo, gy: ArrayInfo, target: Target | None = None) -> Call:
     """Return the call for arrays that stand like these; the latest are kept."""
     target = target or current()
-    plain, size = problem.plain, np.dtype(problem.dtype).itemsize
+    size = np.dtype(problem.dtype).itemsize
     lanes = target.lanes(size)
-    plan = weight_sums(problem, lanes, target.registers)
+    computed, plan, turned = oriented(problem, lanes, target.registers)
+    plain, given = computed.plain, (x, gy)
+    if turned:
+        x, gy = gy, x
     x_steps, gy_steps = ([step // size for step in one.strides] for one in (x, gy))
     laid = any(side > 0 for pair in plain.padding for side in pair)
     form = Form(
         problem.dtype, plan.rows, plan.vectors, laid, dense=not laid or x_steps[-1] == 1 or x.shape[-1] == 1,
-        across="positions" if gy_steps[-1] == 1 else "channels" if gy_steps[1] == 1 else "nothing",
+        across="positions" if gy_steps[-1] == 1 else "channels" if gy_steps[1] == 1 else "nothing", turned=turned,
     )  # fmt: skip
 
     def trial() -> bool:
-        arrays = (np.lib.stride_tricks.as_strided(np.empty(1, one.dtype), one.shape, one.strides) for one in (x, gy))
+        arrays = (np.lib.stride_tricks.as_strided(np.empty(1, one.dtype), one.shape, one.strides) for one in given)
         return proof.agree(
             lambda *drawn: weight_gradient(problem, *drawn), lambda *drawn: windows.weight_gradient(problem, *drawn),
             *arrays,
@@ -125,7 +147,7 @@ def call_for(problem: WeightGradient, x: ArrayInfo, gy: ArrayInfo, target: Targe
     routine = proof.compiled(form.name, form, lambda: weight_routine(form, target), target, trial)
     values, tables, room = _values(plain, plan, form, lanes, x_steps, gy_steps)
     words = array("q", [int(values.get(name, 0)) for name in (*POINTERS, *SIZES)])
-    return Call(routine, words.tobytes(), tables, room * size, problem, plan)
+    return Call(routine, words.tobytes(), tables, room * size, problem, plan, turned)
 
 
 def _values(

@@ -47,7 +47,8 @@ class Form:
     """All that the code depends on besides the target.
 
     `laid` tells that inputs are laid out with their padding, else they are read in place; `dense` that columns of x
-    stand side by side. `across` says what stands side by side in gy: "positions", "channels" or "nothing".
+    stand side by side. `across` says what stands side by side in gy: "positions", "channels" or "nothing". `turned`
+    tells that x and gy have changed places, so that outputs, not terms, follow each other in the result.
     """
 
     element: str
@@ -56,11 +57,16 @@ class Form:
     laid: bool
     dense: bool
     across: str
+    turned: bool = False
 
     @property
     def name(self) -> str:
         """A name that tells the most of it."""
-        return f"weight_sums_{self.element}_{self.rows}x{self.vectors}_{'laid' if self.laid else 'read'}_{self.across}"
+        return f"weight_sums_{self.element}_{self.rows}x{self.vectors}_{self._how}_{self.across}"
+
+    @property
+    def _how(self) -> str:
+        return "laid" if self.laid else "turned" if self.turned else "read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +115,14 @@ def weight_routine(form: Form, target: Target) -> str:
             with r.when(full):
                 _join(r, room)
         goal = r.pointer("gw") + part * r.size("whole")
-        goal = goal + (group * r.size("outputs") + output) * r.size("terms") + first_channel * r.size("taps")
+        output_step = r.whole(1) if form.turned else r.size("terms")
+        term_step = r.size("outputs") if form.turned else r.whole(1)
+        goal = goal + ((group * r.size("outputs") + output) * output_step + first_channel * r.size("taps") * term_step)
         with r.loop(panels) as panel:
             totals = room + (r.size("totals_at") + panel * r.size("sums_size"))
-            there = goal + panel * width * r.size("terms")
-            _write(r, form, totals, there, outputs - panel * width, channels * r.size("taps"))
+            there = goal + panel * width * output_step
+            write = _write_turned if form.turned else _write
+            write(r, form, totals, there, outputs - panel * width, channels * r.size("taps"))
     if form.laid:
         with r.when(r.any(bad.value.is_nan())):
             r.store(r.constant(1, INT64, 1), r.table("status"))
@@ -323,3 +332,12 @@ def _write(r: Routine, form: Form, totals: Pointer, goal: Pointer, outputs: Size
                 output = v * r.lanes + lane
                 count = r.choose(outputs.above(output), terms - k, 0)
                 r.store(row, goal + (output * r.size("terms") + k), r.first_lanes(count))
+
+
+def _write_turned(r: Routine, form: Form, totals: Pointer, goal: Pointer, outputs: Size, terms: Size) -> None:
+    """Write the sums: outputs follow each other in memory, terms are all outputs apart."""
+    with r.loop(terms) as k:
+        for v in range(form.vectors):
+            total = r.load(totals + (k * (form.vectors * r.lanes) + v * r.lanes))
+            here = goal + (k * r.size("outputs") + v * r.lanes)
+            r.store(total, here, r.first_lanes(outputs - v * r.lanes))
