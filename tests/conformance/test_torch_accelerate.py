@@ -1,9 +1,11 @@
 """`accelerate` on whole models: what is fused, and that nothing else changes, whatever becomes of the model."""
 
 import copy
+import doctest
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -325,3 +327,11 @@ def test_the_benchmark_prints_and_writes(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         benchmark.main(["none"])
     assert "no network 'none'" in capsys.readouterr().err
+
+
+def test_the_page_runs():
+    page = Path(__file__).parents[2] / "docs" / "pytorch.md"
+    blocks = re.findall(r"^```py\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    test = doctest.DocTestParser().get_doctest("".join(blocks), {}, "pytorch.md", str(page), 0)
+    assert len(test.examples) >= 10
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False).run(test).failed == 0
