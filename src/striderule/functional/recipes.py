@@ -226,6 +226,17 @@ def key_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return None if _unknown(known) else known
 
 
+def again(function: Callable[..., Any], known: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the result of a call whose `key_of` is known."""
+    ready = _marked[function][1].get(known) if function in _marked and noted.get() is None else None
+    if ready is not None:
+        run, chosen = ready
+        answer = run(*chosen((*args, *kwargs.values(), None)))
+        if answer is not None:
+            return answer
+    return function(*args, **kwargs)
+
+
 def in_full(function: Callable[..., R]) -> Callable[..., R]:
     """Return what a function runs where it remembers nothing."""
     found: Callable[..., R] = _marked[function][0] if function in _marked else function

@@ -36,7 +36,7 @@ def traced(op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     key = None if known is None else (op, known)
     notes = None if key is None else _kept.get(key)
     if notes is not None:
-        return op(*args, **kwargs), notes
+        return recipes.again(op, known, args, kwargs), notes
     result, notes = anew(recipes.in_full(op), kwargs, *args)
     if key is not None:
         while len(_kept) >= recipes.MOST:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import groupby
 from struct import Struct
 from typing import Any
 
@@ -25,7 +24,7 @@ __all__ = ["Part", "step"]
 
 Array = npt.NDArray[Any]
 
-SERVED = ("float32", "float64")
+SERVED = {"f": "float32", "d": "float64"}
 _double, _word = Struct("d"), Struct("q")
 
 
@@ -34,18 +33,16 @@ def step(rule: str, parts: Sequence[Part], numbers: tuple[float, ...]) -> None:
 
     Every element is computed for itself, so neither pieces nor threads change a bit.
     """
-    for dtype, some in groupby(sorted(parts, key=_type_of), key=_type_of):
-        _step(rule, dtype, list(some), numbers)
+    kinds = {part.value.dtype.char for part in parts}
+    for char in sorted(kinds):
+        some = parts if len(kinds) == 1 else [part for part in parts if part.value.dtype.char == char]
+        _step(rule, char, some, numbers)
 
 
-def _type_of(part: Part) -> str:
-    return part.value.dtype.name
-
-
-def _step(rule: str, dtype: str, parts: list[Part], numbers: tuple[float, ...]) -> None:
+def _step(rule: str, char: str, parts: Sequence[Part], numbers: tuple[float, ...]) -> None:
     call = None
-    if dtype in SERVED and all(one.flags.aligned for part in parts for one in (part.value, part.gradient)):
-        form = Form(rule, dtype, decays=rule != "adamw" and bool(numbers[1]))
+    if char in SERVED and all(one.flags.aligned for part in parts for one in (part.value, part.gradient)):
+        form = Form(rule, SERVED[char], decays=rule != "adamw" and bool(numbers[1]))
         call = giving_way.attempt(_call, form, tuple(part.value.size for part in parts), current().name)
     if call is None:
         windows.step(rule, parts, numbers)

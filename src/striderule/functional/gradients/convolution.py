@@ -12,6 +12,7 @@ from striderule.algorithms import table
 from striderule.algorithms.windows.extend import extend, fold_back
 from striderule.functional.door import Array
 from striderule.functional.gradients.call import Call, Pull, Rule
+from striderule.functional.gradients.ways import input_way, turned, weight_way
 from striderule.functional.layers import Activation, activation_of
 from striderule.functional.planned import perform, plan_for
 from striderule.functional.prepared import ConvolutionRecipe
@@ -88,9 +89,12 @@ def input_gradient(problem: Problem, g: Array, weight: Array) -> Array:
     if isinstance(problem, LocalConvolution):
         found: Array = table.family("local_gradients").input_gradient(problem, g, weight)
         return found
+    way = input_way(problem, g, weight)
+    if way is not None:
+        return way(g, weight)
     gradient = geometry.input_gradient(problem)
     if geometry.is_turned(problem):
-        weight = _turned(weight, problem.groups)
+        weight = turned(weight, problem.groups)
     plan = plan_for(gradient, images=TRAINED)
     transposed = isinstance(gradient, TransposedConvolution)
     name, outside = ("transposed_convolution", ()) if transposed else ("convolution", (0,))
@@ -99,14 +103,6 @@ def input_gradient(problem: Problem, g: Array, weight: Array) -> Array:
         plan, "convolution", name, gradient, g, weight, *outside, shape=gradient.output_shape, dtypes=dtypes
     )
     return result
-
-
-def _turned(weight: Array, groups: int) -> Array:
-    """Return (out, in / groups, *kernel) as (in, out / groups, *kernel) with every kernel turned around."""
-    out, per_in, *kernel = weight.shape
-    parts = weight.reshape(groups, out // groups, per_in, *kernel).swapaxes(1, 2)
-    parts = parts[(slice(None),) * 3 + (slice(None, None, -1),) * len(kernel)]
-    return parts.reshape(groups * per_in, out // groups, *kernel)
 
 
 def weight_gradient(problem: Problem, x: Array, g: Array, fill: Any = 0) -> Array:
@@ -124,10 +120,10 @@ def weight_gradient(problem: Problem, x: Array, g: Array, fill: Any = 0) -> Arra
         whole = problem if plain is problem.plain else replace(problem, plain=geometry.extended(problem.plain))
         found: Array = table.family("local_gradients").weight_gradient(whole, x, g)
         return found
-    gradient = geometry.weight_gradient(plain)
+    gradient, plan = weight_way(plain)
     operands = (g, x) if isinstance(problem, TransposedConvolution) else (x, g)
     result: Array = perform(
-        plan_for(gradient, images=TRAINED),
+        plan,
         "weight_gradient",
         "weight_gradient",
         gradient,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from striderule.functional.door import Array
@@ -37,8 +39,13 @@ def _of_weight(x: Array, g: Array) -> Array:
     """Return the gradient with respect to the weight: that of a convolution of kernel 1 along the rows."""
     if not x.shape[0]:
         return np.zeros((g.shape[1], x.shape[1]), x.dtype)
-    problem = Convolution.from_shapes((1, x.shape[1], x.shape[0]), (g.shape[1], x.shape[1], 1), dtype=x.dtype.name)
+    problem = _problem(x.shape[0], x.shape[1], g.shape[1], x.dtype.char)
     return weight_gradient(problem, x.T[None], g.T[None])[:, :, 0]
+
+
+@lru_cache(maxsize=512)
+def _problem(rows: int, features: int, outputs: int, char: str) -> Convolution:
+    return Convolution.from_shapes((1, features, rows), (outputs, features, 1), dtype=np.dtype(char).name)
 
 
 RULES: dict[str, Rule] = {"linear": linear}

@@ -123,21 +123,7 @@ def vjp(op: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, Pullbac
     (array([  1.,   9., -10.]), array([21., 42.]))
     """
     rule = rule_of(op)
-    signature = signature_of(op)
-    words = dict(kwargs)
-    first = next(iter(signature.parameters))
-    if "input" in words and not args and first not in words and first != "input":
-        words[first] = words.pop("input")
-    try:
-        bound = signature.bind(*args, **words)
-    except TypeError as error:
-        raise InvalidType(f"{_name(op)} does not take these arguments: {error}") from None
-    names, passed = list(bound.arguments)[: len(args)], frozenset(bound.arguments)
-    bound.apply_defaults()
-    arguments = dict(bound.arguments)
-    for name in [name for name, one in signature.parameters.items() if one.kind is one.VAR_POSITIONAL]:
-        arguments |= {f"{name} {number}": value for number, value in enumerate(arguments[name])}
-        names = [word for word in arguments if word.startswith(f"{name} ")]  # all that is given by place
+    names, arguments, passed = _arguments(op, args, kwargs)
     given = tuple((name, _float_type(arguments[name], name)) for name in names)
     narrow = [name for name, value in arguments.items() if _is_bfloat16(value)]
     for name in narrow:
@@ -152,11 +138,41 @@ def vjp(op: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, Pullbac
     return _narrowed(result, arguments, narrow, given), back
 
 
+def _arguments(
+    op: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[str], dict[str, Any], frozenset[str]]:
+    """Return the names of the positional arguments of a call, all arguments by name, and the names of those given."""
+    signature, words = signature_of(op), dict(kwargs)
+    first = next(iter(signature.parameters))
+    if "input" in words and not args and first not in words and first != "input":
+        words[first] = words.pop("input")
+    try:
+        bound = signature.bind(*args, **words)
+    except TypeError as error:
+        raise InvalidType(f"{_name(op)} does not take these arguments: {error}") from None
+    names, passed = list(bound.arguments)[: len(args)], frozenset(bound.arguments)
+    bound.apply_defaults()
+    arguments = dict(bound.arguments)
+    for name in [name for name, one in signature.parameters.items() if one.kind is one.VAR_POSITIONAL]:
+        arguments |= {f"{name} {number}": value for number, value in enumerate(arguments[name])}
+        names = [word for word in arguments if word.startswith(f"{name} ")]  # all that is given by place
+    return names, arguments, passed
+
+
 def differentiated(op: Callable[..., Any], arguments: dict[str, Any], wanted: frozenset[str]) -> tuple[Any, Pull]:
     """Return the result of a function, and its rule's `Pull`, for arguments by name: what rules and layers use."""
-    bound = signature_of(op).bind(**arguments)
-    bound.apply_defaults()
-    return rule_of(op)(Call(op, dict(bound.arguments), wanted, frozenset(arguments)))
+    return _known_rule(op)(Call(op, {**defaults_of(op), **arguments}, wanted, frozenset(arguments)))
+
+
+@cache
+def _known_rule(op: Callable[..., Any]) -> Rule:
+    return rule_of(op)
+
+
+@cache
+def defaults_of(op: Callable[..., Any]) -> dict[str, Any]:
+    """Return what a function takes for arguments that are not given, in the order of all of its parameters."""
+    return {name: one.default for name, one in signature_of(op).parameters.items()}
 
 
 def rule_of(op: Callable[..., Any]) -> Rule:

@@ -1,0 +1,18 @@
+"""Weights of convolutions turned around, in NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def turned(weight: Array, groups: int) -> Array:
+    """Return (out, in / groups, *kernel) as (in, out / groups, *kernel) with every kernel turned around, compact."""
+    out, per_in, *kernel = weight.shape
+    parts = weight.reshape(groups, out // groups, per_in, *kernel).swapaxes(1, 2)
+    parts = parts[(slice(None),) * 3 + (slice(None, None, -1),) * len(kernel)]
+    return np.ascontiguousarray(parts).reshape(groups * per_in, out // groups, *kernel)
