@@ -124,15 +124,16 @@ def _length(operators: Sequence[Operator], g: Array) -> Array:
         length = root_of_squares(parts)
     else:
         length, *parts = together
-    still = length == 0
     if _has_gaps(request):
-        still |= np.isnan(length)  # there is nothing to compute from
-    share = np.divide(g, length)
-    share[still] = 0
-    found = []
-    for operator, part in zip(operators, parts, strict=True):
-        found.append(back(operator, np.multiply(part, share)))
-    return _sum(found)
+        length[np.isnan(length)] = 0  # there is nothing to compute from
+    # All of these arrays are our own: each makes room for what follows.
+    share = np.divide(g, length, out=length, where=length != 0)
+    found, *others = (
+        back(operator, np.multiply(part, share, out=part)) for operator, part in zip(operators, parts, strict=True)
+    )
+    for other in others:
+        found += other
+    return found
 
 
 def _tensor(formula: Tensor, g: Array) -> Array:

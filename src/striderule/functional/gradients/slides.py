@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from striderule.algorithms import memory
 from striderule.algorithms.images.terms import Terms
 from striderule.functional import precision as precisions
 from striderule.functional.forms import form_of
@@ -81,7 +82,9 @@ def transposed(slide: Slide, taps: Array | Terms, g: Array, work: DType) -> Arra
     for axis, one in folds:
         place = slide.axes.index(axis)
         found = _folded(found, axis, slide.size[place], one.folded or (0, 0), slide.boundary[place])
-    return np.ascontiguousarray(found)
+    result = memory.empty(tuple(shape), work)
+    np.copyto(result, found)
+    return result
 
 
 def kept_algorithm(word: str | None) -> str | None:
