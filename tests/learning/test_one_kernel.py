@@ -19,10 +19,10 @@ def filtered(planes, kernel):
     return np.stack([sr.correlate(plane, kernel, algorithm="reference") for plane in planes])
 
 
-@pytest.mark.parametrize("shape", [(3, 3), (2, 2), (1, 4), (5, 3)])
+@pytest.mark.parametrize("shape", [(2, 3), (1, 4)])
 def test_any_kernel_is_found_again(photo, shape):
     kernel = np.random.default_rng(1).normal(size=shape)
-    found = learn(photo, 3 * filtered(photo[:, ::1], kernel) + 0.5, shape, steps=1500)
+    found = learn(photo, 3 * filtered(photo[:, ::1], kernel) + 0.5, shape, steps=900)
     np.testing.assert_allclose(found.exact, 3 * kernel, atol=1e-6)
     np.testing.assert_allclose(found.weight, 3 * kernel, atol=0.01 * np.abs(3 * kernel).max())
     assert found.agreement < 0.01
