@@ -69,12 +69,13 @@ def assert_same(one, other):
 
 
 def test_one_batch_to_zero_loss():
-    model = network()
-    history = nn.fit(
-        model, examples(), loss=entropy, optimiser=nn.AdamW(model, 0.02, weight_decay=0), epochs=60, batch_size=12,
-        seed=0, progress=False,
-    )  # fmt: skip
-    assert history["loss"][-1] < 1e-2
+    layers = [layer for layer in network() if not isinstance(layer, Noise)]
+    model = nn.Sequential(*layers)
+    optimiser = nn.SGD(model, 0.5, 0.9, nesterov=True)
+    words = {"epochs": 60, "batch_size": 12, "seed": 0, "progress": False}
+    history = nn.fit(model, examples(), loss=sr.cross_entropy, optimiser=optimiser, **words)
+    # Float32 knows no smaller steps from a probability of 1 than 6e-8.
+    assert history["loss"][-1] < 1e-5
     assert history["accuracy"][-1] == 1
     assert history["loss"][0] > 0.8
     assert not model.training
