@@ -17,6 +17,7 @@ from striderule.algorithms.direct.layer_normalization_routine import Form as Lay
 from striderule.algorithms.direct.layer_normalization_routine import gradient_routine, layer_routine
 from striderule.algorithms.direct.normalization_gradient_routine import line_routine, sums_routine
 from striderule.algorithms.direct.normalization_routine import Form
+from striderule.algorithms.direct.normalization_units_routine import units_routine
 from striderule.algorithms.windows import layer_normalization as windows_layers
 from striderule.algorithms.windows import normalization_gradient as windows
 from striderule.codegen import jit, target, workers
@@ -104,6 +105,40 @@ def test_channels_equal_numpy(machine, monkeypatch, dtype, last):
         np.testing.assert_array_equal(gy, found)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_units_equal_numpy(machine, dtype):
+    """Whole gradients of batch and group normalisation, against the definition in float64."""
+    draw = random.Random(dtype)
+    for turn in range(16):
+        rest = [draw.choice((1, 2, 3, 7, 16, 33)) for _ in range(draw.randint(0, 3))]
+        shape = (draw.randint(1, 12), draw.choice((1, 2, 4, 12, 24)), *rest)
+        groups = None if turn % 2 else draw.choice([n for n in (1, 2, 4, 12) if shape[1] % n == 0])
+        x, gy, weight, mean = drawn(shape, dtype)
+        if groups is not None:
+            mean = np.random.default_rng(turn).standard_normal((shape[0], groups))
+        factor = 1 / (1 + np.abs(mean))
+        if turn % 3 == 0:
+            weight = None
+        guards = guarded(x, before=bool(turn % 2)), guarded(gy, before=bool(turn % 3))
+        found = direct.units(*guards, weight, mean, factor, groups)
+        wide = (1, -1, *(1,) * len(rest)) if groups is None else (shape[0], groups, *(1,) * (1 + len(rest)))
+        seen = shape if groups is None else (shape[0], groups, shape[1] // groups, *rest)
+        along = tuple(axis for axis in range(len(seen)) if axis != 1 and (groups is None or axis != 0))
+        slopes = np.ones(shape[1]) if weight is None else weight
+        n = (x.astype("f8").reshape(seen) - mean.reshape(wide)) * factor.reshape(wide)
+        g = (gy * slopes.reshape(1, -1, *(1,) * len(rest))).astype("f8").reshape(seen)
+        expected = factor.reshape(wide) * (
+            g - g.mean(axis=along, keepdims=True) - n * (g * n).mean(axis=along, keepdims=True)
+        )
+        apart = tuple(range(2, x.ndim)) if groups is not None else (0, *range(2, x.ndim))
+        twin = windows.units(x, gy, weight, mean, factor, groups)
+        for one in [twin] if found is None else [twin, found]:
+            near(one[0], expected.reshape(shape), dtype, 200.0)
+            near(one[1], (gy.astype("f8") * n.reshape(shape)).sum(axis=apart), "f8", 10.0 * x.size)
+            near(one[2], gy.astype("f8").sum(axis=apart), "f8", 10.0 * x.size)
+        assert found is not None or (shape[1] if groups is None else shape[0] * groups) < 8
+
+
 def test_numbers_beyond_float32_and_none(machine):
     """Values of 1e30, whose squares float32 does not hold; infinity and NaN stay in their lines."""
     x, gy, weight, bias = drawn((6, 20, 1), "f4")
@@ -128,7 +163,8 @@ def test_the_same_bits_for_any_number_of_threads(machine):
     try:
         for threads in (1, 2, 3):
             workers.set_num_threads(threads)
-            results = [*direct.channel_sums(x, gy, weight), direct.channel_line(x, gy, *[weight, bias] * 2)]
+            results = [*direct.channel_sums(x, gy, weight), *direct.units(x, gy, None, weight, bias)]
+            results += [direct.channel_line(x, gy, *[weight, bias] * 2)]
             for pair in ((x, gy), run):
                 statistics, y = np.zeros((2, pair[0].shape[0], pair[0].shape[2])), np.empty_like(pair[0])
                 layers.layer(pair[0], weight, bias, 1e-5, y, statistics)
@@ -189,6 +225,7 @@ def test_routines_call_nothing(name):
     kinds = itertools.islice(itertools.cycle(("run", "across")), list(target.TARGETS).index(name), None)
     texts = []
     for dtype in ("float32", "float64"):
+        texts.append(units_routine("units", dtype, machine))
         texts += [writer("planes", dtype, machine) for writer in PLANE_ROUTINES]
         texts += [writer(Form(dtype, next(kinds)), machine) for writer in (sums_routine, line_routine)]
         texts += [writer(LayerForm(dtype, next(kinds)), machine) for writer in (layer_routine, gradient_routine)]

@@ -25,11 +25,12 @@ from striderule.algorithms.direct.normalization_planes_routine import (
     plane_sums_routine,
 )
 from striderule.algorithms.direct.normalization_routine import Form
+from striderule.algorithms.direct.normalization_units import units
 from striderule.algorithms.windows import normalization_gradient as windows
 from striderule.algorithms.windows.normalization_gradient import response
 from striderule.codegen.target import current
 
-__all__ = ["channel_line", "channel_scale", "channel_sums", "layer", "response"]
+__all__ = ["channel_line", "channel_scale", "channel_sums", "layer", "response", "units"]
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]

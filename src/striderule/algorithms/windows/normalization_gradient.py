@@ -43,6 +43,37 @@ def channel_line(
     return result
 
 
+def units(
+    x: Array, gy: Array, weight: Array | None, mean: Array, factor: Array, groups: int | None = None
+) -> tuple[Array, Array, Array]:
+    """Return gx, and of every channel of every unit the sums of gy * (x - mean) * factor and of gy, in float64.
+
+    Units are the channels of all images, or, given a number of `groups`, these of each image; mean and factor = 1 /
+    sqrt(var + eps) are theirs, and the sums are of the shape (channels,) or (batch, channels).
+    """
+    batch, channels = x.shape[:2]
+    result, steep = np.empty_like(x, subok=False), np.ones(channels) if weight is None else weight
+    if groups is None:
+        with np.errstate(all="ignore"):
+            plain, products = channel_sums(x, gy, mean)
+            count = x.size // channels
+            numbers = (factor * steep, -steep * factor**3 * products / count, -steep * factor * plain / count)
+            channel_line(x, gy, mean, *numbers, result)
+            return result, products * factor, plain
+    each = channels // groups
+    sums = np.empty((2, batch, channels))
+    with np.errstate(all="ignore"):
+        for n in range(batch):
+            center, spread = (np.repeat(one[n], each) for one in (mean, factor))
+            plain, products = channel_sums(x[n : n + 1], gy[n : n + 1], center)
+            sums[:, n] = products * spread, plain
+            count = x[n].size // groups
+            of_groups = [np.repeat((one * steep).reshape(groups, each).sum(axis=1), each) for one in (plain, products)]
+            numbers = (spread * steep, -(spread**3) * of_groups[1] / count, -spread * of_groups[0] / count)
+            channel_line(x[n : n + 1], gy[n : n + 1], center, *numbers, result[n : n + 1])
+    return result, sums[0], sums[1]
+
+
 def channel_scale(gy: Array, slope: Array) -> Array:
     """Return slope * gy for each channel (axis 1), of the type of gy."""
     result = np.empty_like(gy, subok=False)

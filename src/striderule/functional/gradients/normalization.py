@@ -43,6 +43,10 @@ def batch_norm(call: Call) -> tuple[Array, Pull]:
             return _empty(call, values)
         found: dict[str, Array | None] = {}
         compute = table.family("normalization_gradient")
+        if learn and "x" in call.wanted:
+            whole = compute.units(values, gradient, weight, mean, factor)
+            if whole is not None:
+                return _wanted(call, x=whole[0], weight=whole[1], bias=whole[2])
         if learn or call.wanted & {"weight", "bias"}:
             plain, with_x = compute.channel_sums(values, gradient, mean)
             with np.errstate(all="ignore"):
@@ -73,11 +77,17 @@ def group_norm(call: Call) -> tuple[Array, Pull]:
             return _empty(call, values)
         batch, channels = values.shape[:2]
         compute = table.family("normalization_gradient")
+        with np.errstate(all="ignore"):
+            factor = 1 / np.sqrt(groups.var + groups.eps)
+            if "x" in call.wanted:
+                whole = compute.units(values, gradient, weight, groups.mean, factor, groups.groups)
+                if whole is not None:
+                    by_x, by_weight, by_bias = whole
+                    return _wanted(call, x=by_x, weight=by_weight.sum(axis=0), bias=by_bias.sum(axis=0))
         mean = groups.each(groups.mean, channels)
         parts = by_image(compute.channel_sums, values, gradient, numbers=(mean,))
         plain, with_x = (np.concatenate([part[i] for part in parts]).reshape(batch, channels) for i in range(2))
         with np.errstate(all="ignore"):
-            factor = 1 / np.sqrt(groups.var + groups.eps)
             by_weight = (with_x * groups.each(factor, channels)).sum(axis=0)
             found = _wanted(call, bias=plain.sum(axis=0), weight=by_weight)
             if "x" in call.wanted:
