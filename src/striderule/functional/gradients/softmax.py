@@ -13,12 +13,12 @@ from striderule.functional.gradients.call import Call, Pull, Rule
 def softmax(call: Call) -> tuple[Array, Pull]:
     """Differentiate softmax, softmin or log_softmax."""
     name, result = call.op.__name__, call.run()
-    work, compute = door.arithmetic_of(result.dtype), table.family("softmax_gradient")
+    work = door.arithmetic_of(result.dtype)
     y = np.atleast_1d(result.astype(work, copy=False))
     axis, logarithm, negative = call.arguments["dim"] % y.ndim, name == "log_softmax", name == "softmin"
 
     def pull(gy: Array) -> dict[str, Array | None]:
-        g = gy.astype(work, copy=False).reshape(y.shape)
+        g, compute = gy.astype(work, copy=False).reshape(y.shape), table.family("softmax_gradient")
         return {"x": compute.softmax(y, g, axis, logarithm, negative).reshape(result.shape)}
 
     return result, pull
