@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -52,23 +53,12 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, torch.Size | list) else value
 
 
-def conv1d(
-    input: Tensor,  # noqa: A002 - PyTorch's name
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Numbers = 1,
-    padding: Numbers | str = 0,
-    dilation: Numbers = 1,
-    groups: int = 1,
-    *,
-    precision: str | None = None,
-) -> Tensor:
-    """Correlate tensors with weights over one axis.
+_DOC = """{what} tensors with weights over {axes}.
 
     Parameters
     ----------
-    input, weight, bias, stride, padding, dilation, groups
-        As for `torch.nn.functional.conv1d`; tensors are on the CPU.
+    {words}
+        As for `torch.nn.functional.{name}`; tensors are on the CPU.
     precision
         What float32 sums promise: ``"highest"``, ``"high"`` or ``"medium"``. Default: what
         ``torch.get_float32_matmul_precision()`` says.
@@ -78,152 +68,51 @@ def conv1d(
     torch.Tensor
         Of the type and in the memory format of the input, with gradients.
     """
-    return _convolution(1, input, weight, bias, stride, padding, dilation, groups, None, precision)
+_AXES = ("", "one axis", "two axes", "three axes")
 
 
-def conv2d(
-    input: Tensor,  # noqa: A002
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Numbers = 1,
-    padding: Numbers | str = 0,
-    dilation: Numbers = 1,
-    groups: int = 1,
-    *,
-    precision: str | None = None,
-) -> Tensor:
-    """Correlate tensors with weights over two axes.
+def _correlating(rank: int) -> Callable[..., Tensor]:
+    def conv(
+        input: Tensor,  # noqa: A002 - PyTorch's name
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Numbers = 1,
+        padding: Numbers | str = 0,
+        dilation: Numbers = 1,
+        groups: int = 1,
+        *,
+        precision: str | None = None,
+    ) -> Tensor:
+        return _convolution(rank, input, weight, bias, stride, padding, dilation, groups, None, precision)
 
-    Parameters
-    ----------
-    input, weight, bias, stride, padding, dilation, groups
-        As for `torch.nn.functional.conv2d`; tensors are on the CPU.
-    precision
-        What float32 sums promise: ``"highest"``, ``"high"`` or ``"medium"``. Default: what
-        ``torch.get_float32_matmul_precision()`` says.
-
-    Returns
-    -------
-    torch.Tensor
-        Of the type and in the memory format of the input, with gradients.
-    """
-    return _convolution(2, input, weight, bias, stride, padding, dilation, groups, None, precision)
+    return _told(conv, f"conv{rank}d", "Correlate", rank)
 
 
-def conv3d(
-    input: Tensor,  # noqa: A002
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Numbers = 1,
-    padding: Numbers | str = 0,
-    dilation: Numbers = 1,
-    groups: int = 1,
-    *,
-    precision: str | None = None,
-) -> Tensor:
-    """Correlate tensors with weights over three axes.
+def _spreading(rank: int) -> Callable[..., Tensor]:
+    def conv(
+        input: Tensor,  # noqa: A002 - PyTorch's name
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Numbers = 1,
+        padding: Numbers = 0,
+        output_padding: Numbers = 0,
+        groups: int = 1,
+        dilation: Numbers = 1,
+        *,
+        precision: str | None = None,
+    ) -> Tensor:
+        return _convolution(rank, input, weight, bias, stride, padding, dilation, groups, output_padding, precision)
 
-    Parameters
-    ----------
-    input, weight, bias, stride, padding, dilation, groups
-        As for `torch.nn.functional.conv3d`; tensors are on the CPU.
-    precision
-        What float32 sums promise: ``"highest"``, ``"high"`` or ``"medium"``. Default: what
-        ``torch.get_float32_matmul_precision()`` says.
-
-    Returns
-    -------
-    torch.Tensor
-        Of the type and in the memory format of the input, with gradients.
-    """
-    return _convolution(3, input, weight, bias, stride, padding, dilation, groups, None, precision)
+    return _told(conv, f"conv_transpose{rank}d", "Spread", rank)
 
 
-def conv_transpose1d(
-    input: Tensor,  # noqa: A002
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Numbers = 1,
-    padding: Numbers = 0,
-    output_padding: Numbers = 0,
-    groups: int = 1,
-    dilation: Numbers = 1,
-    *,
-    precision: str | None = None,
-) -> Tensor:
-    """Spread tensors with weights over one axis.
-
-    Parameters
-    ----------
-    input, weight, bias, stride, padding, output_padding, groups, dilation
-        As for `torch.nn.functional.conv_transpose1d`; tensors are on the CPU.
-    precision
-        What float32 sums promise: ``"highest"``, ``"high"`` or ``"medium"``. Default: what
-        ``torch.get_float32_matmul_precision()`` says.
-
-    Returns
-    -------
-    torch.Tensor
-        Of the type and in the memory format of the input, with gradients.
-    """
-    return _convolution(1, input, weight, bias, stride, padding, dilation, groups, output_padding, precision)
+def _told(function: Callable[..., Tensor], name: str, what: str, rank: int) -> Callable[..., Tensor]:
+    """Return a function under its public name, with its documentation."""
+    words = ", ".join(list(inspect.signature(function).parameters)[:-1])
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = _DOC.format(what=what, axes=_AXES[rank], words=words, name=name)
+    return function
 
 
-def conv_transpose2d(
-    input: Tensor,  # noqa: A002
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Numbers = 1,
-    padding: Numbers = 0,
-    output_padding: Numbers = 0,
-    groups: int = 1,
-    dilation: Numbers = 1,
-    *,
-    precision: str | None = None,
-) -> Tensor:
-    """Spread tensors with weights over two axes.
-
-    Parameters
-    ----------
-    input, weight, bias, stride, padding, output_padding, groups, dilation
-        As for `torch.nn.functional.conv_transpose2d`; tensors are on the CPU.
-    precision
-        What float32 sums promise: ``"highest"``, ``"high"`` or ``"medium"``. Default: what
-        ``torch.get_float32_matmul_precision()`` says.
-
-    Returns
-    -------
-    torch.Tensor
-        Of the type and in the memory format of the input, with gradients.
-    """
-    return _convolution(2, input, weight, bias, stride, padding, dilation, groups, output_padding, precision)
-
-
-def conv_transpose3d(
-    input: Tensor,  # noqa: A002
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Numbers = 1,
-    padding: Numbers = 0,
-    output_padding: Numbers = 0,
-    groups: int = 1,
-    dilation: Numbers = 1,
-    *,
-    precision: str | None = None,
-) -> Tensor:
-    """Spread tensors with weights over three axes.
-
-    Parameters
-    ----------
-    input, weight, bias, stride, padding, output_padding, groups, dilation
-        As for `torch.nn.functional.conv_transpose3d`; tensors are on the CPU.
-    precision
-        What float32 sums promise: ``"highest"``, ``"high"`` or ``"medium"``. Default: what
-        ``torch.get_float32_matmul_precision()`` says.
-
-    Returns
-    -------
-    torch.Tensor
-        Of the type and in the memory format of the input, with gradients.
-    """
-    return _convolution(3, input, weight, bias, stride, padding, dilation, groups, output_padding, precision)
+conv1d, conv2d, conv3d = (_correlating(rank) for rank in (1, 2, 3))
+conv_transpose1d, conv_transpose2d, conv_transpose3d = (_spreading(rank) for rank in (1, 2, 3))
