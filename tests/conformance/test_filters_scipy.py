@@ -138,7 +138,7 @@ def test_axes_and_output_type(seed: int, dtype: type) -> None:
         )
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[::2])
 def test_our_own_filters_have_scipys_values_on_floats(seed: int) -> None:
     rng, image, ours, theirs = drawn(seed, np.float64)
     sigma = float(rng.random() * 3 + 0.2)

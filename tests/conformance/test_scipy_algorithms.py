@@ -85,7 +85,7 @@ def case(rng):
 @pytest.mark.parametrize("kind", KINDS)
 def test_floats_by_every_algorithm(kind):
     rng = np.random.default_rng([1, *map(ord, kind)])
-    for turn in range(30):
+    for turn in range(15):
         image, fill, words = case(rng)
         wide = np.float64 if image.dtype in ("float64", "int32") else np.float32
         kernel = drawn_kernel(rng, kind, image.shape).astype(wide)
@@ -101,7 +101,7 @@ def test_floats_by_every_algorithm(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_integers_are_exact_and_cut_to_their_type(kind):
     rng = np.random.default_rng([2, *map(ord, kind)])
-    for _ in range(15):
+    for _ in range(8):
         image, fill, words = case(rng)
         if image.dtype in FLOATS:
             continue

@@ -215,7 +215,7 @@ def seen():
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize(("bad", "count"), [(0.0, 1200), (0.15, 2500)])
+@pytest.mark.parametrize(("bad", "count"), [(0.0, 600), (0.15, 1250)])
 def test_drawn_convolutions(transposed, bad, count, seen):
     draw = random.Random(7 + transposed)
     now = Counter()
@@ -284,7 +284,7 @@ def test_padding_modes_of_layers(rank, mode):
     draw = random.Random(rank)
     layer = {1: torch.nn.Conv1d, 2: torch.nn.Conv2d, 3: torch.nn.Conv3d}[rank]
     compared = 0
-    for _ in range(60):
+    for _ in range(30):
         size = [draw.randint(3, 8) for _ in range(rank)]
         words = {
             "padding": draw.choice(["same", 2, tuple(draw.randint(0, 2) for _ in range(rank))]),
@@ -306,7 +306,7 @@ def test_padding_modes_of_layers(rank, mode):
             continue
         np.testing.assert_allclose(call(x, weight, bias, boundary=word, **words), expected, rtol=0, atol=1e-13)
         compared += 1
-    assert compared > 30
+    assert compared > 15
 
 
 def test_same_padding_of_even_kernels_stands_on_the_same_side():

@@ -143,9 +143,13 @@ def test_outputs(name, tmp_path):
     build, shape = NETWORKS[name]
     torch.manual_seed(0)
     theirs = spread(build(10)).eval()
-    path = tmp_path / "network.safetensors"
-    files.save_file(theirs.state_dict(), path)
-    ours = layers.load(getattr(models, name)(10, seed=0), path).eval()
+    ours = getattr(models, name)(10, seed=0).eval()
+    if name == "vgg16":  # of half a gigabyte
+        ours.load_state({word: value.numpy() for word, value in theirs.state_dict().items()})
+    else:
+        path = tmp_path / "network.safetensors"
+        files.save_file(theirs.state_dict(), path)
+        layers.load(ours, path)
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     with torch.no_grad():
         expected = theirs(torch.from_numpy(x)).numpy()

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 F = pytest.importorskip("torch.nn.functional")
 
 pytestmark = pytest.mark.conformance
-CASES = 250
+CASES = 125
 FLOATS = ("float32", "float64", "float16")
 
 
@@ -103,7 +103,7 @@ def test_max_pool(rank):
             pass
         outcomes.append(same_answer(mine, other))
     assert outcomes.count("equal") > CASES // 2
-    assert outcomes.count("refused") > 20
+    assert outcomes.count("refused") > 10
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
@@ -144,7 +144,7 @@ def test_avg_pool(rank):
         extends = rank == 3 and shorter_than_kernel(x, rank, arguments[0])
         outcomes.append(same_answer(mine, other, extends=extends, **tolerance(dtype)))
     assert outcomes.count("equal") > CASES // 2
-    assert outcomes.count("refused") > 20
+    assert outcomes.count("refused") > 10
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
