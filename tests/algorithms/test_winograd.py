@@ -88,7 +88,7 @@ def drawn(rng, rank=None):
             continue
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_equals_the_loops_on_small_problems(machine, seed):
     rng = np.random.default_rng(seed)
     shape, kernel = ((1, 4, 6, 7), (3, 3)) if seed % 2 else ((2, 5, 11), (seed // 2 + 2,))
@@ -100,7 +100,7 @@ def test_equals_the_loops_on_small_problems(machine, seed):
     assert (np.abs(got - expected) <= 1e-4 * scale.max()).all()
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_equals_windows_at_any_strides(machine, seed):
     """Planes or channels side by side, reversed or apart, and all of these for the output too."""
     rng = np.random.default_rng(1000 + seed)

@@ -103,12 +103,12 @@ def test_a_complex_kernel_is_two_real_ones(algorithm, monkeypatch):
 @pytest.mark.parametrize("dtype", ["uint8", "float64"])
 def test_gabor_of_several_waves_is_a_stack(dtype):
     image = (RNG.random((50, 60)) * 99).astype(dtype)
-    waves, ways = [0.15, 0.3], [0.0, 0.7, np.pi / 2]
+    waves, ways = [0.15, 0.3], [0.0, 0.7]
     expected = np.stack([filters.gabor(image, f, t, sigma_y=4.0) for f in waves for t in ways])
     found = filters.gabor(image, waves, ways, sigma_y=4.0)
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(filters.gabor(image, 0.15, ways, sigma_y=4.0), expected[:3], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(filters.gabor(image, 0.15, ways, sigma_y=4.0), expected[:2], rtol=1e-5, atol=1e-5)
     assert filters.gabor(image, waves, 0.7, sigma_y=4.0).shape == (2, 50, 60)
     out = np.zeros_like(found)
     assert filters.gabor(image, waves, ways, sigma_y=4.0, out=out) is out
