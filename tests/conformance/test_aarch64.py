@@ -498,8 +498,10 @@ def test_generated_code_of_every_family_ran(arm, monkeypatch):
         ran |= asked if arm.ran else set()
     for call in (call for call in CALLS if call.name in rules()):
         floats = {name for name, value in call.operands.items() if getattr(value, "dtype", np.dtype(int)).kind == "f"}
-        y, pull = differentiated(call.function, {**call.operands, **call.words}, frozenset(floats))
         asked.clear()
+        y, pull = differentiated(call.function, {**call.operands, **call.words}, frozenset(floats))
+        # What a gradient is computed by may be looked up before it is asked for.
+        asked -= {name for name in asked if not name.endswith("_gradient")}
         arm.ran.clear()
         pull(np.ones_like(y[0] if isinstance(y, tuple) else y))
         ran |= asked if arm.ran else set()
