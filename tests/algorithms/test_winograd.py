@@ -13,6 +13,7 @@ from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.reference import convolution as reference
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
+from striderule.algorithms.windows.turned_weights import seen_turned
 from striderule.algorithms.winograd import call as calls
 from striderule.algorithms.winograd import convolution as winograd
 from striderule.codegen import target, workers
@@ -175,6 +176,33 @@ def test_packed_weights_are_copied(machine):
     repacked = packed.packed(2 * kept)
     repacked.run(x, weight, None, None, out)
     check(problem, x, 2 * kept, out)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="guard pages need mprotect")
+@pytest.mark.parametrize(("kernel", "variant"), [((3, 3), "F2"), ((2, 5), "F4")], ids=str)
+def test_weights_that_are_seen_turned_give_the_bits_of_a_copy(machine, kernel, variant):
+    """They are those of the gradient of an input: (out, in, taps backwards) of weights (in, out, taps)."""
+    rng = np.random.default_rng(14)
+    problem = layers((2, 21, *(9, 11)[-len(kernel) :]), (19, 21, *kernel), padding="same")
+    x, given = operands(problem, rng)
+    for before in (False, True):
+        memory = guarded(np.ascontiguousarray(seen_turned(given)), before=before)
+        weight, out = seen_turned(memory), np.zeros(problem.output_shape, "f")
+        assert not weight.flags.c_contiguous
+        call = bound_call(problem, x, weight, out, variant=variant)
+        call.run(x, weight, None, None, out)
+        expected = winograd.convolution(problem, x, given, variant=variant)
+        check(problem, x, given, out, variant)
+        np.testing.assert_array_equal(out, expected)
+        packed, out[...] = call.packed(weight), 0
+        memory[0, 0] = np.inf  # which is not transformed
+        packed.run(x, weight, None, None, out)
+        np.testing.assert_array_equal(out, expected)
+        call.run(x, weight, None, None, out)
+        expected = windows.convolution(problem, x, np.ascontiguousarray(weight), 0)
+        np.testing.assert_allclose(out, expected, rtol=1e-3, atol=1e-3)
+    apart = np.asfortranarray(weight)
+    assert bound_call(problem, x, apart, out, variant=variant) is None
 
 
 @pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="guard pages need mprotect")

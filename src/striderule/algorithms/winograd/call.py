@@ -16,6 +16,7 @@ from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import proof
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
+from striderule.algorithms.windows.turned_weights import seen_turned
 from striderule.algorithms.winograd import inputs, outputs, weights
 from striderule.algorithms.winograd.routine import winograd_routine
 from striderule.algorithms.winograd.structure import OUTSIDE, POINTERS, SIZES, Form, Layout
@@ -44,6 +45,8 @@ class Request:
     activation: tuple[Any, ...] | None
     out: ArrayInfo
     target: Target
+    # Whether the weights stand as those that they are turned from; see `weights`.
+    around: bool = False
 
     @property
     def lanes(self) -> int:
@@ -93,6 +96,7 @@ class Call:
     plan: Tiling
     problem: Convolution
     lanes: int
+    around: bool
 
     @property
     def panels(self) -> int:
@@ -140,9 +144,10 @@ class Call:
         inputs, channels = problem.in_channels // problem.groups, problem.out_channels // problem.groups
         sums = np.empty((problem.in_channels, prod(plan.kernel) + 1), np.float32)
         blocks = -(-inputs // self.lanes)
-        words = array(
-            "q", [memory.address(weight), panels, memory.address(sums), inputs, channels, blocks, self.panels]
-        )
+        place = memory.address(weight)
+        if self.around:  # which is that of the first tap, the last one in memory
+            place -= (prod(plan.kernel) - 1) * weight.itemsize
+        words = array("q", [place, panels, memory.address(sums), inputs, channels, blocks, self.panels])
         workers.run(self.packs, words.buffer_info()[0], problem.groups * blocks)
         return sums
 
@@ -164,7 +169,7 @@ def call_for(request: Request) -> Call:
         return _agrees(request)
 
     routine = proof.compiled(form.name, form, lambda: winograd_routine(form, target), target, trial)
-    key = (plan.tile, plan.kernel, plan.vectors, request.weight.name)
+    key = (plan.tile, plan.kernel, plan.vectors, request.weight.name, request.around)
     name = f"{form.name}_weights"
     packs = proof.compiled(name, key, lambda: weights.weight_routine(name, target, *key), target, trial)
     tables = (*_places(request, plan), np.zeros(problem.out_channels, np.float32))
@@ -190,7 +195,8 @@ def call_for(request: Request) -> Call:
     else:
         phases = [phase(plan.block, 1, transforms=1, multiplies=1, input_vectors=plan.input_vectors)]
     return Call(
-        routine.address, packs.address, tuple(phases), rooms["room"], common, tables, plan, problem, request.lanes
+        routine.address, packs.address, tuple(phases), rooms["room"], common, tables, plan, problem, request.lanes,
+        request.around,
     )  # fmt: skip
 
 
@@ -266,6 +272,8 @@ def _agrees(request: Request) -> bool:
     def computed(x: Array, weight: Array, bias: Array, residual: Array) -> Array:
         out = np.empty_like(residual)
         panels = np.zeros(call.weights, np.float32)
+        if request.around:
+            weight = seen_turned(np.ascontiguousarray(seen_turned(weight)))
         call.pack(weight, memory.address(panels))
         call.run(x, memory.address(panels), bias, residual if request.residual else None, out)
         return out

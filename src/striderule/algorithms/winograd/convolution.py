@@ -14,6 +14,7 @@ from striderule.algorithms.direct import convolution as direct
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct.activation import ACTIVATIONS
 from striderule.algorithms.direct.operands import STORED, is_compact
+from striderule.algorithms.windows.turned_weights import seen_turned
 from striderule.algorithms.winograd.borders import refuses
 from striderule.algorithms.winograd.call import Call, Request, call_for
 from striderule.codegen.target import current
@@ -23,6 +24,8 @@ Array = npt.NDArray[Any]
 
 # What arrays may hold in memory; everything is computed in float32.
 TYPES = ("float32", *STORED)
+# Whether `bind` takes weights of one group as `turned_weights.seen_turned` shows them, too.
+SEES_TURNED = True
 
 
 def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, *, variant: str = "F2") -> Array:
@@ -72,11 +75,19 @@ def bind(
     if not usual or (fill != 0 and _has_constant(problem)):
         other: Any = direct.bind(problem, fill, **given)
         return other  # type: ignore[no-any-return]  # what its run returns does not matter
-    if not is_compact(weight, 0) or (activation and activation[0] not in ACTIVATIONS):
+    around = not is_compact(weight, 0)
+    if (around and not _is_turned(problem, weight)) or (activation and activation[0] not in ACTIVATIONS):
         return None
-    request = Request(problem, variant, x, weight.dtype, residual, activation, out, current())
+    request = Request(problem, variant, x, weight.dtype, residual, activation, out, current(), around)
     call = giving_way.attempt(call_for, request)
     return None if call is None else Winograd(call, problem, variant, Given(**given))
+
+
+def _is_turned(problem: Convolution, weight: ArrayInfo) -> bool:
+    """Tell whether these are compact weights of a group, seen turned."""
+    (outputs, inputs, *taps), (output, channel, *steps) = weight.shape, weight.strides
+    before = ArrayInfo((inputs, outputs, *taps), (channel, output, *(-step for step in steps)), weight.dtype)
+    return problem.groups == 1 and is_compact(before, 0)
 
 
 def _has_constant(problem: Convolution) -> bool:
@@ -141,7 +152,7 @@ class Winograd:
 
     def packed(self, weight: Array) -> Winograd:
         """Return the same with this weight copied and transformed."""
-        kept = weight.copy()
+        kept = seen_turned(seen_turned(weight).copy()) if self.call.around else weight.copy()
         fresh = np.zeros(self.call.weights + 16, np.float32)
         start = -memory.address(fresh) % 64 // 4
         panels = fresh[start : start + self.call.weights]
@@ -154,6 +165,9 @@ class Winograd:
         """Compute some images by every product of the definition."""
         x, out, residual = x[images], out[images], None if residual is None else residual[images]
         given = self.given.of(len(x))
+        if self.call.around:
+            weight = np.ascontiguousarray(weight)
+            given["weight"] = ArrayInfo.of(weight)
         if residual is not None:  # it may be a copy
             given["residual"] = ArrayInfo.of(residual)
         problem = replace(self.problem, batch=len(x))

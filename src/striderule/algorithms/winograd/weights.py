@@ -6,6 +6,9 @@ Vectors run along output channels; the weights of a vector of these by a vector 
 registers. Sums tell of every input channel how large its weights are:
 
     sums[group, input channel, tap] = sum over outputs of (SCALE w)^2, and behind the last tap the sum of all |w|
+
+The gradient of an input takes weights turned around. These are read where they stand: a vector then runs along the
+input channels in memory, and taps go backwards.
 """
 
 from __future__ import annotations
@@ -24,11 +27,17 @@ SCALE = 2.0**32
 
 
 def weight_routine(
-    name: str, target: Target, tile: tuple[int, int], kernel: tuple[int, int], vectors: int, stored: str
+    name: str,
+    target: Target,
+    tile: tuple[int, int],
+    kernel: tuple[int, int],
+    vectors: int,
+    stored: str,
+    around: bool = False,
 ) -> str:
     """Return the routine as LLVM IR: each task transforms the weights of a vector of input channels of a group.
 
-    They are of the type `stored` in memory.
+    They are of the type `stored`, and `around` says that they stand as [input, output, taps backwards], of one group.
     """
     r = Routine(name, target, FLOAT32, pointers=POINTERS, sizes=SIZES)
     taps = prod(kernel)
@@ -40,7 +49,10 @@ def weight_routine(
             r.store(r.constant(0), squares + i * r.lanes)
         count = (r.size("inputs") - first).smaller(r.lanes)
         with r.loop(r.size("channels"), step=r.lanes) as output:
-            _turn(r, r.pointer("w", ELEMENTS[stored]), taps, (group, first, output), turned)
+            if around:
+                _turn_around(r, r.pointer("w", ELEMENTS[stored]), taps, (first, count, output), turned)
+            else:
+                _turn(r, r.pointer("w", ELEMENTS[stored]), taps, (group, first, output), turned)
             _transform(r, tile, kernel, vectors, (group, first, output), count, turned, squares)
         with r.loop(count * each) as i:
             total = r.sum(r.load(squares + i * r.lanes))
@@ -61,6 +73,22 @@ def _turn(r: Routine, weights: Pointer, taps: int, place: tuple[Size, Size, Size
             rows.append(r.convert(r.load(start + (channel * terms + i * r.lanes), mask), r.element))
         for lane, values in enumerate(r.transpose(rows)):
             r.store(values, turned + (i * r.lanes + lane) * r.lanes)
+
+
+def _turn_around(r: Routine, weights: Pointer, taps: int, place: tuple[Size, Size, Size], turned: Pointer) -> None:
+    """Do the same for weights that stand as [input channel, output channel, taps backwards]."""
+    first, count, output = place
+    with r.loop(count) as c:
+        start, goal = weights + (first + c) * r.size("channels") * taps, turned + c * (taps * r.lanes)
+        for begin in range(0, taps, r.lanes):
+            here = min(r.lanes, taps - begin)
+            mask = r.first_lanes(here)
+            rows = []
+            for lane in range(r.lanes):
+                channel = (output + lane).smaller(r.size("channels") - 1)
+                rows.append(r.convert(r.load(start + (channel * taps + begin), mask), r.element))
+            for i, values in enumerate(r.transpose(rows)[:here]):
+                r.store(values, goal + (taps - 1 - begin - i) * r.lanes)
 
 
 def _transform(

@@ -9,6 +9,7 @@ import numpy as np
 
 from striderule.algorithms import memory, table
 from striderule.algorithms.binding import ArrayInfo, Bound
+from striderule.algorithms.windows.turned_weights import seen_turned
 from striderule.codegen.target import forced
 from striderule.functional.door import Array
 from striderule.functional.planned import noted, plan_for
@@ -27,15 +28,16 @@ class InputWay(NamedTuple):
     """The gradient with respect to an input, bound to arrays of certain shapes and strides."""
 
     bound: Bound
-    # Groups of the weight if it is turned before.
+    # Groups of the weight if it is turned before; `seen`: it is read where it stands.
     turned: int | None
+    seen: bool
     shape: tuple[int, ...]
     dtype: str
 
     def __call__(self, g: Array, weight: Array) -> Array:
         """Return the gradient."""
         if self.turned is not None:
-            weight = turned(weight, self.turned)
+            weight = seen_turned(weight) if self.seen else turned(weight, self.turned)
         result = memory.empty(self.shape, self.dtype)
         self.bound.run(g, weight, None, None, result)
         return result
@@ -61,18 +63,20 @@ def _input_way(
         return None
     plan = plan_for(gradient, images=TRAINED)
     operation = "transposed_convolution" if isinstance(gradient, TransposedConvolution) else "convolution"
-    bind: Any = getattr(table.family("convolution", plan.algorithm), BINDS[operation], None)
+    family = table.family("convolution", plan.algorithm)
+    bind: Any = getattr(family, BINDS[operation], None)
     if bind is None:
         return None
     groups = problem.groups if geometry.is_turned(problem) else None
-    if groups is not None:
-        shape = (shape[1] * groups, shape[0] // groups, *shape[2:])
+    seen = groups == 1 and getattr(family, "SEES_TURNED", False)
     kind = np.dtype(problem.dtype)
-    taps, out = (ArrayInfo.of(np.empty(one, kind)) for one in (shape, gradient.output_shape))
+    taps, out = (np.empty(one, kind) for one in (shape, gradient.output_shape))
+    if groups is not None:
+        taps = seen_turned(taps) if seen else turned(taps, groups)
     fill = () if operation != "convolution" else (0,)
     words = {"bias": False, "residual": None, "activation": None, **table.in_variant(plan.variant)}
-    bound = bind(gradient, *fill, x=g, weight=taps, out=out, **words)
-    return None if bound is None else InputWay(bound, groups, gradient.output_shape, problem.dtype)
+    bound = bind(gradient, *fill, x=g, weight=ArrayInfo.of(taps), out=ArrayInfo.of(out), **words)
+    return None if bound is None else InputWay(bound, groups, seen, gradient.output_shape, problem.dtype)
 
 
 def turned(weight: Array, groups: int) -> Array:
