@@ -64,6 +64,35 @@ def test_what_waits_is_bounded(monkeypatch):
     assert waiting.take(1 << 17) is None
 
 
+def test_what_was_in_use_at_once_may_wait(monkeypatch):
+    """What is used and what waits are together no more than what was used, or `MOST` over it."""
+    monkeypatch.setattr(memory, "MOST", 1 << 20)
+    monkeypatch.setattr(memory, "MOST_AGAIN", 5 << 20)
+    waiting, size = memory._Waiting(), 1 << 20
+
+    def take(count):
+        found = [waiting.take(size) for _ in range(count)]
+        return [np.empty(size, np.uint8) if one is None else one for one in found]
+
+    def give(pieces, count):
+        for _ in range(count):
+            waiting.give(pieces.pop())
+
+    used = take(4)
+    give(used, 4)
+    assert waiting._bytes == 4 * size
+    used = take(2)
+    assert waiting._bytes == 2 * size
+    waiting._lock.acquire()  # as where garbage is collected within `take`
+    give(used, 1)
+    waiting._lock.release()
+    assert waiting._bytes == 2 * size
+    used += take(6)  # seven at once: those that were not counted off are by now
+    assert (waiting._used, waiting._peak) == (7 * size, 7 * size)
+    give(used, 7)
+    assert waiting._bytes == memory.MOST_AGAIN
+
+
 def test_scratch_is_each_threads_own_and_bounded():
     mine = memory.scratch("test", 1000, np.float32)
     found = []

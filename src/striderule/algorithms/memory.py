@@ -23,20 +23,26 @@ Array = npt.NDArray[Any]
 LEAST = 1 << 16
 # Bytes that may wait to be used again, in all and for each thread's room.
 MOST = 1 << 26
+# And for results, as much as makes up with those in use what was in use at once before: a training step lets go all
+# that it kept, and the next one wants it again. So that waits, but not more than this.
+MOST_AGAIN = 1 << 29
 ALIGNMENT = 64
 
 
 class _Waiting:
-    """Pieces of memory that nobody uses, by size."""
+    """Pieces of memory that nobody uses, by size; and how many bytes are in use, and were at most."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pieces: dict[int, list[Array]] = {}
-        self._bytes = 0
+        self._bytes = self._used = self._peak = 0
+        # Bytes no longer in use that are not counted off yet.
+        self._ended: list[int] = []
 
     def take(self, size: int) -> Array | None:
-        """Return a piece of exactly `size` bytes, or None."""
+        """Return a piece of exactly `size` bytes, or None; either way so many more are in use."""
         with self._lock:
+            self._count(size)
             pieces = self._pieces.get(size)
             if not pieces:
                 return None
@@ -45,13 +51,16 @@ class _Waiting:
 
     def give(self, piece: Array) -> None:
         """Keep a piece for the next taker; drop others, or it, where there is too much."""
+        self._ended.append(piece.nbytes)
         # Not waiting for the lock: garbage collection may call this while `take` or `give` holds it.
         if not self._lock.acquire(blocking=False):
             return
         try:
+            self._count(0)
+            most = max(MOST, min(self._peak - self._used, MOST_AGAIN))
             if piece.nbytes > MOST:
                 return
-            while self._bytes + piece.nbytes > MOST:
+            while self._bytes + piece.nbytes > most:
                 size = next(size for size, pieces in self._pieces.items() if pieces)
                 self._pieces[size].pop()
                 self._bytes -= size
@@ -59,6 +68,13 @@ class _Waiting:
             self._bytes += piece.nbytes
         finally:
             self._lock.release()
+
+    def _count(self, size: int) -> None:
+        """Count what is in use, with `size` bytes more; the lock is held."""
+        while self._ended:
+            self._used = max(0, self._used - self._ended.pop())
+        self._used += size
+        self._peak = max(self._peak, self._used)
 
 
 _waiting = _Waiting()
