@@ -3,7 +3,8 @@
     result[group, in, out, tap] = weight[group, out, in, taps - 1 - tap]
 
 Algorithm: a copy. Schedule: a task turns a few input channels, whose kernels stand side by side in the weight, output
-channel by output channel, so that it reads whole cache lines and writes one stream for each of them.
+channel by output channel, so that it reads whole cache lines and writes one stream for each of them. Kernels of one tap
+are a matrix, of which squares of vectors are transposed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from striderule.algorithms.windows import turned_weights as windows
 from striderule.codegen import workers
 from striderule.codegen.jit import Routine
 from striderule.codegen.target import Target, current
-from striderule.codegen.tile import ELEMENTS
+from striderule.codegen.tile import ELEMENTS, Pointer, Size
 from striderule.codegen.tile import Routine as Builder
 
 Array = npt.NDArray[Any]
@@ -37,24 +38,26 @@ def turned(weight: Array, groups: int) -> Array:
     served = weight.dtype.char in SERVED and weight.flags.c_contiguous and weight.flags.aligned
     routine = None
     if served and weight.size >= FEW:
-        routine = giving_way.attempt(_routine, SERVED[weight.dtype.char], current())
+        routine = giving_way.attempt(_routine, SERVED[weight.dtype.char], prod(weight.shape[2:]) == 1, current())
     if routine is None:
         return windows.turned(weight, groups)
     out, per_in, *kernel = weight.shape
     result = memory.empty((groups * per_in, out // groups, *kernel), weight.dtype)
-    blocks = -(-per_in // CHANNELS)
+    channels = current().lanes(weight.itemsize) if prod(kernel) == 1 else CHANNELS
+    blocks = -(-per_in // channels)
     places = memory.address(weight), memory.address(result)
     words = array("q", [*places, per_in, out // groups, prod(kernel), blocks])
     workers.run(routine.address, words.buffer_info()[0], groups * blocks)
     return result
 
 
-def _routine(element: str, target: Target) -> Routine:
+def _routine(element: str, single: bool, target: Target) -> Routine:
     def trial() -> bool:
-        return proof.agree(turned, windows.turned, np.zeros((2 * FEW // 45, 11, 3, 3), element), 2)
+        shape = (2 * FEW // 45, 45, 1) if single else (2 * FEW // 45, 11, 3, 3)
+        return proof.agree(turned, windows.turned, np.zeros(shape, element), 2)
 
-    name = f"turned_weights_{element}"
-    return proof.compiled(name, (name,), lambda: _text(name, element, target), target, trial)
+    name, text = f"turned_weights_{element}{'_single' * single}", _single_text if single else _text
+    return proof.compiled(name, (name,), lambda: text(name, element, target), target, trial)
 
 
 def _text(name: str, element: str, target: Target) -> str:
@@ -71,3 +74,36 @@ def _text(name: str, element: str, target: Target) -> str:
                 with r.loop(taps) as tap:
                     r.store(r.load(here + tap * -1, lanes=1), there + tap)
     return r.finish()
+
+
+def _single_text(name: str, element: str, target: Target) -> str:
+    r = Builder(name, target, ELEMENTS[element], pointers=POINTERS, sizes=SIZES)
+    inputs, outputs, lanes = r.size("inputs"), r.size("outputs"), r.lanes
+    with r.tasks() as task:
+        group, first = task // r.size("blocks"), task % r.size("blocks") * lanes
+        source = r.pointer("w") + (group * outputs * inputs + first)
+        goal = r.pointer("y") + (group * inputs + first) * outputs
+        whole = outputs // lanes * lanes
+        with r.either((inputs - first).below(lanes)) as (part, all_of):
+            with part:
+                _squares(r, source, goal, r.whole(0), outputs, inputs - first)
+            with all_of:
+                with r.loop(whole, step=lanes) as output:
+                    rows = [r.load(source + (output + lane) * inputs) for lane in range(lanes)]
+                    for lane, column in enumerate(r.transpose(rows)):
+                        r.store(column, goal + (outputs * lane + output))
+                _squares(r, source, goal, whole, outputs - whole, r.whole(lanes))
+    return r.finish()
+
+
+def _squares(r: Builder, source: Pointer, goal: Pointer, start: Size, count: Size, channels: Size) -> None:
+    """Transpose `count` outputs from `start` on, of some of a vector's channels."""
+    inputs, outputs = r.size("inputs"), r.size("outputs")
+    with r.loop(count, step=r.lanes) as behind:
+        output, here = start + behind, r.first_lanes(count - behind)
+        # Outputs behind the last one are not written, so it is read again in their place.
+        places = [(output + lane).smaller(outputs - 1) for lane in range(r.lanes)]
+        there = r.first_lanes(channels)
+        for lane, column in enumerate(r.transpose([r.load(source + place * inputs, there) for place in places])):
+            with r.when(channels.above(lane)):
+                r.store(column, goal + (outputs * lane + output), here)
