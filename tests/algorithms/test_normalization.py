@@ -14,9 +14,11 @@ from oracles.memories import KINDS, guarded, other_memory
 from striderule.algorithms.direct import giving_way, response
 from striderule.algorithms.direct import normalization as direct
 from striderule.algorithms.direct.normalization_routine import Form, scale_routine, statistics_routine
+from striderule.algorithms.direct.normalization_units_routine import normalized_routine
 from striderule.algorithms.direct.response_routine import POWERS, response_routine
 from striderule.algorithms.direct.response_routine import Form as ResponseForm
 from striderule.algorithms.reference import normalization as reference
+from striderule.algorithms.windows import normalization as windows
 from striderule.codegen import jit, target, workers
 from striderule.errors import CompilerMissing
 
@@ -136,6 +138,56 @@ def test_statistics_of_values_far_from_zero_and_of_many_parts(machine):
         np.testing.assert_allclose(squares, (lines.var(axis=1) * lines.shape[1]).astype(float), rtol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_whole_normalisations_are_exact_to_the_last_digits(machine, dtype):
+    """Units of channels and of groups, far from zero too, beside guard pages and in place."""
+    draw = random.Random(dtype)
+    for turn in range(20):
+        rest = [draw.choice((1, 2, 3, 7, 16, 33)) for _ in range(draw.randint(0, 3))]
+        shape = (draw.randint(2, 12), draw.choice((1, 2, 4, 12, 24)), *rest)
+        groups = None if turn % 2 else draw.choice([n for n in (1, 2, 4, 12) if shape[1] % n == 0])
+        rng = np.random.default_rng(turn)
+        x = (rng.normal(size=shape) + draw.choice((0, 1000))).astype(dtype)
+        weight, bias = ((None, None), (rng.normal(size=shape[1]).astype("f4"), rng.normal(size=shape[1])))[turn % 3 > 0]
+        own = guarded(x, before=bool(turn % 4 > 1))
+        found = direct.normalized_units(own, weight, bias, 1e-3, groups)
+        parts = (1, shape[1]) if groups is None else (shape[0], groups)
+        lines = (x.swapaxes(0, 1) if groups is None else x).reshape(*parts, -1).astype(np.longdouble)
+        mean, var = lines.mean(axis=-1), lines.var(axis=-1)
+        images, each = np.arange(shape[0]) * (groups is not None), np.arange(shape[1]) * parts[1] // shape[1]
+        of_channel = [one[images][:, each].reshape(*shape[:2], *(1,) * len(rest)) for one in (mean, var)]
+        slope, shift = (
+            one if isinstance(one, int) else one.astype(np.longdouble).reshape(1, -1, *(1,) * len(rest))
+            for one in (1 if weight is None else weight, 0 if bias is None else bias)
+        )
+        part = (x.astype(np.longdouble) - of_channel[0]) / np.sqrt(of_channel[1] + 1e-3) * slope
+        for result, means, squares in (found, windows.normalized_units(x, weight, bias, 1e-3, groups)):
+            # What a mean of so many values lacks is part of the result where that is float64.
+            lost = 1e-13 * np.abs(lines).max() * np.abs(slope).max() / np.sqrt(of_channel[1] + 1e-3)
+            assert result.dtype == x.dtype
+            assert (np.abs(result - part - shift) <= 4 * UNIT[dtype] * (np.abs(part) + np.abs(shift)) + lost).all()
+            np.testing.assert_allclose(means, mean.astype("f8").reshape(means.shape), rtol=1e-14, atol=1e-14)
+            np.testing.assert_allclose(squares / lines.shape[-1], var.astype("f8").reshape(squares.shape), 1e-10, 1e-16)
+        assert direct.normalized_units(own, weight, bias, 1e-3, groups, own)[0] is own
+        np.testing.assert_array_equal(own, found[0])
+
+
+def test_whole_normalisations_of_what_is_not_finite_and_what_is_left(machine):
+    x = np.random.default_rng(0).normal(size=(3, 9, 5, 5)).astype("f4")
+    x[0, 0, 0, 0], x[0, 1, 0, 0], x[2, 2, 3, 3] = np.inf, np.nan, -np.inf
+    result, means, squares = direct.normalized_units(x, None, None, 1e-3)
+    assert np.isnan(result[:, :3]).all()
+    assert np.isnan(squares[:3]).all()
+    np.testing.assert_array_equal(means[[0, 2]], [np.inf, -np.inf])
+    np.testing.assert_allclose(result[:, 3:], windows.normalized_units(x, None, None, 1e-3)[0][:, 3:], 1e-6, 1e-6)
+    large = np.zeros((4, 100, 20, 20), "f4")
+    assert direct.normalized_units(large[:, :, ::2], None, None, 1e-3) is None
+    for kind in range(1, KINDS):
+        np.testing.assert_array_equal(direct.normalized_units(other_memory(x, kind), None, None, 1e-3)[0], result)
+    assert direct.normalized_units(np.zeros((2, 3, 200, 200), "f4"), None, None, 1e-3) is None
+    assert direct.normalized_units(np.zeros((2000, 30), "f4"), None, None, 1e-3) is None
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_response_equals_the_loops(machine, seed):
     draw = random.Random(seed)
@@ -188,16 +240,18 @@ def test_the_same_bits_for_any_batch_threads_and_memory(machine):
     for kind in range(1, KINDS):
         for one, other in zip(results(other_memory(x, kind)), together, strict=True):
             np.testing.assert_array_equal(one, other)
-    statistics, before = [], workers.get_num_threads()
+    statistics, whole, before = [], [], workers.get_num_threads()
     try:
         for threads in (1, 2, 3):
             workers.set_num_threads(threads)
             statistics.append(np.array(direct.batch_statistics(x)))
+            whole.append(direct.normalized_units(x, *numbers[:2], 1e-5)[0])
             for one, other in zip(results(x), together, strict=True):
                 np.testing.assert_array_equal(one, other)
     finally:
         workers.set_num_threads(before)
     assert all((one == statistics[0]).all() for one in statistics)
+    assert all((one == whole[0]).all() for one in whole)
 
 
 @needs_guards
@@ -263,6 +317,8 @@ def test_routines_call_nothing(name):
         texts = [response_routine(ResponseForm(dtype, next(kinds), power), machine) for power in (*POWERS, None)]
         texts += [scale_routine(Form(dtype, next(kinds), numbers), machine) for numbers in ("float32", "float64")]
         texts.append(statistics_routine(Form(dtype, next(kinds)), machine))
+        if dtype != "float16":
+            texts.append(normalized_routine("units", dtype, machine))
         for text in texts:
             assembly = jit.assembly(text, machine)
             assert "\tcall" not in assembly

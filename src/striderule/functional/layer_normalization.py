@@ -244,6 +244,12 @@ def groups_normalized(
     if value.size == 0:
         return door.finish(np.empty(value.shape, dtype), dtype, out=out), Groups(count, none, none, small)
     seen = placed(value.astype(dtype, copy=False))
+    units = getattr(compute, "normalized_units", None)
+    into = out if out is None or memory.alike(out, seen) else None
+    whole = None if units is None else units(seen, scale, shift, small, count, **table.into(compute, into))
+    if whole is not None:
+        found = Groups(count, whole[1], whole[2] / (seen.size // (batch * count)), small)
+        return door.finish(whole[0], dtype, out=out), found
     parts = by_image(compute.batch_statistics, seen)
     mean, var = _joined(parts, batch, count, seen.size // (batch * channels))
     found = Groups(count, mean, var, small)

@@ -55,22 +55,16 @@ class _Training(recipes.Recipe):
     """Batch normalisation by the statistics of the batch itself, which update the running ones."""
 
     roles: ClassVar[tuple[str, ...]] = ("x", "running_mean", "running_var", "weight", "bias", "out")
-    __slots__ = ("call", "dtype", "momentum", "statistics")
+    __slots__ = ("compute", "eps", "momentum")
 
-    def __init__(self, statistics: Any, call: Any, momentum: float, dtype: np.dtype[Any]) -> None:
-        self.statistics, self.call, self.momentum, self.dtype = statistics, call, momentum, dtype
+    def __init__(self, compute: ModuleType, eps: float, momentum: float) -> None:
+        self.compute, self.eps, self.momentum = compute, eps, momentum
 
     def perform(self, *arrays: Any) -> Array:
         """Return the result of arrays that are checked."""
         x, running_mean, running_var, weight, bias, out = arrays
-        mean, squares = self.statistics.of(x)
-        count = x.size // x.shape[1]
-        if running_mean is not None:
-            _update(running_mean, mean, self.momentum)
-            _update(running_var, squares / (count - 1), self.momentum)
-        result = memory.empty_like(x, x.shape, self.dtype) if out is None else out
-        numbers = (None if one is None else np.ascontiguousarray(one, np.float64) for one in (weight, bias))
-        self.call.run(x, result, mean, squares / count, *numbers)
+        result, mean, squares = _in_training(self.compute, x, weight, bias, self.eps, out)
+        _update_both(running_mean, running_var, mean, squares, x.size // x.shape[1], self.momentum)
         return result
 
     def run(self, *arrays: Any) -> Array | None:
@@ -78,6 +72,28 @@ class _Training(recipes.Recipe):
         x, running_mean, running_var, *_, out = arrays
         _check_running(running_mean, running_var, training=True)
         return self.perform(*arrays) if recipes.clear_of(out, *arrays[1:-1], same=x) else None
+
+
+def _in_training(
+    compute: ModuleType, x: Array, weight: Array | None, bias: Array | None, eps: float, out: Array | None
+) -> tuple[Array, Array, Array]:
+    """Return x normalised by statistics of its own, means and sums of squared distances of its channels."""
+    units = getattr(compute, "normalized_units", None)
+    whole = None if units is None else units(x, weight, bias, eps, **table.into(compute, out))
+    if whole is None:
+        mean, squares = compute.batch_statistics(x)
+        var = squares / (x.size // x.shape[1])
+        whole = compute.normalize(x, mean, var, weight, bias, eps, **table.into(compute, out)), mean, squares
+    return whole
+
+
+def _update_both(
+    running_mean: Array | None, running_var: Array | None, mean: Array, squares: Array, count: int, momentum: float
+) -> None:
+    """Move the running statistics towards those of a batch; the variance divides by one less than the values."""
+    if running_mean is not None and running_var is not None:
+        _update(running_mean, mean, momentum)
+        _update(running_var, squares / (count - 1), momentum)
 
 
 def _offer(
@@ -102,9 +118,8 @@ def _offer(
                 recipes.offer(ChannelMove(call, (x, *numbers), result, same=True))
             return
         wide = np.ones(x.shape[1])
-        statistics, call = compute.bind_statistics(x), bind(x, wide, wide, None, None, eps, result)
-        if statistics is not None and call is not None:
-            recipes.offer(_Training(statistics, call, momentum, x.dtype))
+        if compute.bind_statistics(x) is not None and bind(x, wide, wide, None, None, eps, result) is not None:
+            recipes.offer(_Training(compute, eps, momentum))
 
 
 @recipes.remembered
@@ -213,12 +228,10 @@ def batch_normalized(
     if recipes.awaited() and all(one is other for one, other in zip(used, given, strict=True)):
         _offer(compute, value, used, small, share if learn else None, out)
     if learn:
-        mean, squares = compute.batch_statistics(value)
-        var = squares / count
-        if running_mean is not None:
-            _update(running_mean, mean, share)
-            _update(running_var, squares / (count - 1), share)
-    if mean is None or var is None:  # only in training, where they are known by now
+        result, mean, squares = _in_training(compute, value, scale, shift, small, out)
+        _update_both(running_mean, running_var, mean, squares, count, share)
+        return door.finish(result, dtype, out=out), mean, squares / count
+    if mean is None or var is None:  # `_check_running` has seen to that
         raise AssertionError("no statistics")
     result = compute.normalize(value, mean, var, scale, shift, small, **table.into(compute, out))
     return door.finish(result, dtype, out=out), mean, var

@@ -20,6 +20,7 @@ from striderule.algorithms.direct.normalization_routine import (
     scale_routine,
     statistics_routine,
 )
+from striderule.algorithms.direct.normalization_units import ALONE, normalized_units
 from striderule.algorithms.direct.response import bind as bind_response
 from striderule.algorithms.direct.response import local_response
 from striderule.algorithms.direct.softmax import bind_softmax, softmax
@@ -35,6 +36,7 @@ __all__ = [
     "is_plain",
     "local_response",
     "normalize",
+    "normalized_units",
     "softmax",
 ]
 
@@ -43,8 +45,6 @@ Ints = tuple[int, ...]
 
 # Values in a task: near enough to be read twice from the first or second cache.
 BLOCK = 1 << 13
-# Bytes below which the calling thread does it all.
-ALONE = 1 << 17
 # By the characters of NumPy's types.
 SERVED = {"f": "float32", "d": "float64", "e": "float16"}
 

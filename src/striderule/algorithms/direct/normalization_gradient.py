@@ -14,7 +14,7 @@ from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.layer_normalization import gradient as layer
 from striderule.algorithms.direct.native import Call
-from striderule.algorithms.direct.normalization import ALONE, lines_of, normalize
+from striderule.algorithms.direct.normalization import lines_of, normalize
 from striderule.algorithms.direct.normalization_gradient_routine import line_routine, sums_routine
 from striderule.algorithms.direct.normalization_planes_routine import (
     LINE_POINTERS,
@@ -25,7 +25,7 @@ from striderule.algorithms.direct.normalization_planes_routine import (
     plane_sums_routine,
 )
 from striderule.algorithms.direct.normalization_routine import Form
-from striderule.algorithms.direct.normalization_units import units
+from striderule.algorithms.direct.normalization_units import ALONE, units
 from striderule.algorithms.windows import normalization_gradient as windows
 from striderule.algorithms.windows.normalization_gradient import response
 from striderule.codegen.target import current

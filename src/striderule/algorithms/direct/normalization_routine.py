@@ -107,7 +107,7 @@ class LineWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Slope:
+class Slope:
     """The numbers of one channel in all lanes, or of a vector of channels: y = (x - mean) * slope + bias.
 
     In float32 the mean comes in two parts, so that what is left of x is exact to the last digit wherever x is close to
@@ -164,9 +164,9 @@ class _Scale(LineWriter):
 
         def row(k: Size, precise: bool) -> None:
             values = self.read(x.skip(k * r.size("x_row")), at, rest)
-            found = self._wide(values, slope) if precise else self._single(values, slope)
+            found = in_double(r, values, slope) if precise else in_single(r, values, slope)
             if precise and r.element != FLOAT64:
-                found = r.select(slope.safe, self._single(values, slope), found)
+                found = r.select(slope.safe, in_single(r, values, slope), found)
             self.write(found, y.skip(k * r.size("y_row")), at, rest)
 
         with r.either(r.any(~slope.safe)) as (wide, single):
@@ -175,12 +175,12 @@ class _Scale(LineWriter):
             with single, r.loop(rows) as k:
                 row(k, False)
 
-    def _line(self, x: Pointer, y: Pointer, count: Size, slope: _Slope) -> None:
+    def _line(self, x: Pointer, y: Pointer, count: Size, slope: Slope) -> None:
         """Do a line of one channel."""
 
         def values(precise: bool) -> Callable[[Size, Size | None], None]:
-            form = self._wide if precise else self._single
-            return lambda at, rest: self.write(form(self.read(x, at, rest), slope), y, at, rest)
+            form = in_double if precise else in_single
+            return lambda at, rest: self.write(form(self.r, self.read(x, at, rest), slope), y, at, rest)
 
         with self.r.either(self.r.any(~slope.safe)) as (wide, single):
             with wide:
@@ -188,40 +188,48 @@ class _Scale(LineWriter):
             with single:
                 self.vectors(count, values(False))
 
-    def _slope(self, channel: Size, rest: Size | None, lanes: int) -> _Slope:
+    def _slope(self, channel: Size, rest: Size | None, lanes: int) -> Slope:
         r = self.r
         mask = None if rest is None else r.first_lanes(rest)
         mean, var, weight, bias = (self._number(word, channel, mask, lanes) for word in SCALE_POINTERS[2:6])
-        eps = r.number("eps", FLOAT64)
-        slope = weight / r.square_root(var + r.shuffle(eps, eps, [0] * lanes))
-        safe = r.absolute(mean).less(SAFE) & r.absolute(slope).less(SAFE) & r.absolute(bias).less(SAFE)
-        safe = safe & (r.absolute(slope).greater(1 / SAFE) | slope.equals(0.0))
-        if rest is not None:
-            safe = safe | ~r.first_lanes(rest)
-        high = r.convert(mean, r.element)
-        low = r.convert(mean - r.convert(high, FLOAT64), r.element)
-        single = (high, low, r.convert(slope, r.element), r.convert(bias, r.element))
-        if lanes == r.lanes:
-            return _Slope(mean, slope, bias, safe, single)
-        wide = (r.shuffle(one, one, [0] * r.lanes) for one in (mean, slope, bias))
-        mean, slope, bias = wide
-        high, low, steep, shift = (r.shuffle(one, one, [0] * r.lanes) for one in single)
-        return _Slope(mean, slope, bias, safe, (high, low, steep, shift))
+        return slope_of(r, mean, var, weight, bias, mask)
 
     def _number(self, word: str, channel: Size, mask: Mask | None, lanes: int) -> Vector:
         r = self.r
         where = r.pointer(word, ELEMENTS[self.form.numbers]) + channel
         return r.convert(r.load(where, mask, lanes=lanes), FLOAT64)
 
-    def _single(self, values: Vector, slope: _Slope) -> Vector:
-        if self.r.element == FLOAT64:
-            return self._wide(values, slope)
-        high, low, steep, shift = slope.single
-        return self.r.multiply_add(values - high - low, steep, shift)
 
-    def _wide(self, values: Vector, slope: _Slope) -> Vector:
-        r = self.r
-        return r.convert((r.convert(values, FLOAT64) - slope.mean) * slope.slope + slope.bias, r.element)
+def slope_of(r: Routine, mean: Vector, var: Vector, weight: Vector, bias: Vector, mask: Mask | None = None) -> Slope:
+    """Return what one channel is scaled by, in every lane, or a vector of channels as far as `mask`."""
+    lanes = mean.lanes
+    eps = r.number("eps", FLOAT64)
+    slope = weight / r.square_root(var + r.shuffle(eps, eps, [0] * lanes))
+    safe = r.absolute(mean).less(SAFE) & r.absolute(slope).less(SAFE) & r.absolute(bias).less(SAFE)
+    safe = safe & (r.absolute(slope).greater(1 / SAFE) | slope.equals(0.0))
+    if mask is not None:
+        safe = safe | ~mask
+    high = r.convert(mean, r.element)
+    low = r.convert(mean - r.convert(high, FLOAT64), r.element)
+    single = (high, low, r.convert(slope, r.element), r.convert(bias, r.element))
+    if lanes == r.lanes:
+        return Slope(mean, slope, bias, safe, single)
+    mean, slope, bias = (r.shuffle(one, one, [0] * r.lanes) for one in (mean, slope, bias))
+    high, low, steep, shift = (r.shuffle(one, one, [0] * r.lanes) for one in single)
+    return Slope(mean, slope, bias, safe, (high, low, steep, shift))
+
+
+def in_single(r: Routine, values: Vector, slope: Slope) -> Vector:
+    """Return values of the routine's type scaled where that is safe in their own arithmetic."""
+    if r.element == FLOAT64:
+        return in_double(r, values, slope)
+    high, low, steep, shift = slope.single
+    return r.multiply_add(values - high - low, steep, shift)
+
+
+def in_double(r: Routine, values: Vector, slope: Slope) -> Vector:
+    """Return values of the routine's type scaled by the definition, in float64."""
+    return r.convert((r.convert(values, FLOAT64) - slope.mean) * slope.slope + slope.bias, r.element)
 
 
 # Statistics -----------------------------------------------------------------------------------------------------------

@@ -1,11 +1,11 @@
-"""The whole gradient of batch and group normalisation in one call of generated code."""
+"""Batch and group normalisation, and their gradients, in one call of generated code each."""
 
 from __future__ import annotations
 
 from array import array
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +13,27 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.native import Call
-from striderule.algorithms.direct.normalization import ALONE
-from striderule.algorithms.direct.normalization_units_routine import POINTERS, SIZES, units_routine
-from striderule.algorithms.windows import normalization_gradient as windows
+from striderule.algorithms.direct.normalization_units_routine import (
+    NORMALIZED_POINTERS,
+    POINTERS,
+    SIZES,
+    normalized_routine,
+    units_routine,
+)
+from striderule.algorithms.windows import normalization, normalization_gradient
 from striderule.codegen.target import Target, current
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 
 SERVED = {"f": "float32", "d": "float64"}
+# Bytes below which the calling thread does it all.
+ALONE = 1 << 17
 # Values of a task, about. Units that are fewer than these, and not small, are left to what cuts them.
 TASK, FEW = 1 << 14, 8
+# Bytes of a vector, and how many times as much as values vectors may hold where planes are short; beyond, lines that go
+# across planes do better, unless all is small.
+VECTOR, WASTE = 64, 4
 
 
 def units(
@@ -49,30 +59,98 @@ def units(
     return result, sums[1], sums[0]
 
 
+def normalized_units(
+    x: Array, weight: Array | None, bias: Array | None, eps: float, groups: int | None = None, out: Array | None = None
+) -> tuple[Array, Array, Array] | None:
+    """Return (x - mean) / sqrt(var + eps) * weight + bias, the means of all units and their sums of squared distances.
+
+    Units are those of `units`; their numbers are float64, of the shape (channels,) or (batch, groups). The result is in
+    `out`, which may be x, or new. None where `units` gives none, too.
+    """
+    if x.dtype.char not in SERVED or not (x.flags.c_contiguous or x.nbytes < ALONE):
+        return None
+    call = giving_way.attempt(_normalizing, x.shape, x.dtype.char, eps, groups, current())
+    if call is None:
+        return None
+    if not x.flags.c_contiguous or not (out is None or out.flags.c_contiguous):
+        # Small arrays are copied, and have the same bits in any memory order.
+        whole = normalized_units(np.ascontiguousarray(x), weight, bias, eps, groups)
+        assert whole is not None
+        result = memory.empty_like(x, x.shape, x.dtype) if out is None else out
+        result[...] = whole[0]
+        return result, whole[1], whole[2]
+    channels = x.shape[1]
+    slopes = np.ones(channels) if weight is None else np.ascontiguousarray(weight, np.float64)
+    shifts = np.zeros(channels) if bias is None else np.ascontiguousarray(bias, np.float64)
+    seen = x[:1] if groups is None else x
+    starts = seen.reshape(len(seen), groups or channels, -1)[..., 0].astype(np.float64)
+    starts[~np.isfinite(starts)] = 0
+    numbers = np.empty((2, *(starts.shape[1:] if groups is None else starts.shape)))
+    result = memory.empty(x.shape, x.dtype) if out is None else out
+    call.run(x, starts, slopes, shifts, result, numbers[0], numbers[1])
+    return result, numbers[0], numbers[1]
+
+
 @lru_cache(maxsize=256)
 def _call(shape: Ints, char: str, groups: int | None, target: Target) -> Call | None:
-    """Return the call, or None where there are few units, or none."""
+    """Return the call of a gradient, or None where there are few units, or none."""
+    name = f"gradient_units_{SERVED[char]}"
+
+    def trial() -> bool:
+        one, channels = np.zeros(shape, char), shape[1]
+        numbers = np.zeros(channels if groups is None else (shape[0], groups))
+        twin = normalization_gradient.units
+        return proof.agree(units, twin, one, one, np.zeros(channels), numbers, numbers, groups)
+
+    cut = _cut(shape, char, groups)
+    if cut is None:
+        return None
+    routine = proof.compiled(name, (name,), lambda: units_routine(name, SERVED[char], target), target, trial)
+    return cut.call(routine.address, len(POINTERS))
+
+
+@lru_cache(maxsize=256)
+def _normalizing(shape: Ints, char: str, eps: float, groups: int | None, target: Target) -> Call | None:
+    """Return the call of a normalisation, or None where there are few units, or none."""
+    name = f"normalized_units_{SERVED[char]}"
+
+    def trial() -> bool:
+        numbers = np.zeros(shape[1])
+        twin = normalization.normalized_units
+        return proof.agree(normalized_units, twin, np.zeros(shape, char), numbers, numbers, 4.0, groups)
+
+    cut = _cut(shape, char, groups)
+    if cut is None:
+        return None
+    routine = proof.compiled(name, (name,), lambda: normalized_routine(name, SERVED[char], target), target, trial)
+    return cut.call(routine.address, len(NORMALIZED_POINTERS), int(np.float64(eps).view(np.int64)))
+
+
+class _Cut(NamedTuple):
+    """How units are told to a routine: the words SIZES, tasks and threads."""
+
+    sizes: Ints
+    tasks: int
+    threads: int | None
+
+    def call(self, address: int, pointers: int, *numbers: int) -> Call:
+        """Return the call of a routine."""
+        return Call(address, array("q", (*[0] * pointers, *self.sizes, *numbers)), self.tasks, self.threads)
+
+
+def _cut(shape: Ints, char: str, groups: int | None) -> _Cut | None:
+    """Return how units are cut into tasks, or None where there are few, or none."""
     batch, channels, *rest = shape
-    length, size = prod(rest), np.dtype(char).itemsize
+    length, values = prod(rest), prod(shape)
     if groups is None:
         count, weight_units, each, images = channels, channels, 1, batch
     else:
         count, weight_units, each, images = batch * groups, groups, channels // groups, 1
-    values = prod(shape)
-    alone = values * size < ALONE
-    if not values or (count < FEW and not alone):
+    itemsize = np.dtype(char).itemsize
+    alone, held = values * itemsize < ALONE, -(-length * itemsize // VECTOR) * VECTOR
+    if not values or ((count < FEW or held > WASTE * length * itemsize) and not alone):
         return None
-    dtype = SERVED[char]
-    name = f"gradient_units_{dtype}"
-
-    def trial() -> bool:
-        one = np.zeros(shape, char)
-        numbers = np.zeros(channels if groups is None else (batch, groups))
-        return proof.agree(units, windows.units, one, one, np.zeros(channels), numbers, numbers, groups)
-
-    routine = proof.compiled(name, (name,), lambda: units_routine(name, dtype, target), target, trial)
     task_units = max(1, TASK * count // values)
     sizes = (count, task_units, weight_units, each * length, each, images, channels * length, length)
     assert len(sizes) == len(SIZES)
-    words = array("q", (*[0] * len(POINTERS), *sizes))
-    return Call(routine.address, words, -(-count // task_units), 1 if alone else None)
+    return _Cut(sizes, -(-count // task_units), 1 if alone else None)

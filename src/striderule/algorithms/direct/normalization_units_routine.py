@@ -1,19 +1,25 @@
-"""The whole gradient of a normalisation in the tile language, unit by unit: what shares a mean and a variance.
+"""A whole normalisation, and its whole gradient, in the tile language, unit by unit: what shares a mean and a variance.
 
 A unit of batch normalisation is a channel of all images, one of group normalisation some channels of one image. With
-d = x - mean, f = 1 / sqrt(var + eps) and g = gy * weight: gx = f * g - f * (mean of g) - d * f**3 * (mean of g * d),
-and of every channel of a unit the sums of gy and of gy * d * f. A task has whole units: it reads them twice, the second
-time from a cache. All arithmetic is in float64: memory takes longer, and nothing overflows.
+d = x - mean and f = 1 / sqrt(var + eps) the result is y = d * f * weight + bias. With g = gy * weight its gradient is
+gx = f * g - f * (mean of g) - d * f**3 * (mean of g * d), and there are the sums of gy and of gy * d * f of every
+channel of a unit. A task has whole units: it reads them two or three times, from the second time on from a cache. Sums
+and gradients are in float64: memory takes longer, and nothing overflows.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 
+from striderule.algorithms.direct.normalization_routine import in_double, in_single, slope_of
 from striderule.codegen.target import Target
 from striderule.codegen.tile import ELEMENTS, FLOAT32, FLOAT64, Pointer, Routine, Size, Vector
 
 POINTERS = ("x", "gy", "weight", "means", "factors", "gx", "plain", "products")
+# What values of a unit are counted from, for their mean: one of its own where that is finite.
+NORMALIZED_POINTERS = ("x", "starts", "weight", "bias", "y", "means", "squares")
 # Units, those of a task, and after how many weights begin again; elements from one unit to the next. A unit has so many
 # channels in so many planes, `image_step` elements apart, of `length` values; channels follow each other.
 SIZES = ("units", "task_units", "weight_units", "unit_step", "channels", "images", "image_step", "length")
@@ -22,12 +28,23 @@ SIZES = ("units", "task_units", "weight_units", "unit_step", "channels", "images
 def units_routine(name: str, dtype: str, target: Target) -> str:
     """Return the routine as LLVM IR."""
     element = FLOAT64 if dtype == "float64" else FLOAT32
-    return _Units(Routine(name, target, element, pointers=POINTERS, sizes=SIZES), dtype).text()
+    return _Gradient(Routine(name, target, element, pointers=POINTERS, sizes=SIZES), dtype).text()
 
 
-class _Units:
+def normalized_routine(name: str, dtype: str, target: Target) -> str:
+    """Return the routine of the normalisation itself as LLVM IR."""
+    element = FLOAT64 if dtype == "float64" else FLOAT32
+    routine = Routine(name, target, element, pointers=NORMALIZED_POINTERS, sizes=SIZES, numbers=("eps",))
+    return _Normalized(routine, dtype).text()
+
+
+class _Units(ABC):
     def __init__(self, r: Routine, dtype: str) -> None:
         self.r, self.stored = r, ELEMENTS[dtype]
+
+    @abstractmethod
+    def _unit(self, unit: Size) -> None:
+        """Write what is done for one unit."""
 
     def text(self) -> str:
         r = self.r
@@ -37,6 +54,25 @@ class _Units:
                 self._unit(first + number)
         return r.finish()
 
+    def _wide(self, where: Pointer, rest: Size | None) -> Vector:
+        """Return values as float64, zeros behind the rest."""
+        r = self.r
+        return r.convert(r.load(where, None if rest is None else r.first_lanes(rest)), FLOAT64)
+
+    def _values(self, channel: Size, body: Callable[[Size, Size | None], None]) -> None:
+        """Write `body` for all vectors of a channel of a unit, told how many values the last of a plane has."""
+        r = self.r
+        length = r.size("length")
+        whole = length // r.lanes * r.lanes
+        with r.loop(r.size("images")) as image:
+            at = image * r.size("image_step") + channel * length
+            with r.loop(whole, step=r.lanes) as i:
+                body(at + i, None)
+            with r.when(length.above(whole)):
+                body(at + whole, length - whole)
+
+
+class _Gradient(_Units):
     def _unit(self, unit: Size) -> None:
         r = self.r
         start, channels = unit * r.size("unit_step"), r.size("channels")
@@ -78,19 +114,50 @@ class _Units:
         self._values(channel, add)
         return r.sum(plain.value), r.sum(products.value)
 
-    def _wide(self, where: Pointer, rest: Size | None) -> Vector:
-        """Return values as float64, zeros behind the rest."""
-        r = self.r
-        return r.convert(r.load(where, None if rest is None else r.first_lanes(rest)), FLOAT64)
 
-    def _values(self, channel: Size, body: Callable[[Size, Size | None], None]) -> None:
-        """Write `body` for all vectors of a channel of a unit, told how many values the last of a plane has."""
+class _Normalized(_Units):
+    def _unit(self, unit: Size) -> None:
         r = self.r
-        length = r.size("length")
-        whole = length // r.lanes * r.lanes
-        with r.loop(r.size("images")) as image:
-            at = image * r.size("image_step") + channel * length
-            with r.loop(whole, step=r.lanes) as i:
-                body(at + i, None)
-            with r.when(length.above(whole)):
-                body(at + whole, length - whole)
+        start, channels = unit * r.size("unit_step"), r.size("channels")
+        x, y = r.pointer("x", self.stored) + start, r.pointer("y", self.stored) + start
+        count = r.spread(channels * r.size("images") * r.size("length"), FLOAT64)
+        pivot = r.broadcast(r.pointer("starts", FLOAT64) + unit)
+        mean = pivot + self._total(x, pivot, squared=False) / count
+        squares = self._total(x, mean, squared=True)
+        r.store_first(mean, r.pointer("means", FLOAT64) + unit)
+        r.store_first(squares, r.pointer("squares", FLOAT64) + unit)
+        first = unit % r.size("weight_units") * channels
+        with r.loop(channels) as c:
+            weight, bias = (r.broadcast(r.pointer(word, FLOAT64) + first + c) for word in ("weight", "bias"))
+            slope = slope_of(r, mean, squares / count, weight, bias)
+            with r.either(r.any(~slope.safe)) as (double, single):
+                for form, where in ((in_double, double), (in_single, single)):
+                    with where:
+                        self._scaled(x, y, c, partial(form, r, slope=slope))
+
+    def _scaled(self, x: Pointer, y: Pointer, channel: Size, form: Callable[[Vector], Vector]) -> None:
+        r = self.r
+
+        def write(at: Size, rest: Size | None) -> None:
+            mask = None if rest is None else r.first_lanes(rest)
+            r.store(form(r.load(x + at, mask)), y + at, mask)
+
+        self._values(channel, write)
+
+    def _total(self, x: Pointer, middle: Vector, *, squared: bool) -> Vector:
+        """Return the sum of x - middle over a unit, or that of its squares, in every lane."""
+        r = self.r
+        total = r.register(r.constant(0.0, FLOAT64))
+
+        def add(at: Size, rest: Size | None) -> None:
+            apart = self._wide(x + at, rest) - middle
+            if rest is not None:
+                apart = r.select(r.first_lanes(rest), apart, r.constant(0.0, FLOAT64))
+            if squared:
+                total.add_product(apart, apart)
+            else:
+                total.set(total.value + apart)
+
+        with r.loop(r.size("channels")) as c:
+            self._values(c, add)
+        return r.sum(total.value)

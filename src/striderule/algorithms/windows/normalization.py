@@ -71,6 +71,28 @@ def normalize(x: Array, mean: Array, var: Array, weight: Array | None, bias: Arr
     return _scale_shift(x, mean.astype(np.float64), scale, shift)
 
 
+def normalized_units(
+    x: Array, weight: Array | None, bias: Array | None, eps: float, groups: int | None = None
+) -> tuple[Array, Array, Array]:
+    """Return (x - mean) / sqrt(var + eps) * weight + bias, means, and sums of squared distances from them.
+
+    Means are those of channels over all images, (channels,), or, given a number of `groups`, of these in each image,
+    (batch, groups).
+    """
+    if groups is None:
+        mean, squares = batch_statistics(x)
+        count = x.size // max(x.shape[1], 1)
+        return normalize(x, mean, squares / max(count, 1), weight, bias, eps), mean, squares
+    batch, channels = x.shape[:2]
+    seen = x.reshape(1, batch * groups, -1)
+    mean, squares = batch_statistics(seen)
+    each = channels // groups
+    means, spreads = (np.repeat(one, each) for one in (mean, squares / max(seen.shape[2], 1)))
+    steep, shift = (None if one is None else np.tile(one, batch) for one in (weight, bias))
+    result = normalize(x.reshape(1, batch * channels, -1), means, spreads, steep, shift, eps)
+    return result.reshape(x.shape), mean.reshape(batch, groups), squares.reshape(batch, groups)
+
+
 def _scale_shift(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
     result = np.empty(x.shape, np.result_type(x.dtype, np.float32))
     spread = (slice(None),) + (None,) * (x.ndim - 2)

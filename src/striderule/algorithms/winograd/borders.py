@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,16 +25,27 @@ def refuses(problem: Convolution, variant: str, sums: Array) -> bool:
     `sums` are those of `weights`. That is so where a weight is not finite or too large to square, where a channel's
     weights are tiny, and where a border leaves out so many of them that its error might show: `planning.edges`.
     """
-    rows, columns = kinds_of(problem, variant)
-    taps = (len(rows[0][0]), len(columns[0][0]))
-    squares, sizes = sums[:, :-1].astype(np.float64).reshape(-1, *taps), sums[:, -1]
-    totals = squares.sum((1, 2))
+    weighed = _weighed(problem, variant)
+    squares, sizes = sums[:, :-1].astype(np.float64), sums[:, -1]
+    totals = squares.sum(1)
     # NaN is not less than anything.
     if not (totals < np.inf).all() or (totals[sizes > 0] < (SCALE * LEAST) ** 2).any():
         return True
-    (down, down_met), (across, across_met) = (
-        (np.array([growth for growth, _ in kinds]), np.array([met for _, met in kinds])) for kinds in (rows, columns)
-    )
-    errors, met = down @ (squares @ across.T), down_met @ (squares @ across_met.T)
-    limit = any_error(problem, variant) / (MARGIN * 2.0**-24)
-    return bool((errors > limit**2 * met).any())
+    errors, met = squares @ weighed.growths, squares @ weighed.met
+    return bool((errors > weighed.limit * met).any())
+
+
+class _Weighed(NamedTuple):
+    """How the squares of an input channel's taps count at each kind of place, (taps, kinds): `planning.edges`."""
+
+    growths: Array
+    met: Array
+    # The square of what the error may be, in units of what is met.
+    limit: float
+
+
+@lru_cache(maxsize=256)
+def _weighed(problem: Convolution, variant: str) -> _Weighed:
+    sides = [[np.array(each, np.float64) for each in zip(*kinds, strict=True)] for kinds in kinds_of(problem, variant)]
+    growths, met = (np.ascontiguousarray(np.kron(sides[0][i], sides[1][i]).T) for i in range(2))
+    return _Weighed(growths, met, (any_error(problem, variant) / (MARGIN * 2.0**-24)) ** 2)
