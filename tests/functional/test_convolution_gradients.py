@@ -59,6 +59,21 @@ def test_precision_is_that_of_the_plan():
         sr.conv_input_grad(x.shape, w, gy, precision="good")
 
 
+def test_what_a_call_is_promised_holds_for_its_gradients():
+    """The same bits as under a precision that holds around it: other ones than the default's, where tiles transform."""
+    rng = np.random.default_rng(3)
+    x, w = (rng.standard_normal(shape, np.float32) for shape in ((4, 64, 20, 20), (64, 64, 3, 3)))
+    y, pullback = sr.vjp(sr.conv2d, x, w, padding=1, precision="high")
+    gy = rng.standard_normal(y.shape, np.float32)
+    with sr.precision("high"):
+        around = sr.vjp(sr.conv2d, x, w, padding=1)[1](gy)
+    plain = sr.vjp(sr.conv2d, x, w, padding=1)[1](gy)
+    found = pullback(gy)
+    for one, expected in zip(found, around, strict=True):
+        np.testing.assert_array_equal(one, expected)
+    assert any((one != other).any() for one, other in zip(found, plain, strict=True))
+
+
 def test_refusals():
     x, w, gy = np.ones((1, 3, 8, 8)), np.ones((4, 3, 3, 3)), np.ones((1, 4, 6, 6))
     with pytest.raises(InvalidArgument, match=r"grad_output must have the shape of the output \(1, 4, 6, 6\), got"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from striderule.functional.gradients.call import Call, Pull, Rule
 from striderule.functional.gradients.ways import input_way, turned, weight_way
 from striderule.functional.layers import Activation, activation_of
 from striderule.functional.planned import perform, plan_for
+from striderule.functional.precision import precision
 from striderule.functional.prepared import ConvolutionRecipe
 from striderule.geometry import gradients as geometry
 from striderule.geometry.problem import Convolution, LocalConvolution, TransposedConvolution
@@ -26,7 +28,7 @@ Problem = Convolution | TransposedConvolution | LocalConvolution
 def convolution(call: Call) -> tuple[Array, Pull]:
     """Differentiate any convolution of layers, with its bias, residual and activation."""
     arguments = call.arguments
-    activation = activation_of(arguments["activation"])
+    activation, word = activation_of(arguments["activation"]), arguments.get("precision")
     result, (recipe,) = call.traced(activation=None, **({} if activation is None else {"out": None}))
     after = None
     if activation is not None:
@@ -34,7 +36,9 @@ def convolution(call: Call) -> tuple[Array, Pull]:
 
     def pull(gy: Array) -> dict[str, Array | None]:
         gz = gy if after is None else after(gy)
-        found = _of_operands(recipe, gz, call)
+        # What the call was promised holds for its gradients.
+        with nullcontext() if word is None else precision(word):
+            found = _of_operands(recipe, gz, call)
         if "residual" in call.wanted:
             found["residual"] = gz
         return found
