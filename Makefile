@@ -61,6 +61,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks big --json bench/big.json
 	$(BIN)/python -m benchmarks start --json bench/start.json
 	$(BIN)/python -m benchmarks calls --json bench/calls.json
+	$(BIN)/python -m benchmarks gradients --of input weight --json bench/gradients.json
+	$(BIN)/python -m benchmarks gradients varied transposed --batch 4 --of input weight --json bench/gradients-more.json
+	$(BIN)/python -m benchmarks pullbacks --json bench/pullbacks.json
 	$(BIN)/python -m benchmarks steps --memory --json bench/steps.json
 	$(BIN)/python -m benchmarks accelerate --json bench/accelerate.json
 
