@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 import striderule as sr
 from striderule import figures
@@ -39,7 +39,7 @@ def main() -> None:
 
 def boundaries(path: Path) -> Path:
     """Draw every boundary around four numbers in a line, and around a photograph."""
-    numbers, photograph = np.arange(1, 5)[None], imageio.imread(PHOTOGRAPH)[::6, ::6]
+    numbers, photograph = np.arange(1, 5)[None], np.asarray(Image.open(PHOTOGRAPH))[::6, ::6]
     sheet = Figure(figsize=(10.5, 2.15), facecolor="#fdfdfc")
     axes = sheet.subplots(2, len(BOUNDARIES), height_ratios=(1, 6))
     sheet.subplots_adjust(left=0.01, right=0.99, top=0.87, bottom=0.0, wspace=0.06, hspace=0.0)
