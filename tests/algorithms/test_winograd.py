@@ -214,6 +214,7 @@ def test_weights_that_are_seen_turned_give_the_bits_of_a_copy(machine, kernel, v
         ((12, 33), (3, 3), {"padding": 2}),
         ((12, 33), (3, 3), {"padding": 1, "boundary": "wrap"}),
         ((70,), (3,), {}),
+        ((9, 33), (3, 3), {"padding": 2, "dilation": 2}),
     ],
     ids=str,
 )
@@ -233,11 +234,12 @@ def test_nothing_is_touched_outside_the_operands(machine, size, kernel, words, l
 
 def test_the_same_bits_for_any_batch_threads_and_memory_order(machine):
     rng = np.random.default_rng(7)
-    for kernel, variant in (((3, 3), "F4"), ((3, 3), "F2"), ((2, 5), "F4")):
+    for kernel, variant, dilation in (((3, 3), "F4", 1), ((3, 3), "F2", 2), ((2, 5), "F4", 1)):
         x, weight = rng.normal(size=(5, 40, 29, 30)).astype("f"), rng.normal(size=(24, 40, *kernel)).astype("f")
 
-        def result(images, weight=weight, variant=variant):
-            return winograd.convolution(layers(images.shape, weight.shape, padding=1), images, weight, variant=variant)
+        def result(images, weight=weight, variant=variant, dilation=dilation):
+            problem = layers(images.shape, weight.shape, padding=1, dilation=dilation)
+            return winograd.convolution(problem, images, weight, variant=variant)
 
         together = result(x)
         assert all((result(x[n : n + 1]) == together[n : n + 1]).all() for n in range(5))
@@ -283,10 +285,10 @@ def test_however_the_work_is_cut_the_bits_are_the_same(machine, monkeypatch):
 # Special values
 
 
-@pytest.mark.parametrize("word", ["constant", "mirror"])
-def test_special_values_stand_where_the_definition_puts_them(machine, word):
+@pytest.mark.parametrize("words", [{}, {"boundary": "mirror"}, {"dilation": (2, 1)}], ids=str)
+def test_special_values_stand_where_the_definition_puts_them(machine, words):
     rng = np.random.default_rng(9)
-    problem = layers((4, 20, 9, 13), (18, 20, 3, 3), padding=1, boundary=word)
+    problem = layers((4, 20, 9, 13), (18, 20, 3, 3), padding=1, **words)
     for special in ("inputs", "weights"):
         x, weight = operands(problem, rng)
         if special == "inputs":
@@ -306,9 +308,10 @@ def test_special_values_stand_where_the_definition_puts_them(machine, word):
             assert np.abs(out[finite] - expected[finite]).max() < 1e-3
 
 
-def test_a_residual_that_is_the_result_survives_giving_way(machine):
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_residual_that_is_the_result_survives_giving_way(machine, dilation):
     rng = np.random.default_rng(10)
-    problem = layers((2, 20, 9, 13), (20, 20, 3, 3), padding=1)
+    problem = layers((2, 20, 9, 13), (20, 20, 3, 3), padding=dilation, dilation=dilation)
     x, weight = operands(problem, rng)
     x[1, 3, 4, 5] = np.inf
     residual = rng.normal(size=x.shape).astype("f")
@@ -349,11 +352,11 @@ def impulse(shape, rng, at):
     return values
 
 
-@pytest.mark.parametrize("padding", [0, 1, 2])
-def test_borders_that_leave_taps_out(machine, padding):
+@pytest.mark.parametrize(("padding", "dilation"), [(0, 1), (1, 1), (2, 1), (1, 2)])
+def test_borders_that_leave_taps_out(machine, padding, dilation):
     """One pixel near a border and one tap: where they never meet nothing may be left behind, else little."""
     rng = np.random.default_rng(12)
-    problem = layers((1, 4, 9, 10), (4, 4, 3, 3), padding=padding)
+    problem = layers((1, 4, 9, 10), (4, 4, 3, 3), padding=padding, dilation=dilation)
     for row, column in ((0, 0), (0, 4), (4, 0), (8, 9), (8, 3), (1, 1), (3, 9), (4, 4)):
         for tap in ((0, 0), (0, 2), (1, 1), (2, 2), (2, 0)):
             x = impulse((1, 4, 9, 10), rng, (0, 2, row, column))

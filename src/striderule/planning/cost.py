@@ -7,6 +7,7 @@ in seconds). They rank algorithms; they are no promise.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
@@ -15,6 +16,7 @@ from typing import Any
 from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning import dots, image_cost, tile_sums, transforms, weight_sums
+from striderule.planning.interleaved import parts_of
 from striderule.planning.machine import Machine, itemsize
 from striderule.planning.phases import interleaved_operations, interleaves, phases
 from striderule.planning.plane_sums import WIDE, plane_sums, room_of
@@ -325,19 +327,26 @@ def winograd(problem: Convolution | WeightGradient, work: Work, machine: Machine
 
 def _tiled(problem: Convolution, work: Work, machine: Machine, variant: str) -> Cost:
     lanes = machine.lanes(work.dtype)
-    plan = tiling(problem, variant, lanes, machine.registers)
+    counts = Counter(part.problem for part in parts_of(problem))
+    first = next(iter(counts))
+    plan = tiling(first, variant, lanes, machine.registers)
+    cuts = {part: tiling(part, variant, lanes, machine.registers, (plan.rows, plan.vectors)) for part in counts}
     rate = WINOGRAD_LOOP * machine.peak(work.dtype) / (2 * lanes)
     weights = plan.points * problem.in_channels * (problem.out_channels // problem.groups) * itemsize(work.dtype)
     packing = WINOGRAD_PACKED * packing_operations(problem, variant, lanes) / rate
-    packing += WINOGRAD_LOOKED + weights / machine.bandwidth
-    seconds = plan.operations / (rate * min(1.0, plan.tasks / machine.cores))
-    seconds = WINOGRAD_CALL + packing + max(seconds, work.least_bytes / machine.bandwidth)
+    packing += WINOGRAD_LOOKED * len(counts) + weights / machine.bandwidth
+    seconds = sum(
+        count * cuts[part].operations / (rate * min(1.0, cuts[part].tasks / machine.cores))
+        for part, count in counts.items()
+    )
+    calls = counts.total() * WINOGRAD_CALL
+    seconds = calls + packing + max(seconds, work.least_bytes / machine.bandwidth)
     down, across = plan.tile
     words = (
         f"F({down} x {across}, {plan.kernel[0]} x {plan.kernel[1]}): a product for {plan.saved:.3g} of the definition; "
         f"{plan.rows} tiles x {plan.vectors} vectors of {lanes} output channels"
     )
-    tiles = problem.batch * prod(plan.counts)
+    tiles = problem.batch * sum(count * prod(cuts[part].counts) for part, count in counts.items())
     products = tiles * plan.points * problem.in_channels * (problem.out_channels // problem.groups)
     # V and M are written and read once.
     held = plan.points * (problem.in_channels + problem.out_channels) * 4

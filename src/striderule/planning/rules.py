@@ -16,6 +16,7 @@ from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pool
 from striderule.geometry.problem import Convolution, TransposedConvolution, Unfold
 from striderule.planning import dots, passes
 from striderule.planning.forms import KernelForm
+from striderule.planning.interleaved import steps_of
 from striderule.planning.machine import Machine
 from striderule.planning.spectra import POINTS, SIZES, tiling
 from striderule.planning.transforms import SPECTRA, spectra_bytes
@@ -47,6 +48,8 @@ PAIRS = 64
 
 # The most taps of an axis that `winograd` transforms, and the fewest channels of a group, in and out, that it serves.
 TAPS, TILED = 7, 4
+# The most parts of a dilated image, each of which is a call.
+PARTS = 64
 
 POOLINGS = (Pooling, AdaptivePooling, FractionalPooling, Unpooling)
 # The norms of pooling that take no power of any exponent.
@@ -258,6 +261,7 @@ def _planes(problem: Convolution, machine: Machine) -> str | None:
 def _winograd(problem: Any, machine: Machine) -> str | None:
     if not machine.generated:
         return NO_CODE
+    weights = isinstance(problem, WeightGradient)
     if isinstance(problem, WeightGradient):
         if problem.plain.kernel != (3, 3):
             return f"it sums gradients of kernels of 3x3, and this has {'x'.join(map(str, problem.plain.kernel))}"
@@ -268,14 +272,34 @@ def _winograd(problem: Any, machine: Machine) -> str | None:
         return COUNTS_TAPS
     if problem.dtype != "float32":
         return f"it transforms float32, and this needs {problem.dtype}"
-    if {*problem.stride, *problem.dilation} != {1}:
-        return "its tiles are made of neighbours: stride and dilation must be 1"
+    if max(problem.stride) > 1:
+        return f"it computes every output, and here the stride is {'x'.join(map(str, problem.stride))}"
+    apart = _apart(problem, weights)
+    if apart is not None:
+        return apart
     if max(problem.kernel) < 2 or max(problem.kernel) > TAPS:
         return f"it is for kernels of 2 to {TAPS} taps, and this has {'x'.join(map(str, problem.kernel))}"
     if problem.in_channels < TILED * problem.groups or problem.out_channels < TILED * problem.groups:
         return f"its vectors run along channels, of which it needs {TILED} a group on both sides"
     if 0 in problem.output_size:
         return "it transforms images, and here is none"
+    return None
+
+
+def _apart(problem: Convolution, weights: bool) -> str | None:
+    """Return why `winograd` cannot serve a dilation: as dense parts, which are interleaved."""
+    steps = steps_of(problem)
+    if max(steps) == 1:
+        return None
+    if weights:
+        return "its tiles are made of neighbours: the dilation must be 1"
+    words = {word for pair in problem.boundary for word in pair}
+    if words != {"constant"}:
+        return (
+            f"the parts of a dilated image know nothing of each other, and here {', '.join(sorted(words))} is outside"
+        )
+    if prod(steps) > PARTS or any(step > n for step, n in zip(steps, problem.size, strict=True)):
+        return f"it takes a dilated image apart into up to {PARTS} parts, none of them empty"
     return None
 
 

@@ -146,8 +146,12 @@ def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
 
 
 @lru_cache(maxsize=1024)
-def tiling(problem: Convolution, variant: str, lanes: int, registers: int) -> Tiling:
+def tiling(
+    problem: Convolution, variant: str, lanes: int, registers: int, sums: tuple[int, int] | None = None
+) -> Tiling:
     """Return the quickest way to cut a problem, as far as a simple count can tell.
+
+    `sums` are the (tiles, vectors) of sums in registers, where these are settled.
 
     >>> problem = Convolution.from_shapes((1, 128, 28, 28), (128, 128, 3, 3), padding=1)
     >>> plan = tiling(problem, "F4", 16, 32)
@@ -155,7 +159,8 @@ def tiling(problem: Convolution, variant: str, lanes: int, registers: int) -> Ti
     ((7, 7), 4.0)
     """
     ways = Ways(problem, variant, lanes)
-    found = [one for sums in register_tiles(registers) for one in (*ways.shared(*sums), *ways.own(*sums))]
+    shapes = register_tiles(registers) if sums is None else (sums,)
+    found = [one for shape in shapes for one in (*ways.shared(*shape), *ways.own(*shape))]
     return min(found, key=lambda one: one.operations * (1 + 1 / one.tasks))
 
 

@@ -47,6 +47,8 @@ class Request:
     target: Target
     # Whether the weights stand as those that they are turned from; see `weights`.
     around: bool = False
+    # The (tiles, vectors) of sums in registers where these are settled, since weights are packed for them.
+    sums: tuple[int, int] | None = None
 
     @property
     def lanes(self) -> int:
@@ -55,7 +57,7 @@ class Request:
 
     def tiling(self) -> Tiling:
         """Return how to cut the work."""
-        return tiling(self.problem, self.variant, self.lanes, self.target.registers)
+        return tiling(self.problem, self.variant, self.lanes, self.target.registers, self.sums)
 
     def form(self, plan: Tiling) -> Form:
         """Return what the code of the routine depends on."""
