@@ -45,6 +45,7 @@ class _Waiting:
             self._count(size)
             pieces = self._pieces.get(size)
             if not pieces:
+                self._trim(0)  # what is made now counts, too
                 return None
             self._bytes -= size
             return pieces.pop()
@@ -57,17 +58,21 @@ class _Waiting:
             return
         try:
             self._count(0)
-            most = max(MOST, min(self._peak - self._used, MOST_AGAIN))
             if piece.nbytes > MOST:
                 return
-            while self._bytes + piece.nbytes > most:
-                size = next(size for size, pieces in self._pieces.items() if pieces)
-                self._pieces[size].pop()
-                self._bytes -= size
+            self._trim(piece.nbytes)
             self._pieces.setdefault(piece.nbytes, []).append(piece)
             self._bytes += piece.nbytes
         finally:
             self._lock.release()
+
+    def _trim(self, size: int) -> None:
+        """Drop pieces until `size` bytes more may wait; the lock is held."""
+        most = max(MOST, min(self._peak - self._used, MOST_AGAIN))
+        while self._bytes + size > most:
+            first = next(each for each, pieces in self._pieces.items() if pieces)
+            self._pieces[first].pop()
+            self._bytes -= first
 
     def _count(self, size: int) -> None:
         """Count what is in use, with `size` bytes more; the lock is held."""
