@@ -5,6 +5,9 @@ import pytest
 
 import striderule as sr
 from striderule.errors import InvalidArgument, InvalidType
+from striderule.functional.gradients.convolution import input_gradient
+from striderule.functional.gradients.ways import input_way
+from striderule.geometry.problem import Convolution
 
 LAYERS = [
     ((2, 4, 9), (6, 2, 3), {"groups": 2, "stride": 2, "padding": "same"}),
@@ -90,3 +93,17 @@ def test_refusals():
         sr.conv_input_grad(x.shape, w.astype(int), gy)
     with pytest.raises(InvalidType, match="write boundary="):
         sr.conv_weight_grad(x, w.shape, gy, padding_mode="zeros")
+
+
+def test_weights_that_are_read_only_are_bound_as_others_are():
+    """Those of layers are; what the gradient of their input is bound to is kept for the next call."""
+    pytest.importorskip("llvmlite")
+    rng = np.random.default_rng(0)
+    weight, g = rng.standard_normal((5, 4, 1, 1), np.float32), rng.standard_normal((2, 5, 6, 6), np.float32)
+    problem = Convolution.from_shapes((2, 4, 6, 6), weight.shape)
+    expected = input_gradient(problem, g, weight)
+    weight.setflags(write=False)
+    way = input_way(problem, g, weight)
+    assert way is not None
+    assert way is input_way(problem, g, weight.copy())
+    np.testing.assert_array_equal(input_gradient(problem, g, weight), expected)

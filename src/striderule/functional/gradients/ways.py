@@ -48,8 +48,9 @@ def input_way(problem: Convolution | TransposedConvolution, g: Array, weight: Ar
 
     Borders must be zero: see `striderule.geometry.gradients`.
     """
-    plain = g.dtype == weight.dtype == problem.dtype and g.flags.aligned and weight.flags.carray
-    if not plain or noted.get() is not None:
+    # Weights of layers are read-only, which `carray` would refuse.
+    stands = g.flags.aligned and weight.flags.aligned and weight.flags.c_contiguous
+    if not (stands and g.dtype == weight.dtype == problem.dtype) or noted.get() is not None:
         return None
     return _input_way(problem, ArrayInfo.of(g), weight.shape, standing(), forced())
 
