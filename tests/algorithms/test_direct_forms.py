@@ -343,6 +343,21 @@ CASES = {
         fill=0,
         cut=(3, 8, 0, 1, 2),
     ),
+    "shared planes, images together": Case(
+        (7, 140, 3, 5),
+        (26, 70, 3, 3),
+        lambda call: shares(call) and call.form.merged and chunks(call) > 1 and len(call.waves) == 2,
+        {"padding": 1, "groups": 2},
+        cut=(3, 5, 4, 1, 3),
+    ),
+    "shared planes, images together, channels last, borders": Case(
+        (5, 20, 5, 7),
+        (18, 20, 3, 3),
+        lambda call: shares(call) and call.form.merged and call.form.last and call.form.borders,
+        {"padding": 1, "stride": 2, "boundary": "mirror"},
+        last,
+        cut=(3, 4, 2, 1, 2),
+    ),
     "shared planes of volumes, borders": Case(
         (1, 3, 4, 5, 18),
         (18, 3, 3, 2, 3),

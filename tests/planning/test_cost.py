@@ -122,6 +122,11 @@ def test_planes_are_shared_where_blocks_of_channels_would_repeat_them():
     many = schedule(replace(layer, batch=4), 16, 32, 4)
     for one in (cut, many):
         assert one.wave * one.plane * layer.in_channels * 4 <= SHARED
+    # Small images are laid out together.
+    small = schedule(Convolution.from_shapes((16, 256, 4, 4), (512, 256, 3, 3), stride=2, padding=1), 16, 32, 4)
+    assert small.merged
+    assert small.wave * small.plane * 256 * 4 <= SHARED
+    assert small.wave > 0
     # One block of channels repeats nothing, and single taps of stride 1 are read where they are.
     assert schedule(replace(layer, out_channels=8), 16, 32, 4).wave == 0
     assert schedule(Convolution.from_shapes((1, 256, 28, 28), (256, 256, 1, 1)), 16, 32, 4).wave == 0

@@ -340,7 +340,7 @@ class Blocks:
         whole = problem.batch / shares * problem.groups * prod(problem.output_size) / (rows * columns)
 
         def operations(parts: int) -> float:
-            return once + blocks * (stack * (swept + parts * again) + parts * TASK + weights) / shares
+            return once / shares + blocks * (stack * (swept + parts * again) + parts * TASK + weights) / shares
 
         def score(parts: int) -> float:
             # A problem that is small is not shared.
@@ -379,10 +379,11 @@ class Blocks:
         )  # fmt: skip
 
     def wave_of(self, problem: Convolution, itemsize: int) -> int:
-        """Return how many such blocks may share their planes, which are those of single images, copied by rows."""
-        if self.in_place or self.flat or self.images > 1 or (self.images == 1 and self.counts[1] > 1):
+        """Return how many such blocks may share their planes, which are those of whole rows, copied by rows."""
+        if self.in_place or self.flat or (self.images == 1 and self.counts[1] > 1):
             return 0
-        blocks = prod(self.counts) * prod(problem.output_size[:-2]) * problem.groups * problem.batch
+        blocks = prod(self.counts) * prod(problem.output_size[:-2]) * problem.groups
+        blocks *= -(-problem.batch // max(1, self.images))
         return min(blocks, SHARED // (self.plane * (problem.terms // len(self.taps)) * itemsize))
 
     @property

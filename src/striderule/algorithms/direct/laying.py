@@ -109,8 +109,10 @@ def _lay_out_piece(r: Routine, form: Form, number: Size) -> None:
     before = piece * r.lanes
     first = chunk * r.size("chunk") + before
     count = (r.size("planes") - first).smaller(r.size("chunk") - before).smaller(r.lanes)
+    image = image * r.size("images")
+    images = (r.size("batch") - image).smaller(r.size("images"))
     window = Window(
-        image, r.whole(1), group, outer, row * r.size("rows"), column * r.size("columns"),
+        image, images, group, outer, row * r.size("rows"), column * r.size("columns"),
         row * r.size("column_blocks") + column,
     )  # fmt: skip
     goal = r.pointer("laid") + (block * r.size("chunks") + chunk) * r.size("chunk_step")
