@@ -15,11 +15,12 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import proof, tiled, trial_of_words
 from striderule.algorithms.direct.laying import MASKED, Form
-from striderule.algorithms.direct.operands import are_served
+from striderule.algorithms.direct.operands import are_served, before_turning, is_turned
 from striderule.algorithms.direct.product import POINTERS, SIZES, product_routine
 from striderule.algorithms.direct.tables import tables_of
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
+from striderule.algorithms.windows.turned_weights import seen_turned
 from striderule.codegen import workers
 from striderule.codegen.target import Target, current
 from striderule.geometry.problem import Convolution
@@ -58,6 +59,8 @@ class Call:
     schedule: Schedule
     panels: Array | None = None
     panels_at: int = 0
+    # Bytes from the first weight in memory to the first of the definition.
+    ahead: int = 0
 
     def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> bool:
         """Compute into out. Returns whether a weight was infinite or no number."""
@@ -65,7 +68,7 @@ class Call:
         # The last words are the status, and a flag for the room of one thread.
         words = array("q", self.template)
         words[0], words[4] = address(x), address(out)
-        words[1] = address(weight) if self.panels is None else self.panels_at
+        words[1] = address(weight) - self.ahead if self.panels is None else self.panels_at
         if bias is not None:
             words[2] = address(bias)
         if residual is not None:
@@ -141,9 +144,20 @@ class Request:
         """The type of the sums."""
         return sums_type(self.problem)
 
+    @property
+    def around(self) -> int:
+        """Taps of weights that stand as those that they are turned from, 0 if they do not; see `Form`."""
+        return prod(self.problem.kernel) if is_turned(self.problem, self.weight) else 0
+
     def is_served(self) -> bool:
         """Tell whether the routine serves the arrays."""
-        return are_served(self.x, self.weight, self.residual, self.activation, self.out, self.element)
+        weight = self.weight
+        if self.around:
+            # Taps are read together: fewer than half a vector are sooner turned before.
+            if self.unit or self.problem.rank > 2 or 2 * self.around < self.target.lanes(weight.dtype.itemsize):
+                return False
+            weight = before_turning(weight)
+        return are_served(self.x, weight, self.residual, self.activation, self.out, self.element)
 
     def flattened(self) -> Request:
         """Return the same with a single spatial axis where single taps meet an input that can be seen so."""
@@ -190,7 +204,7 @@ class Request:
             activation=word, parameters=tuple(one if isinstance(one, str) else None for one in parameters),
             merged=plan.merged, last=beside and not plan.in_place, narrow=plan.narrow, skips=plan.met < 1,
             shared=plan.wave > 0,
-            unit=self.unit, turned=self.turned, tiles=self.tiles,
+            unit=self.unit, turned=self.turned, tiles=self.tiles, around=self.around,
         )  # fmt: skip
 
 
@@ -254,6 +268,7 @@ def _call_for(request: Request) -> Call | None:
     return Call(
         routine.address, words.tobytes(), status, tables, tasks, room["room"] * element.itemsize,
         plan.wave * chunks * room["chunk_step"] * element.itemsize, tuple(waves), form, problem, plan,
+        ahead=max(0, form.around - 1) * request.weight.dtype.itemsize,
     )  # fmt: skip
 
 
@@ -339,7 +354,7 @@ def _agrees(request: Request, form: Form) -> bool:
 
     def computed(image: Array, taps: Array, bias: Array, other: Array) -> Array:
         made = np.empty(shape, kind)
-        taps = tried.ordered(taps)
+        taps = seen_turned(seen_turned(taps).copy()) if form.around else tried.ordered(taps)
         tried.run(image, taps, bias, other if added else None, made)
         return made
 

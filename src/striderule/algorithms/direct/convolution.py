@@ -20,6 +20,8 @@ from striderule.geometry.problem import Convolution
 from striderule.planning.schedule import sums_type
 
 Array = npt.NDArray[Any]
+# Whether `bind` takes weights of one group as `turned_weights.seen_turned` shows them, too, if it pays.
+SEES_TURNED = True
 
 
 def __getattr__(name: str) -> Any:

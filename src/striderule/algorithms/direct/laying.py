@@ -36,7 +36,8 @@ class Form:
     one another as one, under masks. `shared` says that tasks of a first phase lay out what several blocks of channels
     read. With a `unit` of `codegen.dots` all operands are words, whose numbers it multiplies, `turned` where those of
     the inputs are its first ones (without a sign); `tiles` names what writes the tiles that these make, in
-    `codegen.tiles`.
+    `codegen.tiles`. `around` counts the taps of weights that are read where they stand, but in the order of weights
+    turned around: 0 where they are not.
     """
 
     element: str
@@ -60,6 +61,7 @@ class Form:
     unit: str = ""
     turned: bool = False
     tiles: str = ""
+    around: int = 0
 
     @property
     def name(self) -> str:

@@ -64,6 +64,17 @@ def is_compact(info: ArrayInfo, first: int) -> bool:
     return True
 
 
+def is_turned(problem: Convolution, weight: ArrayInfo) -> bool:
+    """Tell whether these are compact weights of a group as `turned_weights.seen_turned` shows them."""
+    return problem.groups == 1 and not is_compact(weight, 0) and is_compact(before_turning(weight), 0)
+
+
+def before_turning(weight: ArrayInfo) -> ArrayInfo:
+    """Return the weights that these were turned from."""
+    (outputs, inputs, *taps), (output, channel, *steps) = weight.shape, weight.strides
+    return ArrayInfo((inputs, outputs, *taps), (channel, output, *(-step for step in steps)), weight.dtype)
+
+
 def by_real_sums(
     problem: Problem, x: Array, weight: Array, compute: Callable[[Problem, Array, Array], Array], *, turned: bool
 ) -> Array:

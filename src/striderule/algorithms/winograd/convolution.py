@@ -13,7 +13,7 @@ from striderule.algorithms.binding import ArrayInfo, Bound
 from striderule.algorithms.direct import convolution as direct
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct.activation import ACTIVATIONS
-from striderule.algorithms.direct.operands import STORED, is_compact
+from striderule.algorithms.direct.operands import STORED, is_compact, is_turned
 from striderule.algorithms.windows.turned_weights import seen_turned
 from striderule.algorithms.winograd.borders import refuses
 from striderule.algorithms.winograd.call import Call, Request, call_for
@@ -76,8 +76,8 @@ def bind(
     if not usual or (fill != 0 and _has_constant(problem)):
         other: Any = direct.bind(problem, fill, **given)
         return other  # type: ignore[no-any-return]  # what its run returns does not matter
-    around = not is_compact(weight, 0)
-    if (around and not _is_turned(problem, weight)) or (activation and activation[0] not in ACTIVATIONS):
+    around = is_turned(problem, weight)
+    if not (around or is_compact(weight, 0)) or (activation and activation[0] not in ACTIVATIONS):
         return None
     calls: list[Call] = []
     for part in parts_of(problem):
@@ -97,13 +97,6 @@ def _selected(info: ArrayInfo, selection: Selection) -> ArrayInfo:
     if selection == (...,):
         return info
     return ArrayInfo.of(np.lib.stride_tricks.as_strided(np.empty(1, info.dtype), info.shape, info.strides)[selection])
-
-
-def _is_turned(problem: Convolution, weight: ArrayInfo) -> bool:
-    """Tell whether these are compact weights of a group, seen turned."""
-    (outputs, inputs, *taps), (output, channel, *steps) = weight.shape, weight.strides
-    before = ArrayInfo((inputs, outputs, *taps), (channel, output, *(-step for step in steps)), weight.dtype)
-    return problem.groups == 1 and is_compact(before, 0)
 
 
 def _has_constant(problem: Convolution) -> bool:

@@ -69,14 +69,19 @@ def _input_way(
     if bind is None:
         return None
     groups = problem.groups if geometry.is_turned(problem) else None
-    seen = groups == 1 and getattr(family, "SEES_TURNED", False)
     kind = np.dtype(problem.dtype)
-    taps, out = (np.empty(one, kind) for one in (shape, gradient.output_shape))
-    if groups is not None:
-        taps = seen_turned(taps) if seen else turned(taps, groups)
+    weight, out = (np.empty(one, kind) for one in (shape, gradient.output_shape))
     fill = () if operation != "convolution" else (0,)
     words = {"bias": False, "residual": None, "activation": None, **table.in_variant(plan.variant)}
-    bound = bind(gradient, *fill, x=g, weight=ArrayInfo.of(taps), out=ArrayInfo.of(out), **words)
+
+    def bound_to(taps: Array) -> Any:
+        return bind(gradient, *fill, x=g, weight=ArrayInfo.of(taps), out=ArrayInfo.of(out), **words)
+
+    bound, seen = None, groups == 1 and getattr(family, "SEES_TURNED", False)
+    if seen:
+        bound = bound_to(seen_turned(weight))
+    if bound is None:
+        bound, seen = bound_to(weight if groups is None else turned(weight, groups)), False
     return None if bound is None else InputWay(bound, groups, seen, gradient.output_shape, problem.dtype)
 
 
