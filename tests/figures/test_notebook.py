@@ -17,6 +17,7 @@ DRAWINGS = {
     "geometry": lambda **more: figures.geometry((5, 5), (3, 3), padding=1, **more),
     "receptive_field": lambda **more: figures.receptive_field([geometry.Window(3)], **more),
     "activation": lambda **more: figures.activation("relu", **more),
+    "curves": lambda **more: figures.curves({"loss": [3.0, 1.0, 0.5]}, **more),
     "surroundings": lambda **more: figures.surroundings(np.eye(3), **more),
     "roofline": lambda **more: figures.roofline(sr.explain(sr.conv2d, np.ones((9, 9)), np.ones((3, 3))), **more),
 }
