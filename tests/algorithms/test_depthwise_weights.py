@@ -1,17 +1,15 @@
 """Gradients of weights plane by plane, on every target that this machine runs, against sums in float64."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 
 from oracles.memories import KINDS, guarded, other_memory
+from oracles.weight_sums import close, exact_sums
 from striderule.algorithms.depthwise import weight_gradient as depthwise
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.reference import weight_gradient as reference
-from striderule.algorithms.windows import weight_gradient as windows
 from striderule.codegen import target, workers
 from striderule.geometry.gradients import weight_gradient
 from striderule.geometry.problem import Convolution
@@ -69,21 +67,6 @@ def operands(problem, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((problem.batch, problem.in_channels, *problem.size)).astype(problem.dtype)
     return x, rng.standard_normal(problem.output_shape).astype(problem.dtype)
-
-
-def exact_sums(problem, x, gy):
-    """Return the gradient in float64, and that of the magnitudes."""
-    wide = [one.astype(np.float64) for one in (x, gy)]
-    gradient = weight_gradient(replace(problem, dtype="float64"))
-    return windows.weight_gradient(gradient, *wide), windows.weight_gradient(gradient, *map(np.abs, wide))
-
-
-def close(got, problem, x, gy):
-    """Compare with sums in float64, in units of the sums of the magnitudes."""
-    expected, magnitudes = exact_sums(problem, x, gy)
-    assert got.dtype == problem.dtype
-    assert got.shape == weight_gradient(problem).output_shape
-    assert (np.abs(got - expected) <= 40 * np.finfo(problem.dtype).eps * magnitudes).all()
 
 
 def computed(problem, x, gy):

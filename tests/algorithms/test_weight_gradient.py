@@ -1,17 +1,15 @@
 """Gradients of weights on generated code, on every target that this machine runs, against the loops."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 
 from oracles.memories import KINDS, guarded, other_memory
+from oracles.weight_sums import close, exact_sums
 from striderule.algorithms.direct import giving_way
 from striderule.algorithms.direct import weight_gradient as direct
 from striderule.algorithms.reference import weight_gradient as reference
-from striderule.algorithms.windows import weight_gradient as windows
 from striderule.codegen import target, workers
 from striderule.errors import InvalidArgument
 from striderule.geometry.gradients import weight_gradient
@@ -66,23 +64,6 @@ def drawn(rng, largest_rank=3, size=13, channels=40):
 def operands(problem, rng):
     x = rng.standard_normal((problem.batch, problem.in_channels, *problem.size)).astype(problem.dtype)
     return x, rng.standard_normal(problem.output_shape).astype(problem.dtype)
-
-
-def exact_sums(problem, x, gy):
-    """Return the gradient in float64, and that of the magnitudes."""
-    wide = [one.astype(np.float64) for one in (x, gy)]
-    gradient = weight_gradient(replace(problem, dtype="float64"))
-    return windows.weight_gradient(gradient, *wide), windows.weight_gradient(gradient, *map(np.abs, wide))
-
-
-def close(got, problem, x, gy):
-    """Compare with sums in float64, in units of the sums of the magnitudes."""
-    gradient = weight_gradient(problem)
-    expected, magnitudes = exact_sums(problem, x, gy)
-    unit = np.finfo(problem.dtype).eps
-    assert got.dtype == problem.dtype
-    assert got.shape == gradient.output_shape
-    assert (np.abs(got - expected) <= 40 * unit * magnitudes).all()
 
 
 @pytest.mark.parametrize("seed", range(16))

@@ -7,10 +7,11 @@ their product with a number of each channel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
 
+from striderule.algorithms.direct.normalization_routine import PlaneWriter
 from striderule.codegen.target import Target
-from striderule.codegen.tile import ELEMENTS, FLOAT32, FLOAT64, Pointer, Routine, Size, Vector
+from striderule.codegen.tile import FLOAT32, FLOAT64, Routine, Size, Vector
 
 SUMS_POINTERS = ("x", "gy", "mean", "plain", "products")
 SCALE_POINTERS = ("gy", "slope", "y")
@@ -20,13 +21,12 @@ NUMBERS = ("mean", "slope", "steep", "shift")
 SIZES = ("batch", "channels", "length", "image_step", "channel_step", "part_images", "task_channels", "channel_tasks")
 
 
-class _Planes:
+class _Planes(PlaneWriter):
     """What both routines share."""
 
     def __init__(self, name: str, dtype: str, target: Target, pointers: tuple[str, ...]) -> None:
         element = FLOAT64 if dtype == "float64" else FLOAT32
-        self.stored = ELEMENTS[dtype]
-        self.r = Routine(name, target, element, pointers=pointers, sizes=SIZES)
+        super().__init__(Routine(name, target, element, pointers=pointers, sizes=SIZES), dtype)
 
     def text(self) -> str:
         """Return the routine as LLVM IR: a task is one part of some channels."""
@@ -40,30 +40,13 @@ class _Planes:
                 self.channel(channel, start, images, part)
         return r.finish()
 
+    @abstractmethod
     def channel(self, channel: Size, start: Size, images: Size, part: Size) -> None:
         """Write what becomes of one channel of a part, whose values begin at `start`."""
-        raise NotImplementedError
 
     def number(self, word: str, channel: Size) -> Vector:
         """Return a number of a channel."""
         return self.r.broadcast(self.r.pointer(word, FLOAT64) + channel)
-
-    def wide(self, where: Pointer, rest: Size | None) -> Vector:
-        """Return values as float64, zeros behind the rest."""
-        r = self.r
-        return r.convert(r.load(where, None if rest is None else r.first_lanes(rest)), FLOAT64)
-
-    def values(self, start: Size, images: Size, body: Callable[[Size, Size | None], None]) -> None:
-        """Write `body` for all vectors of some planes, given where they are and how many values the last one has."""
-        r = self.r
-        length = r.size("length")
-        whole = length // r.lanes * r.lanes
-        with r.loop(images) as image:
-            at = start + image * r.size("image_step")
-            with r.loop(whole, step=r.lanes) as i:
-                body(at + i, None)
-            with r.when(length.above(whole)):
-                body(at + whole, length - whole)
 
 
 def plane_sums_routine(name: str, dtype: str, target: Target) -> str:

@@ -8,6 +8,7 @@ walks: each has a size, a step in x, a step in y and a step in channels.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -101,6 +102,34 @@ class LineWriter:
 
     def _all(self, rest: Size | None) -> Size:
         return self.r.size("length") * 0 + self.r.lanes if rest is None else rest
+
+
+class PlaneWriter(ABC):
+    """What routines share that go over whole planes: `length` values side by side, `image_step` from image to image."""
+
+    def __init__(self, r: Routine, dtype: str) -> None:
+        self.r, self.stored = r, ELEMENTS[dtype]
+
+    @abstractmethod
+    def text(self) -> str:
+        """Return the routine as LLVM IR."""
+
+    def wide(self, where: Pointer, rest: Size | None) -> Vector:
+        """Return values as float64, zeros behind the rest."""
+        r = self.r
+        return r.convert(r.load(where, None if rest is None else r.first_lanes(rest)), FLOAT64)
+
+    def values(self, start: Size, images: Size, body: Callable[[Size, Size | None], None]) -> None:
+        """Write `body` for all vectors of some planes, given where they are and how many values the last one has."""
+        r = self.r
+        length = r.size("length")
+        whole = length // r.lanes * r.lanes
+        with r.loop(images) as image:
+            at = start + image * r.size("image_step")
+            with r.loop(whole, step=r.lanes) as i:
+                body(at + i, None)
+            with r.when(length.above(whole)):
+                body(at + whole, length - whole)
 
 
 # y = (x - mean) / sqrt(var + eps) * weight + bias --------------------------------------------------------------------

@@ -9,13 +9,13 @@ and gradients are in float64: memory takes longer, and nothing overflows.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 
-from striderule.algorithms.direct.normalization_routine import in_double, in_single, slope_of
+from striderule.algorithms.direct.normalization_routine import PlaneWriter, in_double, in_single, slope_of
 from striderule.codegen.target import Target
-from striderule.codegen.tile import ELEMENTS, FLOAT32, FLOAT64, Pointer, Routine, Size, Vector
+from striderule.codegen.tile import FLOAT32, FLOAT64, Pointer, Routine, Size, Vector
 
 POINTERS = ("x", "gy", "weight", "means", "factors", "gx", "plain", "products")
 # What values of a unit are counted from, for their mean: one of its own where that is finite.
@@ -38,10 +38,7 @@ def normalized_routine(name: str, dtype: str, target: Target) -> str:
     return _Normalized(routine, dtype).text()
 
 
-class _Units(ABC):
-    def __init__(self, r: Routine, dtype: str) -> None:
-        self.r, self.stored = r, ELEMENTS[dtype]
-
+class _Units(PlaneWriter):
     @abstractmethod
     def _unit(self, unit: Size) -> None:
         """Write what is done for one unit."""
@@ -54,22 +51,9 @@ class _Units(ABC):
                 self._unit(first + number)
         return r.finish()
 
-    def _wide(self, where: Pointer, rest: Size | None) -> Vector:
-        """Return values as float64, zeros behind the rest."""
-        r = self.r
-        return r.convert(r.load(where, None if rest is None else r.first_lanes(rest)), FLOAT64)
-
     def _values(self, channel: Size, body: Callable[[Size, Size | None], None]) -> None:
         """Write `body` for all vectors of a channel of a unit, told how many values the last of a plane has."""
-        r = self.r
-        length = r.size("length")
-        whole = length // r.lanes * r.lanes
-        with r.loop(r.size("images")) as image:
-            at = image * r.size("image_step") + channel * length
-            with r.loop(whole, step=r.lanes) as i:
-                body(at + i, None)
-            with r.when(length.above(whole)):
-                body(at + whole, length - whole)
+        self.values(channel * self.r.size("length"), self.r.size("images"), body)
 
 
 class _Gradient(_Units):
@@ -95,8 +79,8 @@ class _Gradient(_Units):
             slope = r.broadcast(weights + c) * factor
 
             def write(at: Size, rest: Size | None, slope: Vector = slope) -> None:
-                bent = r.multiply_add(self._wide(x + at, rest) - mean, steep, shift)
-                found = r.convert(r.multiply_add(self._wide(gy + at, rest), slope, bent), self.stored)
+                bent = r.multiply_add(self.wide(x + at, rest) - mean, steep, shift)
+                found = r.convert(r.multiply_add(self.wide(gy + at, rest), slope, bent), self.stored)
                 r.store(found, gx + at, None if rest is None else r.first_lanes(rest))
 
             self._values(c, write)
@@ -107,9 +91,9 @@ class _Gradient(_Units):
         plain, products = (r.register(r.constant(0.0, FLOAT64)) for _ in range(2))
 
         def add(at: Size, rest: Size | None) -> None:
-            gradient = self._wide(gy + at, rest)
+            gradient = self.wide(gy + at, rest)
             plain.set(plain.value + gradient)
-            products.add_product(gradient, self._wide(x + at, rest) - mean)
+            products.add_product(gradient, self.wide(x + at, rest) - mean)
 
         self._values(channel, add)
         return r.sum(plain.value), r.sum(products.value)
@@ -150,7 +134,7 @@ class _Normalized(_Units):
         total = r.register(r.constant(0.0, FLOAT64))
 
         def add(at: Size, rest: Size | None) -> None:
-            apart = self._wide(x + at, rest) - middle
+            apart = self.wide(x + at, rest) - middle
             if rest is not None:
                 apart = r.select(r.first_lanes(rest), apart, r.constant(0.0, FLOAT64))
             if squared:
