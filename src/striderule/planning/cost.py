@@ -348,10 +348,11 @@ def _tiled(problem: Convolution, work: Work, machine: Machine, variant: str) -> 
     )
     tiles = problem.batch * sum(count * prod(cuts[part].counts) for part, count in counts.items())
     products = tiles * plan.points * problem.in_channels * (problem.out_channels // problem.groups)
-    # V and M are written and read once.
-    held = plan.points * (problem.in_channels + problem.out_channels) * 4
-    workspace = weights + min(tiles, plan.wave if plan.shared else plan.block * machine.cores) * held
-    moved = work.least_bytes + 2 * tiles * held + weights
+    # V and M are written and read once. Of M a task holds a block, in V there is room for a wave where it is shared.
+    read, made = (4 * plan.points * channels for channels in (problem.in_channels, problem.out_channels))
+    near = min(tiles, plan.block * machine.cores)
+    workspace = weights + (min(tiles, plan.wave) if plan.shared else near) * read + near * made
+    moved = work.least_bytes + 2 * tiles * (read + made) + weights
     errors = any_error(problem, variant), random_error(problem, variant)
     return Cost(products, moved, workspace, seconds, *errors, words, variant, packing, weights)
 

@@ -34,6 +34,8 @@ STREAM, MEMORY, LARGE = 12.0, 3.0, 24 << 20
 FAR = 0.7
 # Cycles to begin a task.
 TASK = 1500
+# Cache lines that 14 tiles beside each other may have each, and still meet in different ones of 64 sets.
+FEW_LINES = 4
 # What a rounding errs by in the mean of squares: a sixth of the square of the unit roundoff, since the last digit is
 # uniformly distributed and the first ones are about logarithmically. Roundings on the way of a product, but for sums.
 MEAN_SQUARE, ROUNDINGS = 1 / 6, 9
@@ -289,9 +291,15 @@ def run_length(tile: int, kernel: int) -> int:
 
 
 def pitch_of(chain: int) -> int:
-    """Return the distance between two tiles in V: an odd number of cache lines, so that they meet in different sets."""
+    """Return the distance between two tiles in V.
+
+    It is an odd number of cache lines, so that tiles meet in different sets; a few lines leave sets enough anyway.
+
+    >>> pitch_of(32), pitch_of(128)
+    (32, 144)
+    """
     lines = -(-chain // 16)
-    return 16 * (lines + 1 - lines % 2)
+    return 16 * (lines if lines <= FEW_LINES else lines + 1 - lines % 2)
 
 
 def packing_operations(problem: Convolution, variant: str, lanes: int) -> float:

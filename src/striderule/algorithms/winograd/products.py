@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from striderule.algorithms.winograd.structure import Form
 from striderule.codegen.tile import Pointer, Routine, Size
 
+# Numbers of a cache line.
+LINE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:
@@ -48,9 +51,15 @@ def multiply(r: Routine, form: Form, factors: Factors) -> None:
 
 
 def _tile(r: Routine, form: Form, v: Pointer, weights: Pointer, terms: Size, chain: Size, m: Pointer) -> None:
-    """Form the sums of one tile of registers over a chain, and add them to those of the chains before."""
+    """Form the sums of one tile of registers over a chain, and add them to those of the chains before.
+
+    Beside them, ask for V of the next rows of tiles: it comes from another core's cache, where V is shared, and each of
+    its rows is so short that nothing foresees the next. A chain has as many cache lines as it has terms, or fewer.
+    """
     sums = r.tile(form.rows, form.vectors)
+    following = v + form.rows * form.pitch
     with r.loop(terms) as k:
+        r.prefetch(following + k * LINE)
         under = weights + k * (form.vectors * r.lanes)
         values = [r.load(under + n * r.lanes) for n in range(form.vectors)]
         for row in range(form.rows):
