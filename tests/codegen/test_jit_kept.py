@@ -253,6 +253,7 @@ from striderule.codegen import jit, target
 
 made = jit.load("line", sys.stdin.read(), target.host())
 args = (ctypes.c_int64 * 2)()
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(args))  # the routine writes there to the very end of the process
 call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(made.address)
 running = threading.Thread(target=call, args=(ctypes.addressof(args), 0, 2**62), daemon=True)
 running.start()
@@ -278,3 +279,29 @@ end:
 
 def test_a_process_ends_while_code_runs():
     assert python(ENDING, SPIN) == ""  # it ends well: see `python`
+
+
+COMPILING = """
+import os, sys, threading, time
+from striderule.codegen import jit
+
+text = sys.stdin.read()
+jit.compiled("line", "before", lambda: text)
+begun = threading.Event()
+emit = jit._emitted
+
+def emitted(*words):
+    begun.set()
+    time.sleep(0.3)
+    code = emit(*words)
+    os.write(1, b"emitted")
+    return code
+
+jit._emitted = emitted
+threading.Thread(target=jit.compiled, args=("line", "during", lambda: text + "; during"), daemon=True).start()
+begun.wait()
+"""
+
+
+def test_the_end_of_a_process_waits_for_the_compilation_under_way():
+    assert python(COMPILING, line(4)) == "emitted"

@@ -14,6 +14,7 @@ Code is loaded for the life of the process: nothing is unloaded, for no one coul
 
 from __future__ import annotations
 
+import atexit
 import functools
 import itertools
 import os
@@ -59,6 +60,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=lambda: _lock.acquire(), after_in_parent=lambda: _lock.release(), after_in_child=lambda: _lock.release()
     )
+# So does the end of the process, which tears LLVM down; from then on no other thread compiles.
+atexit.register(_lock.acquire)
 
 
 def compiled(
