@@ -18,7 +18,7 @@ from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning import dots, image_cost, tile_sums, transforms, weight_sums
 from striderule.planning.interleaved import parts_of
 from striderule.planning.machine import Machine, itemsize
-from striderule.planning.phases import interleaved_operations, interleaves, phases
+from striderule.planning.phases import interleaved_operations, interleaved_terms, interleaves, phases
 from striderule.planning.plane_sums import WIDE, plane_sums, room_of
 from striderule.planning.plane_sums import operations as plane_sums_operations
 from striderule.planning.planes import MASKS, plane_operations, plane_tile, rolling_tile, rolls
@@ -271,9 +271,8 @@ def _phases(problem: TransposedConvolution, work: Work, machine: Machine) -> Cos
         lanes = machine.lanes(work.dtype)
         rate = PLANES_LOOP * machine.peak(work.dtype) / (2 * lanes)
         seconds = max(interleaved_operations(problem, lanes) / rate, work.least_bytes / machine.bandwidth)
-        terms = prod(-(-kernel // stride) for kernel, stride in zip(problem.kernel, problem.stride, strict=True))
-        words = f"{prod(problem.stride)} phases of outputs at once"
-        return Cost(work.operations, work.least_bytes, 0, PLANES_CALL + seconds, *work.errors(terms), words)
+        words, errors = f"{prod(problem.stride)} phases of outputs at once", work.errors(interleaved_terms(problem))
+        return Cost(work.operations, work.least_bytes, 0, PLANES_CALL + seconds, *errors, words)
     parts = [depthwise(phase.problem, work_of(phase.problem, work.dtype), machine) for phase in phases(problem)]
     apart = work.outputs if problem.stride[-1] > 1 else 0
     seconds = sum(part.seconds - PLANES_CALL + PHASE_CALL for part in parts) + PLANES_CALL + SCATTERED * apart

@@ -18,9 +18,12 @@ from math import prod
 from typing import NamedTuple
 
 from striderule.geometry.problem import Convolution, TransposedConvolution
+from striderule.planning.planes import CHAIN
 
 # Strides of columns whose phases are put into each other's gaps by shuffles, and taps of a plane that are unrolled.
 INTERLEAVED, UNROLLED = range(2, 5), 64
+# Outputs of a group that are formed together: vectors of sums for all of their phases are in registers.
+TOGETHER, SUMS = (4, 2), 16
 
 
 class _Axis(NamedTuple):
@@ -83,13 +86,32 @@ def _phases_of(n: int, kernel: int, stride: int, before: int, outputs: int) -> l
 
 
 def interleaves(problem: TransposedConvolution) -> bool:
-    """Tell whether all phases may be computed at once: of channels by themselves, with a stride along the columns.
+    """Tell whether all phases may be computed at once: of small groups, with a stride along the columns.
+
+    Sums are chains of their terms, which must not be too long.
 
     >>> interleaves(TransposedConvolution.from_shapes((1, 8, 34, 34), (8, 1, 4, 4), stride=2, groups=8))
     True
     """
-    alone = problem.in_channels == problem.groups and max(problem.dilation) == 1
-    return alone and problem.stride[-1] in INTERLEAVED and prod(problem.kernel[-2:]) <= UNROLLED
+    served = problem.stride[-1] in INTERLEAVED and max(problem.dilation) == 1
+    return served and prod(problem.kernel[-2:]) <= UNROLLED and interleaved_terms(problem) <= CHAIN
+
+
+def interleaved_terms(problem: TransposedConvolution) -> int:
+    """Return the most terms of a sum where all phases are computed at once."""
+    met = prod(-(-kernel // stride) for kernel, stride in zip(problem.kernel, problem.stride, strict=True))
+    return problem.in_channels // problem.groups * met
+
+
+def together(problem: TransposedConvolution) -> int:
+    """Return how many outputs of a group all phases are formed of at a time: each input that is read serves them.
+
+    >>> together(TransposedConvolution.from_shapes((1, 160, 14, 14), (160, 16, 3, 3), stride=2, groups=10))
+    4
+    """
+    outputs, taps, sums = problem.out_channels // problem.groups, prod(problem.kernel[-2:]), prod(problem.stride[-2:])
+    fitting = (n for n in TOGETHER if outputs % n == 0 and n * sums <= SUMS and n * taps <= UNROLLED)
+    return next(fitting, 1)
 
 
 def interleaved_operations(problem: TransposedConvolution, lanes: int) -> float:
@@ -101,5 +123,7 @@ def interleaved_operations(problem: TransposedConvolution, lanes: int) -> float:
     counts = -(-height // strides[0]) * -(-p.output_size[-1] // (strides[1] * lanes))
     planes = p.batch * p.out_channels * prod(p.output_size[:-2])
     outer = prod(-(-kernel // stride) for kernel, stride in zip(p.kernel[:-2], p.stride[:-2], strict=True))
+    outer *= p.in_channels // p.groups
     written = prod(strides) * (strides[1] + 1)
-    return planes * counts * (outer * (prod(kernels) + 2 * prod(turns)) + written + 8)
+    read = 2 * prod(turns) / together(p)
+    return planes * counts * (outer * (prod(kernels) + read) + written + 8)

@@ -18,6 +18,8 @@ from striderule.planning import dots, passes
 from striderule.planning.forms import KernelForm
 from striderule.planning.interleaved import steps_of
 from striderule.planning.machine import Machine
+from striderule.planning.phases import interleaves
+from striderule.planning.planes import MASKS
 from striderule.planning.spectra import POINTS, SIZES, tiling
 from striderule.planning.transforms import SPECTRA, spectra_bytes
 from striderule.planning.winograd import VARIANTS
@@ -180,7 +182,7 @@ def _depthwise(problem: Any, machine: Machine) -> str | None:
     if not machine.generated:
         return NO_CODE
     if isinstance(problem, TransposedConvolution):
-        return _transposed_depthwise(problem)
+        return _transposed_depthwise(problem, machine)
     if isinstance(problem, WeightGradient):
         return _depthwise_weights(problem)
     if not isinstance(problem, Convolution):
@@ -196,8 +198,9 @@ def _depthwise(problem: Any, machine: Machine) -> str | None:
     return None
 
 
-def _transposed_depthwise(problem: TransposedConvolution) -> str | None:
-    if problem.in_channels > problem.groups:
+def _transposed_depthwise(problem: TransposedConvolution, machine: Machine) -> str | None:
+    grouped = problem.groups > 1 and machine.name in MASKS and interleaves(problem)
+    if problem.in_channels > problem.groups and not grouped:
         return f"it transposes channels by themselves, and here {problem.in_channels // problem.groups} are in a group"
     if max(problem.dilation) > 1:
         return "it transposes kernels without dilation"

@@ -130,7 +130,7 @@ def _are_served(dtype: np.dtype[Any], infos: list[ArrayInfo]) -> bool:
 
 
 def transposed_convolution(problem: TransposedConvolution, x: Array, weight: Array) -> Array:
-    """out[n, o, i * stride + t - before] += x[n, c, i] * weight[c, o, t], of channels by themselves.
+    """out[n, o, i * stride + t - before] += x[n, c, i] * weight[c, o, t], of small groups.
 
     Gives way to `windows`, with one warning, where no code can be made.
     """

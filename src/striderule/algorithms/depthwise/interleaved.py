@@ -1,4 +1,4 @@
-"""Transposed convolution of channels by themselves, all phases at once: the routine bound to arrays and called."""
+"""Transposed convolution of small groups, all phases at once: the routine bound to arrays and called."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from striderule.algorithms.windows import convolution as windows
 from striderule.codegen import workers
 from striderule.codegen.target import Target
 from striderule.geometry.problem import TransposedConvolution
-from striderule.planning.phases import interleaves
+from striderule.planning.phases import interleaves, together
 from striderule.planning.plane_sums import WIDE
 from striderule.planning.planes import MASKS
 
 Array = npt.NDArray[Any]
 
-# Vectors of sums that a task forms at least.
-LEAST = 1 << 9
+# Products of vectors in a task, at least and at most; parts to cut an image into where that leaves enough of them.
+LEAST, MOST, PARTS = 1 << 11, 1 << 15, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,15 @@ def bound(problem: TransposedConvolution, x: ArrayInfo, out: ArrayInfo, target: 
     values = _values(problem, x, out)
     if target.vector_bytes >= WIDE and values["columns"] <= lanes // 2:
         lanes //= 2
-    form = Form(problem.dtype, lanes, (height, width), (down, over), bias)
+    outputs = together(problem)
+    form = Form(
+        problem.dtype, lanes, (height, width), (down, over), bias, outputs,
+        held=(
+            values["depth"] * values["outer_taps"] == outputs == 1
+            and height * width + down * over + 2 <= target.registers
+        ),
+        joined=over == 2 and 2 * lanes == target.lanes(dtype.itemsize),
+    )  # fmt: skip
 
     def trial() -> bool:
         one = replace(problem, batch=1)
@@ -95,15 +103,23 @@ def bound(problem: TransposedConvolution, x: ArrayInfo, out: ArrayInfo, target: 
 
     routine = proof.compiled(form.name, form, lambda: interleaved_routine(form, target), target, trial)
     tables = _outer(problem, x, out)
-    work = down * over * -(-values["columns"] // lanes)
-    values["band"] = min(values["rows"], max(1, LEAST // work))
-    values["bands"] = -(-values["rows"] // values["band"])
+    values |= _cut(values, outputs, height * width * -(-values["columns"] // lanes))
     values |= {
         word: memory.address(table) for word, table in zip(("outer_places", "result_places"), tables, strict=True)
     }
     words = array("q", [int(values.get(word, 0)) for word in (*POINTERS, *SIZES)])
-    tasks = values["channels"] * values["outers"] * values["bands"]
+    tasks = values["parts"] * values["outers"] * values["bands"]
     return Interleaved(routine.address, words.tobytes(), tables, tasks, dtype)
+
+
+def _cut(values: dict[str, int], outputs: int, products: int) -> dict[str, int]:
+    """Return how the work is cut, of blocks of `outputs`, which take so many `products` a row and plane of inputs."""
+    blocks, rows = values["channels"] // outputs, values["rows"]
+    row = products * outputs * values["depth"] * values["outer_taps"]
+    wanted = min(max(blocks * rows * row // PARTS, LEAST), MOST)
+    band = min(rows, max(1, wanted // row))
+    task = min(blocks, max(1, wanted // (row * rows)))
+    return {"blocks": blocks, "task": task, "parts": -(-blocks // task), "band": band, "bands": -(-rows // band)}
 
 
 def _values(problem: TransposedConvolution, x: ArrayInfo, out: ArrayInfo) -> dict[str, int]:
@@ -116,6 +132,7 @@ def _values(problem: TransposedConvolution, x: ArrayInfo, out: ArrayInfo) -> dic
     row_axis = -2 if problem.rank > 1 else 1
     return {
         "channels": problem.out_channels, "shared": problem.out_channels // problem.groups,
+        "depth": problem.in_channels // problem.groups,
         "outers": prod(problem.output_size[:-2]), "outer_taps": prod(problem.kernel[:-2]),
         "height": height, "width": width, "result_height": result_height, "result_width": result_width,
         "first_row": first_row, "first_column": first_column,

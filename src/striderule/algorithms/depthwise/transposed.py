@@ -1,4 +1,4 @@
-"""Transposed convolution of channels by themselves: a convolution for each phase of the outputs (`planning.phases`)."""
+"""Transposed convolution of small groups: a convolution for each phase of the outputs (`planning.phases`)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ def part_of(info: ArrayInfo, phase: Phase) -> ArrayInfo:
 
 
 def turned(weight: Array, phase: Phase) -> Array:
-    """Return the taps of a phase as those of its convolution: (out, 1, *kernel)."""
+    """Return the taps of a phase as those of its convolution: (out, in of a group, *kernel)."""
+    problem = phase.problem
     part = weight[(slice(None), slice(None), *phase.taps)]
-    return np.ascontiguousarray(part).reshape(phase.problem.out_channels, 1, *phase.problem.kernel)
+    part = part.reshape(problem.groups, -1, *part.shape[1:]).swapaxes(1, 2)
+    return np.ascontiguousarray(part).reshape(problem.out_channels, -1, *problem.kernel)
 
 
 @dataclass(frozen=True, slots=True)
