@@ -130,7 +130,7 @@ def test_the_address_is_that_of_the_first_element():
     views += [np.broadcast_to(np.float32(1), (3, 3)), np.frombuffer(bytes(9), np.uint8)[1:], whole.view(np.recarray)]
     for view in views:
         assert memory.address(view) == memory._asked(view) == view.__array_interface__["data"][0]
-    assert memory._reads_heads()
+    assert memory.reads_heads()
 
 
 def test_room_is_aligned_kept_and_bounded():

@@ -6,8 +6,6 @@ lends a thread room for the time of a computation.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -16,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from striderule.codegen.entries import HEAD, reads_heads, word_at
 
 Array = npt.NDArray[Any]
 
@@ -157,29 +157,16 @@ def alike(x: Array, other: Array) -> bool:
     return x.shape == other.shape and all(one == two for n, one, two in steps if n != 1)
 
 
-# Where the head of an object ends an array holds the address of its first element (`PyArrayObject_fields` in NumPy's C
-# interface, which promises that place). Reading it there costs a fifth of asking for `array.ctypes.data`.
-_HEAD = object.__basicsize__
-_word_at = ctypes.c_void_p.from_address
-
-
-def _reads_heads() -> bool:
-    """Tell whether arrays are laid out as said: not in interpreters whose `id` is no address."""
-    if sys.implementation.name != "cpython":
-        return False
-    whole = np.empty(4)
-    return all(_word_at(id(part) + _HEAD).value == part.ctypes.data for part in (whole, whole[1:], whole[::-1]))
-
-
 def _asked(array: Array) -> int:
     return int(array.ctypes.data)
 
 
+# Reading it in the head of the array costs a fifth of asking for `array.ctypes.data`.
 def _read(array: Array) -> int:
-    return _word_at(id(array) + _HEAD).value  # type: ignore[return-value]  # no array begins at 0
+    return word_at(id(array) + HEAD).value  # type: ignore[return-value]  # no array begins at 0
 
 
-address: Callable[[Array], int] = _read if _reads_heads() else _asked
+address: Callable[[Array], int] = _read if reads_heads() else _asked
 """Return the address of the first element of an array, quickly. The array must outlive the use of it."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +10,6 @@ import numpy as np
 
 from striderule.algorithms import memory
 from striderule.algorithms.memory import address as address_of
-from striderule.codegen import workers
 from striderule.errors import CompilationFailed
 from striderule.functional import recipes
 from striderule.functional.door import Array
@@ -27,7 +25,7 @@ class Move(recipes.Recipe):
     as x is have the last axis fastest.
     """
 
-    __slots__ = ("_masks", "_out_span", "_span", "call", "dtype", "empty", "plain", "same", "shape")
+    __slots__ = ("_out_span", "_span", "call", "dtype", "empty", "plain", "same", "shape")
 
     def __init__(self, call: Call, x: Array, out: Array, *, same: bool = False, ordered: bool = True) -> None:
         self.plain = not ordered or x.flags.c_contiguous
@@ -36,7 +34,6 @@ class Move(recipes.Recipe):
         self.empty = np.empty if out.nbytes < memory.LEAST else memory.empty
         # The first and the last byte of an array from its address on: what overlap is told by.
         self._span, self._out_span = _span(x), _span(out)
-        self._masks = x.dtype.alignment - 1, out.dtype.alignment - 1
 
     def perform(self, *arrays: Any) -> Array:
         """Return the result of arrays that are checked, written to `out` if there is one."""
@@ -47,64 +44,45 @@ class Move(recipes.Recipe):
     def run(self, *arrays: Any) -> Array | None:
         """Return the result, or None if the arrays need a closer look."""
         x, out = arrays
-        address, words, tasks, threads, _ = self.call
-        words = words[:]
-        result = self._placed(words, x, out)
+        result = self._placed(x, out)
         if result is not None:
-            if threads == 1:
-                workers.alone(address, words.buffer_info()[0], tasks)
-            else:
-                workers.run(address, words.buffer_info()[0], tasks)
+            self.call.run(x, result)
         return result
 
-    def _placed(self, words: array[int], x: Array, out: Array | None) -> Array | None:
-        """Return `out` or a new array for the result, once x and it are among the words; None if they do not do."""
-        words[0] = at = address_of(x)
-        x_mask, mask = self._masks
-        if at & x_mask:
+    def _placed(self, x: Array, out: Array | None, *numbers: Array | None) -> Array | None:
+        """Return `out` or a new array for the result; None if what is given does not do."""
+        if not x.flags.aligned:
             return None
         if out is None:
-            result = self.empty(self.shape, self.dtype) if self.plain else memory.empty_like(x, self.shape, self.dtype)
-            words[1] = address_of(result)
-            return result
-        words[1] = where = address_of(out)
-        if where & mask or not out.flags.writeable:
+            return self.empty(self.shape, self.dtype) if self.plain else memory.empty_like(x, self.shape, self.dtype)
+        flags = out.flags
+        if not (flags.aligned and flags.writeable):
             return None
+        # The first and the last byte of what is written.
+        at, where = address_of(x), address_of(out)
         (first, last), (low, high) = self._span, self._out_span
-        if at + first < where + high and where + low < at + last and not (self.same and out is x):
+        low, high = where + low, where + high
+        if at + first < high and low < at + last and not (self.same and out is x):
             return None
+        for one in numbers:
+            if one is not None:
+                at = address_of(one)
+                if at < high and low < at + one.nbytes:
+                    return None
         return out
 
 
 class NumberedMove(Move):
     """A `Move` that reads numbers of channels, too, which stand side by side."""
 
-    __slots__ = ("_ends",)
-
-    def __init__(self, call: Call, arrays: Sequence[Array | None], out: Array, *, same: bool = False) -> None:
-        x, *numbers = arrays
-        assert x is not None
-        super().__init__(call, x, out, same=same)
-        self._ends = [0 if one is None else one.nbytes for one in numbers]
+    __slots__ = ()
 
     def run(self, *arrays: Any) -> Array | None:
         """Return the result, or None if the arrays need a closer look."""
         x, *numbers, out = arrays
-        address, words, tasks, threads, _ = self.call
-        words = words[:]
-        result = self._placed(words, x, out)
-        if result is None:
-            return None
-        low, high = self._out_span
-        for i, one in enumerate(numbers):
-            if one is not None:
-                words[i + 2] = at = address_of(one)
-                if out is not None and at < words[1] + high and words[1] + low < at + self._ends[i]:
-                    return None
-        if threads == 1:
-            workers.alone(address, words.buffer_info()[0], tasks)
-        else:
-            workers.run(address, words.buffer_info()[0], tasks)
+        result = self._placed(x, out, *numbers)
+        if result is not None:
+            self.call.run(x, result, *numbers)
         return result
 
 
@@ -155,4 +133,4 @@ def offer(
         if slopes is None:
             recipes.offer(Move(call, x, result, same=same, ordered=ordered))
         else:
-            recipes.offer(SlopeMove(call, (x, slopes), result, same=same))
+            recipes.offer(SlopeMove(call, x, result, same=same))

@@ -115,7 +115,7 @@ def _offer(
         if momentum is None:
             call = bind(x, *numbers, eps, result)
             if call is not None:
-                recipes.offer(ChannelMove(call, (x, *numbers), result, same=True))
+                recipes.offer(ChannelMove(call, x, result, same=True))
             return
         wide = np.ones(x.shape[1])
         if compute.bind_statistics(x) is not None and bind(x, wide, wide, None, None, eps, result) is not None:

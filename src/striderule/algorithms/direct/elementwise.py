@@ -74,7 +74,7 @@ def bind(name: str, x: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...],
         call = flat_call(form, x.size, current().name)
     else:
         call = call_of(form, x.shape, (result.strides, x.strides), current().name)
-    return call._replace(words=call.words + array("q", numbers)) if numbers else call
+    return call.telling(call.words + array("q", numbers)) if numbers else call
 
 
 def prelu(x: Array, weight: Array, dtype: np.dtype[Any], out: Array | None = None) -> Array:

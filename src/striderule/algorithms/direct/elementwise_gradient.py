@@ -61,7 +61,7 @@ def _bound(
     if form is None or numbers is None:
         return None
     call = call_of(form, shape, strides, target)
-    return call._replace(words=call.words + array("q", numbers)) if numbers else call
+    return call.telling(call.words + array("q", numbers)) if numbers else call
 
 
 def prelu(x: Array, weight: Array, g: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from striderule.algorithms.memory import address
-from striderule.codegen import workers
+from striderule.codegen import entries, workers
 
 if TYPE_CHECKING:  # what it stands for is loaded with llvmlite
     from striderule.codegen.tile import Routine, Size
@@ -19,18 +19,32 @@ Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 
 
-class Call(NamedTuple):
-    """A routine, its words, of which the first are the addresses of the arrays, and what the others point to."""
+class Call:
+    """A routine, its words, of which the first are the addresses of the arrays, and what the others point to.
 
-    address: int
-    words: array[int]
-    tasks: int
-    # 1 where the calling thread does it all; None for as many as a call may use.
-    threads: int | None
-    kept: Any = None
+    ``call.run(*arrays)`` runs it on arrays whose shapes, strides and types are those that it was made for, or None.
+    """
 
-    def run(self, *arrays: Array | None) -> None:
-        """Run the routine on arrays whose shapes, strides and types are those that it was made for, or None."""
+    __slots__ = ("address", "kept", "run", "tasks", "threads", "words")
+    run: Callable[..., None]
+
+    def __init__(self, address: int, words: array[int], tasks: int, threads: int | None, kept: Any = None) -> None:
+        """Make a call; `threads` is 1 where the calling thread does it all, None for as many as a call may use."""
+        self.address, self.words, self.tasks, self.threads, self.kept = address, words, tasks, threads, kept
+
+    def __getattr__(self, name: str) -> Any:
+        """Make `run` when it is first wanted; all else is there."""
+        if name != "run":
+            raise AttributeError(name)
+        entry = entries.entry(self.address, self.words, self.tasks, self.kept) if self.threads == 1 else None
+        self.run = entry or self._run
+        return self.run
+
+    def telling(self, words: array[int]) -> Call:
+        """Return the call with other words."""
+        return Call(self.address, words, self.tasks, self.threads, self.kept)
+
+    def _run(self, *arrays: Array | None) -> None:
         words = self.words[:]
         for i, one in enumerate(arrays):
             if one is not None:

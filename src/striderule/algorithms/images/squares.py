@@ -72,7 +72,7 @@ def _bound(
             result = np.empty(shape, dtype, order="F")
             source = np.ascontiguousarray(image)
             words = array("q", [0, 0, *shape, source.strides[0], result.strides[1]])
-            made()._replace(words=words).run(source, result)
+            made().telling(words).run(source, result)
             return result
 
         return proof.agree(computed, lambda image: image, x)
