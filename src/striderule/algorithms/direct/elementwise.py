@@ -28,8 +28,9 @@ from striderule.codegen.tile import ELEMENTS
 
 Array = npt.NDArray[Any]
 
-# Elements of a task: enough to be worth handing to another thread.
-TASK_LIGHT, TASK = 1 << 16, 1 << 14
+# Elements of a task: enough to be worth handing to another thread. Smaller ones, down to TASK, where there would
+# be fewer than EVEN of them, of which some thread gets one more than another.
+TASK_LIGHT, TASK, EVEN = 1 << 16, 1 << 14, 32
 # The formulas that keep integers.
 INTEGERS = ("relu", "relu6", "hardtanh", "threshold")
 # Columns fewer than these are not worth a row of their own.
@@ -228,7 +229,9 @@ def _planned(form: Form, axes: list[Axis]) -> Call:
         form = replace(form, level=True)
     target = current()
     routine = proof.compiled(form.title, form, lambda: elementwise_routine(form, target), target, _trial(form))
-    most = TASK_LIGHT if form.light else TASK
+    whole = math.prod(axis.size for axis in axes)
+    worth = TASK_LIGHT if form.light else TASK
+    most = min(worth, max(TASK, whole // EVEN))
     column_tasks, task_columns = shared(columns.size, most, 64)
     row_tasks, task_rows = shared(rows.size, max(1, most // task_columns), 1)
     places = math.prod(axis.size for axis in outer)
@@ -237,8 +240,8 @@ def _planned(form: Form, axes: list[Axis]) -> Call:
     sizes = (len(outer), rows.size, columns.size, task_rows, task_columns, row_tasks, column_tasks)
     assert len(sizes) == len(SIZES)
     words = array("q", [*(0,) * operands, memory.address(table), *sizes, *steps])
-    alone = places * rows.size * columns.size <= most
-    return Call(routine.address, words, places * row_tasks * column_tasks, 1 if alone else None, table)
+    threads = 1 if whole <= worth else None
+    return Call(routine.address, words, places * row_tasks * column_tasks, threads, table)
 
 
 def shared(size: int, most: int, unit: int) -> tuple[int, int]:
