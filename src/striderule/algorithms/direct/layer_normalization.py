@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,9 @@ def gradient(
         return windows_gradient.layer(x, gy, weight, statistics, by_x, by_parameters)
     result = memory.empty(x.shape, x.dtype) if by_x else None
     length, lanes = x.shape[1], 1 if x.shape[2] == 1 else current().lanes(8)
-    # Tasks add to what is there.
-    sums = np.zeros((call.tasks if by_parameters else 1, 2, length, lanes))
+    # Each task begins its own sums.
+    room = (call.tasks if by_parameters else 0, 2, length, lanes)
+    sums = memory.scratch("layer sums", prod(room), np.float64).reshape(room)
     call.run(x, gy, _numbers(weight, length, 1.0), statistics[0], statistics[1], result, sums)
     if not by_parameters:
         return result, None, None

@@ -23,6 +23,8 @@ GRADIENT_POINTERS = ("x", "gy", "weight", "means", "factors", "gx", "sums")
 SIZES = ("outer", "length", "inner", "block", "blocks")
 # Vectors across that go on together, in the result and in the gradient: as many as registers hold the sums of.
 TOGETHER, TOGETHER_BACK = 4, 2
+# Of runs several lines go on together in the gradient: each takes so many registers, for its numbers or its sums.
+REGISTERS_A_ROW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,62 +185,95 @@ def gradient_routine(form: Form, target: Target) -> str:
     return _Gradient(form, "layer_gradient", target, GRADIENT_POINTERS, ()).text()
 
 
+class _Row:
+    """One line of the gradient: where it stands, and its numbers."""
+
+    def __init__(self, writer: _Gradient, line: Size) -> None:
+        r = writer.r
+        at = line * r.size("length")
+        self.x, self.gy, self.gx = (r.pointer(word, writer.stored) + at for word in ("x", "gy", "gx"))
+        self.mean, self.factor = writer.one("means", line), writer.one("factors", line)
+
+
 class _Gradient(_Writer):
     def text(self) -> str:
         r = self.r
+        run = self.form.kind == "run"
         with r.tasks() as task:
-            if self.form.kind == "run":
-                first, rows = self.rows(task)
-                with r.loop(rows) as k:
-                    self._row(first + k, task)
+            if self.form.by_parameters:
+                self._clear(task, 1 if run else r.target.lanes(8))
+            if run:
+                first, count = self.rows(task)
+                together = r.target.registers // REGISTERS_A_ROW
+                whole = count // together * together
+                with r.loop(whole, step=together) as k:
+                    self._rows([first + k + i for i in range(together)], task)
+                with r.loop(count - whole) as k:
+                    self._rows([first + whole + k], task)
             else:
                 start, line, count = self.pixels(task)
                 arrays = [r.pointer(word, self.stored) + start for word in ("x", "gy", "gx")]
                 self.vectors(count, TOGETHER_BACK, lambda at, rest: self._across(arrays, at, rest, line, task))
         return r.finish()
 
+    def _clear(self, task: Size, lanes: int) -> None:
+        """Begin the sums of a task."""
+        r = self.r
+        count = r.size("length") * (2 * lanes)
+        where, zeros = r.pointer("sums", FLOAT64) + task * count, r.constant(0.0, FLOAT64)
+        self.vectors(count, 1, lambda at, rest: r.store(zeros, where + at[0], self.mask(rest)))
+
     def _ends(self, plain: Vector, products: Vector, factor: Vector) -> tuple[Vector, Vector]:
         """Return what is taken from f * g, and what times x - mean is, of the sums of g and of g * (x - mean)."""
         return plain / self.length() * factor, products / self.length() * factor * factor * factor
 
-    def _row(self, line: Size, task: Size) -> None:
-        """Do one line: its sums, and then, while it is near, its values and what it adds to the sums of the task."""
+    def _rows(self, lines: list[Size], task: Size) -> None:
+        """Do some lines: their sums, and then, while they are near, their values and what they add to the task's.
+
+        Weights and sums of the task are read once for all of them.
+        """
         r = self.r
         length = r.size("length")
-        x, gy, gx = (r.pointer(word, self.stored) + line * length for word in ("x", "gy", "gx"))
-        mean, factor = self.one("means", line), self.one("factors", line)
-        ends = self._ends_of_row(x, gy, mean, factor) if self.form.by_x else []
+        rows = [_Row(self, line) for line in lines]
+        # One behind the other, as the processor guesses what is read next.
+        ends = [self._ends_of_row(row) for row in rows] if self.form.by_x else []
         sums = [r.pointer("sums", FLOAT64) + (task * 2 + i) * length for i in range(2)]
 
         def finish(places: list[Size], rest: Size | None) -> None:
-            for at in places:
-                gradient, distance = self.read(gy + at, rest), self.read(x + at, rest) - mean
-                if self.form.by_x:
-                    steep = gradient * r.load(r.pointer("weight", FLOAT64) + at, self.mask(rest))
-                    self._write(steep, distance, factor, ends, gx + at, rest)
-                if self.form.by_parameters:
-                    products, plain = (one + at for one in sums)
-                    found = r.multiply_add(gradient, distance * factor, r.load(products, self.mask(rest)))
-                    r.store(found, products, self.mask(rest))
-                    r.store(r.load(plain, self.mask(rest)) + gradient, plain, self.mask(rest))
+            (at,), mask = places, self.mask(rest)
+            if len(rows) > 1:  # and is told here, where several lines are read at once
+                for where in (one + at for row in rows for one in (row.x, row.gy)):
+                    r.prefetch(where + length * len(rows))
+            read = [(self.read(row.gy + at, rest), self.read(row.x + at, rest) - row.mean) for row in rows]
+            if self.form.by_parameters:
+                products, plain = (r.load(one + at, mask) for one in sums)
+                for (gradient, distance), row in zip(read, rows, strict=True):
+                    products = r.multiply_add(gradient, distance * row.factor, products)
+                    plain = plain + gradient
+                for value, where in zip((products, plain), sums, strict=True):
+                    r.store(value, where + at, mask)
+            if self.form.by_x:
+                weight = r.load(r.pointer("weight", FLOAT64) + at, mask)
+                for (gradient, distance), row, end in zip(read, rows, ends, strict=True):
+                    self._write(gradient * weight, distance, row.factor, end, row.gx + at, rest)
 
-        self.vectors(length, TOGETHER_BACK, finish)
+        self.vectors(length, 1, finish)
 
-    def _ends_of_row(self, x: Pointer, gy: Pointer, mean: Vector, factor: Vector) -> list[Vector]:
+    def _ends_of_row(self, row: _Row) -> list[Vector]:
         """Return `_ends` of one line, formed side by side in one short vector."""
         r = self.r
         plain, products = self.zeros(2)
 
         def add(at: list[Size], rest: Size | None) -> None:
-            gradient = self.read(gy + at[0], rest) * r.load(r.pointer("weight", FLOAT64) + at[0], self.mask(rest))
+            gradient = self.read(row.gy + at[0], rest) * r.load(r.pointer("weight", FLOAT64) + at[0], self.mask(rest))
             plain.set(plain.value + gradient)
-            products.add_product(gradient, self.read(x + at[0], rest) - mean)
+            products.add_product(gradient, self.read(row.x + at[0], rest) - row.mean)
 
         self.vectors(r.size("length"), 1, add)
         both = r.shuffle(r.sum(plain.value), r.sum(products.value), [0, r.lanes])
         means = both / r.spread(r.size("length"), FLOAT64, 2)
         plain_mean, products_mean = (r.shuffle(means, means, [i] * r.lanes) for i in range(2))
-        return [plain_mean * factor, products_mean * factor * factor * factor]
+        return [plain_mean * row.factor, products_mean * row.factor * row.factor * row.factor]
 
     def _write(
         self, steep: Vector, distance: Vector, factor: Vector, ends: Sequence[Vector], gx: Pointer, rest: Size | None
