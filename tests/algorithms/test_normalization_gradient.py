@@ -139,6 +139,28 @@ def test_units_equal_numpy(machine, dtype):
         assert found is not None or (shape[1] if groups is None else shape[0] * groups) < 8
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_channels_beyond_float32_are_computed_in_float64(machine, last):
+    """Where numbers of a channel, or products with them, do not fit float32 though the result does; beside others."""
+    x, gy, mean, slope = drawn((3, 19, 5), "f4")
+    steep, shift = slope[::-1].copy(), mean[::-1].copy()
+    slope[3], steep[4], shift[5], mean[6] = 1e-42, 1e-42, 1e300, 1e300
+    slope[8], mean[9], steep[9] = 1e35, 1e5, 1e-3
+    gy[:, 3], gy[:, 8], x[:, 4] = gy[:, 3] * 1e37, gy[:, 8] * 1e-38, x[:, 4] * 1e37
+    x[:, 9] += 1e5
+    slope[7], gy[1, 7], x[2, 6] = np.nan, np.inf, np.inf
+    arrays = [channels_last(one) if last else one for one in (x, gy)]
+    with np.errstate(all="ignore"):
+        expected = windows.channel_line(*arrays, mean, slope, steep, shift)
+    for length in (direct.PLANE, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(direct, "PLANE", length)
+            direct._line.cache_clear()
+            found = direct.channel_line(*arrays, mean, slope, steep, shift)
+        direct._line.cache_clear()
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=2e-6)
+
+
 def test_numbers_beyond_float32_and_none(machine):
     """Values of 1e30, whose squares float32 does not hold; infinity and NaN stay in their lines."""
     x, gy, weight, bias = drawn((6, 20, 1), "f4")

@@ -1,16 +1,18 @@
 """Gradients of normalisation by channels in the tile language: two sums of every channel, and the line through them.
 
 Arrays are seen as in `normalization_routine`: lines that are all of one channel ("run"), or of one of each ("across").
-x and gy, and the result, stand alike. All arithmetic is in float64: memory takes longer, and nothing overflows.
+x and gy, and the result, stand alike. Sums are in float64; see `normalization_bend`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from striderule.algorithms.direct.normalization_bend import Bend, Line, bend_of, sums_of, write_bent
 from striderule.algorithms.direct.normalization_routine import PLACES, Form, LineWriter
 from striderule.codegen.target import Target
-from striderule.codegen.tile import ELEMENTS, FLOAT32, FLOAT64, Pointer, Routine, Size, Vector
+from striderule.codegen.tile import FLOAT32, FLOAT64, Mask, Pointer, Routine, Size, Vector
 
 SUMS_POINTERS = ("x", "gy", "mean", "plain", "products", "walk")
 # Elements from one part and from one channel to the next in the results.
@@ -38,9 +40,9 @@ class _Channels(LineWriter):
         skipped = at + first * r.size("x_row" if across else "x_step")
         return [r.pointer(word, self.stored).skip(skipped) for word in words], count, block, number, channel
 
-    def wide(self, where: Pointer, at: Size, rest: Size | None) -> Vector:
-        """Return values as float64."""
-        return self.r.convert(self.r.load(where + at, self.mask(rest)), FLOAT64)
+    def wide(self, where: Pointer, rest: Size | None) -> Vector:
+        """Return values as float64, zeros behind the rest."""
+        return self.r.convert(self.r.load(where, self.mask(rest)), FLOAT64)
 
     def numbers(self, word: str, at: Size, rest: Size | None) -> Vector:
         """Return the numbers of a vector of channels."""
@@ -79,17 +81,10 @@ class _Sums(_Channels):
 
     def _line(self, x: Pointer, gy: Pointer, count: Size, part: Size, channel: Size) -> None:
         r = self.r
-        plain, products = (r.register(r.constant(0.0, FLOAT64)) for _ in range(2))
         mean = r.broadcast(r.pointer("mean", FLOAT64) + channel)
-
-        def add(at: Size, rest: Size | None) -> None:
-            gradient = self.wide(gy, at, rest)
-            plain.set(plain.value + gradient)
-            products.add_product(gradient, self.wide(x, at, rest) - mean)
-
-        self.vectors(count, add)
-        for word, value in (("plain", plain.value), ("products", products.value)):
-            r.store_first(r.sum(value), self._result(word, part, channel))
+        plain, products = sums_of(self, x, gy, mean, partial(self.vectors, count))
+        for word, value in (("plain", plain), ("products", products)):
+            r.store_first(value, self._result(word, part, channel))
 
     def _columns(self, x: Pointer, gy: Pointer, places: list[Size], rest: Size | None, rows: Size, part: Size) -> None:
         r = self.r
@@ -98,9 +93,9 @@ class _Sums(_Channels):
         with r.loop(rows) as k:
             x_row, gy_row = x.skip(k * r.size("x_row")), gy.skip(k * r.size("x_row"))
             for at, (plain, products), mean in zip(places, sums, means, strict=True):
-                gradient = self.wide(gy_row, at, rest)
+                gradient = self.wide(gy_row + at, rest)
                 plain.set(plain.value + gradient)
-                products.add_product(gradient, self.wide(x_row, at, rest) - mean)
+                products.add_product(gradient, self.wide(x_row + at, rest) - mean)
         for at, (plain, products) in zip(places, sums, strict=True):
             r.store(plain.value, self._result("plain", part, at), self.mask(rest))
             r.store(products.value, self._result("products", part, at), self.mask(rest))
@@ -124,21 +119,33 @@ class _Line(_Channels):
             if self.form.kind == "across":
                 self.columns(lambda at, rest: self._columns(pointers, at, rest, count))
             else:
-                numbers = [r.broadcast(r.pointer(word, FLOAT64) + channel) for word in words]
-                self.vectors(count, lambda at, rest: self._write(pointers, at, rest, numbers))
+                x, gy, y = pointers
+                bend = bend_of(r, *(r.broadcast(r.pointer(word, FLOAT64) + channel) for word in words))
+                write_bent(self, bend, x, gy, y, partial(self.vectors, count))
         return r.finish()
 
     def _columns(self, pointers: list[Pointer], places: list[Size], rest: Size | None, rows: Size) -> None:
         r = self.r
         # The numbers of several vectors would not stay in registers: one behind the other, while the rows are near.
         for at in places:
-            numbers = [self.numbers(word, at, rest) for word in LINE_POINTERS[2:6]]
-            with r.loop(rows) as k:
-                self._write([one.skip(k * r.size("x_row")) for one in pointers], at, rest, numbers)
+            bend = bend_of(r, *(self.numbers(word, at, rest) for word in LINE_POINTERS[2:6]))
+            if r.element == FLOAT64:
+                self._rows(pointers, at, rest, rows, bend.double)
+                continue
+            mask = self.mask(rest)
+            safe = bend.safe(r, together=False)
+            safe = safe if mask is None else safe | ~mask
 
-    def _write(self, pointers: list[Pointer], at: Size, rest: Size | None, numbers: list[Vector]) -> None:
-        r = self.r
-        (x, gy, y), (mean, slope, steep, shift) = pointers, numbers
-        distance = self.wide(x, at, rest) - mean
-        found = r.multiply_add(self.wide(gy, at, rest), slope, r.multiply_add(distance, steep, shift))
-        r.store(r.convert(found, ELEMENTS[self.form.dtype]), y + at, self.mask(rest))
+            def either(r: Routine, x: Vector, gy: Vector, bend: Bend = bend, safe: Mask = safe) -> Vector:
+                return r.select(safe, bend.single(r, x, gy), bend.double(r, x, gy))
+
+            with r.either(r.any(~safe)) as (some, all_safe):
+                for line, where in ((either, some), (bend.single, all_safe)):
+                    with where:
+                        self._rows(pointers, at, rest, rows, line)
+
+    def _rows(self, pointers: list[Pointer], at: Size, rest: Size | None, rows: Size, line: Line) -> None:
+        r, mask = self.r, self.mask(rest)
+        with r.loop(rows) as k:
+            x, gy, y = (one.skip(k * r.size("x_row")) + at for one in pointers)
+            r.store(line(r, r.load(x, mask), r.load(gy, mask)), y, mask)

@@ -8,7 +8,9 @@ their product with a number of each channel.
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 
+from striderule.algorithms.direct.normalization_bend import bend_of, sums_of, write_bent
 from striderule.algorithms.direct.normalization_routine import PlaneWriter
 from striderule.codegen.target import Target
 from striderule.codegen.tile import FLOAT32, FLOAT64, Routine, Size, Vector
@@ -58,17 +60,10 @@ class _Sums(_Planes):
     def channel(self, channel: Size, start: Size, images: Size, part: Size) -> None:
         r = self.r
         x, gy = (r.pointer(word, self.stored) for word in ("x", "gy"))
-        plain, products = (r.register(r.constant(0.0, FLOAT64)) for _ in range(2))
         mean = self.number("mean", channel)
-
-        def add(at: Size, rest: Size | None) -> None:
-            gradient = self.wide(gy + at, rest)
-            plain.set(plain.value + gradient)
-            products.add_product(gradient, self.wide(x + at, rest) - mean)
-
-        self.values(start, images, add)
-        for word, value in (("plain", plain.value), ("products", products.value)):
-            r.store_first(r.sum(value), r.pointer(word, FLOAT64) + part * r.size("channels") + channel)
+        plain, products = sums_of(self, x, gy, mean, partial(self.values, start, images))
+        for word, value in (("plain", plain), ("products", products)):
+            r.store_first(value, r.pointer(word, FLOAT64) + part * r.size("channels") + channel)
 
 
 def plane_scale_routine(name: str, dtype: str, target: Target) -> str:
@@ -98,11 +93,5 @@ class _Line(_Planes):
     def channel(self, channel: Size, start: Size, images: Size, _part: Size) -> None:
         r = self.r
         x, gy, y = (r.pointer(word, self.stored) for word in ("x", "gy", "y"))
-        mean, slope, steep, shift = (self.number(word, channel) for word in NUMBERS)
-
-        def write(at: Size, rest: Size | None) -> None:
-            bent = r.multiply_add(self.wide(x + at, rest) - mean, steep, shift)
-            found = r.convert(r.multiply_add(self.wide(gy + at, rest), slope, bent), self.stored)
-            r.store(found, y + at, None if rest is None else r.first_lanes(rest))
-
-        self.values(start, images, write)
+        bend = bend_of(r, *(self.number(word, channel) for word in NUMBERS))
+        write_bent(self, bend, x, gy, y, partial(self.values, start, images))

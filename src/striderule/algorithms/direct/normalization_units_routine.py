@@ -4,7 +4,7 @@ A unit of batch normalisation is a channel of all images, one of group normalisa
 d = x - mean and f = 1 / sqrt(var + eps) the result is y = d * f * weight + bias. With g = gy * weight its gradient is
 gx = f * g - f * (mean of g) - d * f**3 * (mean of g * d), and there are the sums of gy and of gy * d * f of every
 channel of a unit. A task has whole units: it reads them two or three times, from the second time on from a cache. Sums
-and gradients are in float64: memory takes longer, and nothing overflows.
+are in float64, so that nothing overflows; see `normalization_bend`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 
+from striderule.algorithms.direct.normalization_bend import bend_of, sums_of, write_bent
 from striderule.algorithms.direct.normalization_routine import PlaneWriter, in_double, in_single, slope_of
 from striderule.codegen.target import Target
 from striderule.codegen.tile import FLOAT32, FLOAT64, Pointer, Routine, Size, Vector
@@ -65,7 +66,7 @@ class _Gradient(_Units):
         x, gy, gx = (r.pointer(word, self.stored) + start for word in ("x", "gy", "gx"))
         whole_plain, whole_products = (r.register(r.constant(0.0, FLOAT64)) for _ in range(2))
         with r.loop(channels) as c:
-            plain, products = self._sums(x, gy, c, mean)
+            plain, products = sums_of(self, x, gy, mean, partial(self._values, c))
             weight, at = r.broadcast(weights + c), unit * channels + c
             whole_plain.add_product(plain, weight)
             whole_products.add_product(products, weight)
@@ -76,27 +77,8 @@ class _Gradient(_Units):
         plain_mean, products_mean = (r.shuffle(means, means, [i] * r.lanes) for i in range(2))
         shift, steep = -(plain_mean * factor), -(products_mean * factor * factor * factor)
         with r.loop(channels) as c:
-            slope = r.broadcast(weights + c) * factor
-
-            def write(at: Size, rest: Size | None, slope: Vector = slope) -> None:
-                bent = r.multiply_add(self.wide(x + at, rest) - mean, steep, shift)
-                found = r.convert(r.multiply_add(self.wide(gy + at, rest), slope, bent), self.stored)
-                r.store(found, gx + at, None if rest is None else r.first_lanes(rest))
-
-            self._values(c, write)
-
-    def _sums(self, x: Pointer, gy: Pointer, channel: Size, mean: Vector) -> tuple[Vector, Vector]:
-        """Return the sums of gy and of gy * (x - mean) of one channel, in every lane."""
-        r = self.r
-        plain, products = (r.register(r.constant(0.0, FLOAT64)) for _ in range(2))
-
-        def add(at: Size, rest: Size | None) -> None:
-            gradient = self.wide(gy + at, rest)
-            plain.set(plain.value + gradient)
-            products.add_product(gradient, self.wide(x + at, rest) - mean)
-
-        self._values(channel, add)
-        return r.sum(plain.value), r.sum(products.value)
+            bend = bend_of(r, mean, r.broadcast(weights + c) * factor, steep, shift)
+            write_bent(self, bend, x, gy, gx, partial(self._values, c))
 
 
 class _Normalized(_Units):
