@@ -7,7 +7,6 @@ in seconds). They rank algorithms; they are no promise.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
@@ -25,7 +24,14 @@ from striderule.planning.planes import MASKS, plane_operations, plane_tile, roll
 from striderule.planning.runs import flattened
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
-from striderule.planning.winograd import VARIANTS, any_error, packing_operations, random_error, tiling
+from striderule.planning.winograd import (
+    VARIANTS,
+    any_error,
+    met_planes,
+    packing_operations,
+    random_error,
+    tiling,
+)
 from striderule.planning.work import Cost, Work, work_of
 
 # Elements of the blocks of `windows`: the matrix of columns, 2 MiB of float32 for the second-level cache, and a sweep
@@ -326,29 +332,23 @@ def winograd(problem: Convolution | WeightGradient, work: Work, machine: Machine
 
 def _tiled(problem: Convolution, work: Work, machine: Machine, variant: str) -> Cost:
     lanes = machine.lanes(work.dtype)
-    counts = Counter(part.problem for part in parts_of(problem))
-    first = next(iter(counts))
-    plan = tiling(first, variant, lanes, machine.registers)
-    cuts = {part: tiling(part, variant, lanes, machine.registers, (plan.rows, plan.vectors)) for part in counts}
+    plan = tiling(problem, variant, lanes, machine.registers)
     rate = WINOGRAD_LOOP * machine.peak(work.dtype) / (2 * lanes)
-    weights = plan.points * problem.in_channels * (problem.out_channels // problem.groups) * itemsize(work.dtype)
+    inputs, outputs = problem.in_channels * met_planes(problem), problem.out_channels
+    weights = plan.points * inputs * (outputs // problem.groups) * itemsize(work.dtype)
     packing = WINOGRAD_PACKED * packing_operations(problem, variant, lanes) / rate
-    packing += WINOGRAD_LOOKED * len(counts) + weights / machine.bandwidth
-    seconds = sum(
-        count * cuts[part].operations / (rate * min(1.0, cuts[part].tasks / machine.cores))
-        for part, count in counts.items()
-    )
-    calls = counts.total() * WINOGRAD_CALL
-    seconds = calls + packing + max(seconds, work.least_bytes / machine.bandwidth)
+    packing += WINOGRAD_LOOKED * len({part.problem for part in parts_of(problem)}) + weights / machine.bandwidth
+    seconds = plan.operations / (rate * min(1.0, plan.tasks / machine.cores))
+    seconds = WINOGRAD_CALL + packing + max(seconds, work.least_bytes / machine.bandwidth)
     down, across = plan.tile
     words = (
         f"F({down} x {across}, {plan.kernel[0]} x {plan.kernel[1]}): a product for {plan.saved:.3g} of the definition; "
         f"{plan.rows} tiles x {plan.vectors} vectors of {lanes} output channels"
     )
-    tiles = problem.batch * sum(count * prod(cuts[part].counts) for part, count in counts.items())
-    products = tiles * plan.points * problem.in_channels * (problem.out_channels // problem.groups)
+    tiles = plan.planes * prod(plan.counts)
+    products = tiles * plan.points * inputs * (outputs // problem.groups)
     # V and M are written and read once. Of M a task holds a block, in V there is room for a wave where it is shared.
-    read, made = (4 * plan.points * channels for channels in (problem.in_channels, problem.out_channels))
+    read, made = (4 * plan.points * channels for channels in (inputs, outputs))
     near = min(tiles, plan.block * machine.cores)
     workspace = weights + (min(tiles, plan.wave) if plan.shared else near) * read + near * made
     moved = work.least_bytes + 2 * tiles * (read + made) + weights

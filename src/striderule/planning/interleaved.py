@@ -42,22 +42,27 @@ class _Line(NamedTuple):
 
 
 def steps_of(problem: Convolution) -> tuple[int, ...]:
-    """Return how far apart neighbours of a part are along each axis; a single tap has none."""
-    return tuple(d if k > 1 else 1 for k, d in zip(problem.kernel, problem.dilation, strict=True))
+    """Return how far apart neighbours of a part are along each axis; a single tap has none.
+
+    Axes before the last two are left as they are.
+    """
+    taps = zip(problem.kernel, problem.dilation, strict=True)
+    return tuple(d if k > 1 and axis >= problem.rank - 2 else 1 for axis, (k, d) in enumerate(taps))
 
 
 @lru_cache(maxsize=256)
 def parts_of(problem: Convolution) -> tuple[Part, ...]:
-    """Return the parts of a convolution of stride 1, the largest first; without dilation it is its own.
+    """Return the parts of a convolution, the largest first; without dilation it is its own.
 
-    What stands outside must be constant where neighbours are apart.
+    The stride of the last two axes is 1, and what stands outside must be constant where neighbours are apart.
 
     >>> problem = Convolution.from_shapes((1, 16, 9, 7), (16, 16, 3, 3), padding=2, dilation=2)
     >>> [part.problem.size for part in parts_of(problem)]
     [(5, 4), (5, 3), (4, 4), (4, 3)]
     """
     steps = steps_of(problem)
-    plain = replace(problem, dilation=(1,) * problem.rank)
+    outer = problem.dilation[:-2]
+    plain = replace(problem, dilation=outer + (1,) * (problem.rank - len(outer)))
     if max(steps) == 1:
         return (Part(plain, (...,), (...,)),)
     found = []

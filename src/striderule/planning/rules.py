@@ -48,9 +48,10 @@ FEW, PHASES = 8, 8
 # Pairs of channels of a group whose weights' gradients `depthwise` sums plane by plane: each has sums of its own.
 PAIRS = 64
 
-# The most taps of an axis that `winograd` transforms, and the fewest channels of a group, in and out, that it serves.
-TAPS, TILED = 7, 4
-# The most parts of a dilated image, each of which is a call.
+# The most taps of an axis that `winograd` transforms, and of all axes; the fewest channels of a group, in and out, that
+# it serves.
+TAPS, ALL_TAPS, TILED = 7, 128, 4
+# The most parts of a dilated image, all of which are tiled as the largest is.
 PARTS = 64
 
 POOLINGS = (Pooling, AdaptivePooling, FractionalPooling, Unpooling)
@@ -269,19 +270,21 @@ def _winograd(problem: Any, machine: Machine) -> str | None:
         if problem.plain.kernel != (3, 3):
             return f"it sums gradients of kernels of 3x3, and this has {'x'.join(map(str, problem.plain.kernel))}"
         problem = problem.plain
-    if not isinstance(problem, Convolution) or problem.rank > 2:
-        return "it serves convolutions along one or two axes, and this is another operation"
+    if not isinstance(problem, Convolution):
+        return "it serves convolutions of layers, and this is another operation"
     if problem.zero_taps == "skip":
         return COUNTS_TAPS
     if problem.dtype != "float32":
         return f"it transforms float32, and this needs {problem.dtype}"
-    if max(problem.stride) > 1:
+    if max(problem.stride[-2:]) > 1:
         return f"it computes every output, and here the stride is {'x'.join(map(str, problem.stride))}"
     apart = _apart(problem, weights)
     if apart is not None:
         return apart
-    if max(problem.kernel) < 2 or max(problem.kernel) > TAPS:
+    if not 2 <= max(problem.kernel[-2:]) <= TAPS:
         return f"it is for kernels of 2 to {TAPS} taps, and this has {'x'.join(map(str, problem.kernel))}"
+    if prod(problem.kernel) > ALL_TAPS:
+        return f"it is for kernels of up to {ALL_TAPS} taps in all, and this has {prod(problem.kernel)}"
     if problem.in_channels < TILED * problem.groups or problem.out_channels < TILED * problem.groups:
         return f"its vectors run along channels, of which it needs {TILED} a group on both sides"
     if 0 in problem.output_size:

@@ -3,6 +3,10 @@
 An image is cut into tiles of m x m outputs, numbered row by row and image after image. Their inputs are transformed
 into V, which is multiplied at every point by the transformed weights into M, of which the outputs are made.
 
+Of three and more axes the last two are tiled: each position of the others is a *plane*, computed as an image is, of the
+planes of input that its taps meet, each of which counts as input channels of its own. So do the parts of a dilated
+image (`interleaved`), which share the weights: all planes of all images are tiled alike, as the largest is.
+
 *Shared*, V is made by tasks of its own for as many tiles as it has room for, and tasks that follow multiply it, each
 for some output channels. *Own*, a task makes V for its block of tiles, which never leaves the second-level cache, and
 multiplies it for all output channels. Few tiles or few weights: the cost decides. That is schedule alone; the terms of
@@ -19,6 +23,7 @@ from math import prod
 
 from striderule.geometry.problem import Convolution
 from striderule.planning.cooktoom import Transform, cook_toom
+from striderule.planning.interleaved import parts_of
 
 # Outputs of a tile, along each axis with several taps, by the names of the ways.
 VARIANTS = {"F2": 2, "F4": 4}
@@ -49,14 +54,16 @@ HELD = 8e-6
 class Tiling:
     """How tiles are computed."""
 
-    # Outputs of a tile and taps of the kernel, along the last two axes; rows and columns of tiles of an image.
+    # Outputs of a tile and taps of the kernel, along the last two axes; rows and columns of tiles of a plane, and
+    # planes of all images.
     tile: tuple[int, int]
     kernel: tuple[int, int]
     counts: tuple[int, int]
+    planes: int
     # Registers: tiles by vectors of output channels.
     rows: int
     vectors: int
-    # Channels of a chain, and how many chains; the distance between two tiles in V.
+    # Channels of a chain, and how many chains of all planes that are met; the distance between two tiles in V.
     chain: int
     chains: int
     pitch: int
@@ -87,8 +94,17 @@ class Tiling:
 
 
 def in_two(sizes: tuple[int, ...]) -> tuple[int, int]:
-    """Return sizes of one or two axes as those of two."""
-    return (1, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
+    """Return sizes of any axes as those of the last two.
+
+    >>> in_two((9,)), in_two((2, 3, 4))
+    ((1, 9), (3, 4))
+    """
+    return (1, sizes[0]) if len(sizes) == 1 else (sizes[-2], sizes[-1])
+
+
+def met_planes(problem: Convolution) -> int:
+    """Return how many planes of input an output meets: the taps of the axes before the last two."""
+    return prod(problem.kernel[:-2])
 
 
 def tile_of(problem: Convolution, variant: str) -> tuple[int, int]:
@@ -126,7 +142,7 @@ def random_error(problem: Convolution, variant: str) -> float:
     """
     inputs = problem.in_channels // problem.groups
     chain = CHAINS[variant]
-    roundings = ROUNDINGS + (min(inputs, chain) + -(-inputs // chain)) / 2
+    roundings = ROUNDINGS + (min(inputs, chain) + -(-inputs // chain) * met_planes(problem)) / 2
     growth = prod(one.random for one in transforms_of(problem, variant))
     return MARGIN * 2.0**-24 * growth * math.sqrt(roundings * MEAN_SQUARE)
 
@@ -148,12 +164,8 @@ def register_tiles(registers: int) -> tuple[tuple[int, int], ...]:
 
 
 @lru_cache(maxsize=1024)
-def tiling(
-    problem: Convolution, variant: str, lanes: int, registers: int, sums: tuple[int, int] | None = None
-) -> Tiling:
+def tiling(problem: Convolution, variant: str, lanes: int, registers: int) -> Tiling:
     """Return the quickest way to cut a problem, as far as a simple count can tell.
-
-    `sums` are the (tiles, vectors) of sums in registers, where these are settled.
 
     >>> problem = Convolution.from_shapes((1, 128, 28, 28), (128, 128, 3, 3), padding=1)
     >>> plan = tiling(problem, "F4", 16, 32)
@@ -161,8 +173,7 @@ def tiling(
     ((7, 7), 4.0)
     """
     ways = Ways(problem, variant, lanes)
-    shapes = register_tiles(registers) if sums is None else (sums,)
-    found = [one for shape in shapes for one in (*ways.shared(*shape), *ways.own(*shape))]
+    found = [one for shape in register_tiles(registers) for one in (*ways.shared(*shape), *ways.own(*shape))]
     return min(found, key=lambda one: one.operations * (1 + 1 / one.tasks))
 
 
@@ -175,9 +186,14 @@ class Ways:
     lanes: int
 
     @cached_property
+    def planes(self) -> int:
+        """Planes of all images, and of their parts."""
+        return max(1, self.problem.batch) * prod(self.problem.output_size[:-2]) * len(parts_of(self.problem))
+
+    @cached_property
     def tiles(self) -> int:
-        """Tiles of all images."""
-        return max(1, self.problem.batch) * prod(self.counts)
+        """Tiles of all of them."""
+        return self.planes * prod(self.counts)
 
     @cached_property
     def shape(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -186,8 +202,9 @@ class Ways:
 
     @cached_property
     def counts(self) -> tuple[int, int]:
-        """Rows and columns of tiles of an image."""
-        axes = zip(in_two(self.problem.output_size), tile_of(self.problem, self.variant), strict=True)
+        """Rows and columns of tiles of a plane, of the largest part."""
+        largest = parts_of(self.problem)[0].problem
+        axes = zip(in_two(largest.output_size), tile_of(self.problem, self.variant), strict=True)
         down, across = (-(-size // m) for size, m in axes)
         return down, across
 
@@ -198,9 +215,15 @@ class Ways:
 
     @cached_property
     def wide(self) -> tuple[int, int]:
-        """Vectors of these."""
+        """Vectors of these, those of the inputs of every plane that is met."""
         inputs, outputs = self.channels
-        return -(-inputs // self.lanes), -(-outputs // self.lanes)
+        return -(-inputs // self.lanes) * met_planes(self.problem), -(-outputs // self.lanes)
+
+    @cached_property
+    def chains(self) -> tuple[int, int]:
+        """Channels of a chain, and how many chains of all planes that are met."""
+        chain, chains = chains_of(self.channels[0], self.variant, self.lanes)
+        return chain, chains * met_planes(self.problem)
 
     @cached_property
     def points(self) -> int:
@@ -220,7 +243,7 @@ class Ways:
 
     def shared(self, rows: int, vectors: int) -> Iterator[Tiling]:
         """Return ways in which V is shared."""
-        chain, chains = chains_of(self.channels[0], self.variant, self.lanes)
+        chain, chains = self.chains
         pitch = pitch_of(chain)
         each = self.points * chains * pitch * 4
         wide_inputs, wide_outputs = self.wide
@@ -233,7 +256,7 @@ class Ways:
                 # V is written once and read from another cache.
                 moved = self.tiles * each * FAR if wave * each > 2 * NEAR else 0.0
                 plan = Tiling(
-                    *self.shape, self.counts, rows, vectors, chain, chains, pitch, True, wave, block,
+                    *self.shape, self.counts, self.planes, rows, vectors, chain, chains, pitch, True, wave, block,
                     min(wave, 2 * run_of(self)), min(2, wide_inputs), panels * vectors, 1,
                     -(-wide_outputs // (panels * vectors)), 0, 0,
                 )  # fmt: skip
@@ -241,7 +264,7 @@ class Ways:
 
     def own(self, rows: int, vectors: int) -> Iterator[Tiling]:
         """Return ways in which each task has a V of its own."""
-        chain, chains = chains_of(self.channels[0], self.variant, self.lanes)
+        chain, chains = self.chains
         pitch = pitch_of(chain)
         wide_inputs, wide_outputs = self.wide
         panels = -(-wide_outputs // vectors)
@@ -252,14 +275,14 @@ class Ways:
             if near > NEAR or block >= self.tiles + rows:
                 continue
             plan = Tiling(
-                *self.shape, self.counts, rows, vectors, chain, chains, pitch, False, self.tiles, block, block,
-                wide_inputs, each * vectors, -(-panels // each), 1, 0, 0,
+                *self.shape, self.counts, self.planes, rows, vectors, chain, chains, pitch, False, self.tiles, block,
+                block, wide_inputs, each * vectors, -(-panels // each), 1, 0, 0,
             )  # fmt: skip
             yield self._counted(plan, 0.0)
 
     def _counted(self, plan: Tiling, moved: float) -> Tiling:
         """Return the plan with its operations and tasks."""
-        inputs, (wide_inputs, wide_outputs) = self.channels[0], self.wide
+        inputs, (wide_inputs, wide_outputs) = self.channels[0] * met_planes(self.problem), self.wide
         blocks = -(-self.tiles // plan.block)
         rows = blocks * -(-min(plan.block, self.tiles) // plan.rows)
         panels = -(-wide_outputs // plan.vectors)
@@ -305,7 +328,8 @@ def pitch_of(chain: int) -> int:
 def packing_operations(problem: Convolution, variant: str, lanes: int) -> float:
     """Return the vector operations that transform the weights."""
     down, across = transforms_of(problem, variant)
-    taps = prod(problem.kernel)
+    taps = prod(in_two(problem.kernel))
     each = 9 * taps + across.kernel * down.weight_program.operations + down.inputs * across.weight_program.operations
     each += 2 * down.inputs * across.inputs
-    return problem.in_channels * -(-(problem.out_channels // problem.groups) // lanes) * each
+    inputs = problem.in_channels * met_planes(problem)
+    return inputs * -(-(problem.out_channels // problem.groups) // lanes) * each

@@ -18,13 +18,14 @@ from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.algorithms.windows.turned_weights import seen_turned
 from striderule.algorithms.winograd import inputs, outputs, weights
+from striderule.algorithms.winograd.places import strides_of, tables_of
 from striderule.algorithms.winograd.routine import winograd_routine
-from striderule.algorithms.winograd.structure import OUTSIDE, POINTERS, SIZES, Form, Layout
+from striderule.algorithms.winograd.structure import POINTERS, SIZES, Form, Layout
 from striderule.codegen import workers
 from striderule.codegen.target import Target
-from striderule.geometry.padding import boundary_indices
 from striderule.geometry.problem import Convolution
-from striderule.planning.winograd import Tiling, in_two, tiling
+from striderule.planning.interleaved import parts_of
+from striderule.planning.winograd import Tiling, met_planes, tiling
 
 Array = npt.NDArray[Any]
 _AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
@@ -47,8 +48,6 @@ class Request:
     target: Target
     # Whether the weights stand as those that they are turned from; see `weights`.
     around: bool = False
-    # The (tiles, vectors) of sums in registers where these are settled, since weights are packed for them.
-    sums: tuple[int, int] | None = None
 
     @property
     def lanes(self) -> int:
@@ -57,17 +56,18 @@ class Request:
 
     def tiling(self) -> Tiling:
         """Return how to cut the work."""
-        return tiling(self.problem, self.variant, self.lanes, self.target.registers, self.sums)
+        return tiling(self.problem, self.variant, self.lanes, self.target.registers)
 
     def form(self, plan: Tiling) -> Form:
         """Return what the code of the routine depends on."""
         word, *parameters = self.activation or (None,)
         sides = zip(self.problem.padding, self.problem.boundary, strict=True)
         borders = any(n > 0 and it != "constant" for pads, words in sides for n, it in zip(pads, words, strict=True))
+        x, out = (strides_of(one, self.problem) for one in (self.x, self.out))
         return Form(
-            plan.tile, plan.kernel, layout_of(self.x), layout_of(self.out), plan.rows, plan.vectors, plan.pitch,
+            plan.tile, plan.kernel, layout_of(x), layout_of(out), plan.rows, plan.vectors, plan.pitch,
             borders, word, tuple(one if isinstance(one, str) else None for one in parameters),
-            self.residual is None or layout_of(self.residual) == layout_of(self.out),
+            self.residual is None or layout_of(strides_of(self.residual, self.problem)) == layout_of(out),
             self.x.dtype.name, self.out.dtype.name,
         )  # fmt: skip
 
@@ -86,7 +86,8 @@ class Call:
     """A convolution that is ready to run on transformed weights.
 
     `address` and `packs` are those of the routines; `room` counts the elements that each thread needs, `common` those
-    of a V that all share. `tables` keeps alive what the words point to.
+    of a V that all share. `tables` keeps alive what the words point to; `parts` counts those that an image is computed
+    in, of each of which something is noted.
     """
 
     address: int
@@ -99,6 +100,7 @@ class Call:
     problem: Convolution
     lanes: int
     around: bool
+    parts: int
 
     @property
     def panels(self) -> int:
@@ -108,17 +110,17 @@ class Call:
     @property
     def weights(self) -> int:
         """Elements of the transformed weights."""
-        inputs = self.problem.in_channels
+        inputs = self.problem.in_channels * met_planes(self.problem)
         return inputs * self.plan.points * self.panels * self.plan.vectors * self.lanes
 
     def run(self, x: Array, panels: int, bias: Array | None, residual: Array | None, out: Array) -> list[int]:
         """Compute into out. Returns the images that have to be computed in another way."""
-        address, plan, batch = memory.address, self.plan, self.problem.batch
+        address, plan, noted = memory.address, self.plan, self.problem.batch * self.parts
         threads = workers.get_num_threads()
         room = memory.room("winograd", 4 * (threads * self.room + self.common))
-        # A flag for the room of each thread, and of every image whether it has results that are not finite, and others
-        # that are not tiny.
-        flags = array("q", bytes(8 * (threads + 2 * batch)))
+        # A flag for the room of each thread, and of every part of an image whether it has results that are not finite,
+        # and others that are not tiny.
+        flags = array("q", bytes(8 * (threads + 2 * noted)))
         start = flags.buffer_info()[0]
         told = {
             "x": address(x), "y": address(out), "panels": panels, "work": room.address, "flags": start,
@@ -128,7 +130,7 @@ class Call:
             told["bias"] = address(bias)
         if residual is not None:
             told["residual"] = address(residual)
-        whole = batch * prod(plan.counts)
+        whole = plan.planes * prod(plan.counts)
         for first in range(0, whole, plan.wave):
             tiles = min(plan.wave, whole - first)
             for phase in self.phases:
@@ -138,27 +140,27 @@ class Call:
                     words[_AT[word]] = value
                 workers.run(self.address, words.buffer_info()[0], blocks * phase.shares)
         found = flags[threads:]
-        return [n for n in range(batch) if found[2 * n] or not found[2 * n + 1]]
+        return sorted({n // self.parts for n in range(noted) if found[2 * n] or not found[2 * n + 1]})
 
     def pack(self, weight: Array, panels: int) -> Array:
         """Write the transformed weights; return of each input channel what `weights` tells of its size."""
         problem, plan = self.problem, self.plan
         inputs, channels = problem.in_channels // problem.groups, problem.out_channels // problem.groups
-        sums = np.empty((problem.in_channels, prod(plan.kernel) + 1), np.float32)
+        sums = np.empty((problem.in_channels * met_planes(problem), prod(plan.kernel) + 1), np.float32)
         blocks = -(-inputs // self.lanes)
         place = memory.address(weight)
         if self.around:  # which is that of the first tap, the last one in memory
-            place -= (prod(plan.kernel) - 1) * weight.itemsize
+            place -= (prod(problem.kernel) - 1) * weight.itemsize
         words = array("q", [place, panels, memory.address(sums), inputs, channels, blocks, self.panels])
         workers.run(self.packs, words.buffer_info()[0], problem.groups * blocks)
         return sums
 
 
-def layout_of(info: ArrayInfo) -> Layout:
+def layout_of(strides: list[int]) -> Layout:
     """Return what stands side by side in memory."""
-    if info.strides[-1] == info.dtype.itemsize:
+    if strides[-1] == 1:
         return "columns"
-    return "channels" if info.strides[1] == info.dtype.itemsize else "apart"
+    return "channels" if strides[1] == 1 else "apart"
 
 
 @lru_cache(maxsize=256)
@@ -171,13 +173,14 @@ def call_for(request: Request) -> Call:
         return _agrees(request)
 
     routine = proof.compiled(form.name, form, lambda: winograd_routine(form, target), target, trial)
-    key = (plan.tile, plan.kernel, plan.vectors, request.weight.name, request.around)
+    key = (plan.tile, plan.kernel, plan.vectors, request.weight.name, request.around, met_planes(problem))
     name = f"{form.name}_weights"
     packs = proof.compiled(name, key, lambda: weights.weight_routine(name, target, *key), target, trial)
-    tables = (*_places(request, plan), np.zeros(problem.out_channels, np.float32))
+    places = tables_of(problem, plan, request.x, request.out, request.residual)
+    tables: tuple[Array, ...] = (*places, np.zeros(problem.out_channels, np.float32))
     rooms = _rooms(plan, form, request.lanes)
     common = problem.groups * plan.chains * rooms["v_chain"] if plan.shared else 0
-    words = zip(("row_places", "column_places", "bias"), map(memory.address, tables), strict=True)
+    words = zip(("planes", "row_places", "column_places", "bias"), map(memory.address, tables), strict=True)
     values = _values(request, plan) | rooms | dict(words)
     parameters = [one for one in (request.activation or ())[1:] if not isinstance(one, str)]
 
@@ -188,7 +191,7 @@ def call_for(request: Request) -> Call:
         return Phase(template.tobytes(), block, shares * problem.groups)
 
     if plan.shared:
-        vectors = -(-(problem.in_channels // problem.groups) // request.lanes)
+        vectors = -(-(problem.in_channels // problem.groups) // request.lanes) * met_planes(problem)
         shares = -(-vectors // plan.input_vectors)
         phases = [
             phase(plan.input_block, shares, transforms=1, input_vectors=plan.input_vectors),
@@ -198,24 +201,8 @@ def call_for(request: Request) -> Call:
         phases = [phase(plan.block, 1, transforms=1, multiplies=1, input_vectors=plan.input_vectors)]
     return Call(
         routine.address, packs.address, tuple(phases), rooms["room"], common, tables, plan, problem, request.lanes,
-        request.around,
+        request.around, len(parts_of(problem)),
     )  # fmt: skip
-
-
-def _places(request: Request, plan: Tiling) -> tuple[Array, Array]:
-    """Return where each row that a tile may need begins, and which column of the input each column shows."""
-    problem, steps, itemsize = request.problem, request.x.strides, request.x.dtype.itemsize
-
-    def sources(axis: int) -> list[int]:
-        shown = boundary_indices(problem.size[axis], *problem.padding[axis], problem.boundary[axis])
-        return [-1 if place is None else place for place in shown]
-
-    rows, columns = sources(problem.rank - 2) if problem.rank > 1 else [0], sources(problem.rank - 1)
-    rows = [OUTSIDE if place < 0 else place * (steps[-2] // itemsize) for place in rows]
-    rest = [n * m + k - 1 for n, m, k in zip(plan.counts, plan.tile, plan.kernel, strict=True)]
-    rows += [OUTSIDE] * (rest[0] - len(rows))
-    columns += [-1] * (rest[1] - len(columns))
-    return np.array(rows, np.int64), np.array(columns, np.int64)
 
 
 def _rooms(plan: Tiling, form: Form, lanes: int) -> dict[str, int]:
@@ -242,24 +229,20 @@ def _rooms(plan: Tiling, form: Form, lanes: int) -> dict[str, int]:
 
 def _values(request: Request, plan: Tiling) -> dict[str, int]:
     """Return the sizes that the routine is told, but for its room."""
-    problem = request.problem
-    x, y, other = (
-        [step // one.dtype.itemsize for step in one.strides]
-        for one in (request.x, request.out, request.residual or request.out)
-    )
+    problem, first = request.problem, parts_of(request.problem)[0].problem
+    x, y, other = (strides_of(one, problem) for one in (request.x, request.out, request.residual or request.out))
     rows = [one[-2] if problem.rank > 1 else 0 for one in (y, other)]
     channels = problem.out_channels // problem.groups
     return {
         "inputs": problem.in_channels // problem.groups, "channels": channels, "groups": problem.groups,
-        "tile_columns": plan.counts[1], "image_tiles": prod(plan.counts),
-        "height": in_two(problem.output_size)[0], "width": problem.output_size[-1],
-        "input_width": problem.size[-1], "before": problem.padding[-1][0],
+        "met": met_planes(problem), "tile_columns": plan.counts[1], "plane_tiles": prod(plan.counts),
+        # Of columns that stand side by side, which are those of all parts.
+        "input_width": first.size[-1], "before": first.padding[-1][0],
         "output_blocks": plan.output_blocks, "output_vectors": plan.output_vectors,
-        "x_image": x[0], "x_channel": x[1], "x_column": x[-1],
-        "y_image": y[0], "y_channel": y[1], "y_row": rows[0], "y_column": y[-1],
-        "residual_image": other[0], "residual_channel": other[1], "residual_row": rows[1],
-        "residual_column": other[-1],
-        "chain": plan.chain, "chains": plan.chains, "shared": int(plan.shared),
+        "x_channel": x[1], "x_column": x[-1], "y_channel": y[1], "y_row": rows[0], "y_column": y[-1],
+        "residual_channel": other[1], "residual_row": rows[1], "residual_column": other[-1],
+        "chain": plan.chain, "chains": plan.chains, "plane_chains": plan.chains // met_planes(problem),
+        "shared": int(plan.shared),
         "panel_blocks": -(-channels // (plan.vectors * request.lanes)),
         "has_residual": int(request.residual is not None),
     }  # fmt: skip

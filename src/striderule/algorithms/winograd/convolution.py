@@ -19,7 +19,7 @@ from striderule.algorithms.winograd.borders import refuses
 from striderule.algorithms.winograd.call import Call, Request, call_for
 from striderule.codegen.target import current
 from striderule.geometry.problem import Convolution
-from striderule.planning.interleaved import Selection, parts_of
+from striderule.planning.interleaved import parts_of
 
 Array = npt.NDArray[Any]
 
@@ -79,24 +79,9 @@ def bind(
     around = is_turned(problem, weight)
     if not (around or is_compact(weight, 0)) or (activation and activation[0] not in ACTIVATIONS):
         return None
-    calls: list[Call] = []
-    for part in parts_of(problem):
-        image, goal = _selected(x, part.inputs), _selected(out, part.outputs)
-        added = None if residual is None else _selected(residual, part.outputs)
-        sums = (calls[0].plan.rows, calls[0].plan.vectors) if calls else None
-        request = Request(part.problem, variant, image, weight.dtype, added, activation, goal, current(), around, sums)
-        call = giving_way.attempt(call_for, request)
-        if call is None:
-            return None
-        calls.append(call)
-    return Winograd(tuple(calls), problem, variant, Given(**given))
-
-
-def _selected(info: ArrayInfo, selection: Selection) -> ArrayInfo:
-    """Return what is known of the part of an array."""
-    if selection == (...,):
-        return info
-    return ArrayInfo.of(np.lib.stride_tricks.as_strided(np.empty(1, info.dtype), info.shape, info.strides)[selection])
+    request = Request(problem, variant, x, weight.dtype, residual, activation, out, current(), around)
+    call = giving_way.attempt(call_for, request)
+    return None if call is None else Winograd(call, problem, variant, Given(**given))
 
 
 def _has_constant(problem: Convolution) -> bool:
@@ -132,11 +117,10 @@ class Given:
 class Winograd:
     """A call that gives way to `direct`, image by image, where transforms would not keep the promise.
 
-    `calls` are those of the parts of `planning.interleaved`, in their order, which share the transformed weights.
     `kept` is the weight once it is packed, and `panels` are the transformed ones; None where they must not be.
     """
 
-    calls: tuple[Call, ...]
+    call: Call
     problem: Convolution
     variant: str
     given: Given
@@ -146,8 +130,8 @@ class Winograd:
     def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
         """Compute into out."""
         if self.kept is None:
-            room = memory.room("winograd weights", 4 * self.calls[0].weights)
-            sums = self.calls[0].pack(weight, room.address)
+            room = memory.room("winograd weights", 4 * self.call.weights)
+            sums = self.call.pack(weight, room.address)
             panels = None if self._refuses(sums) else room.address
         else:
             weight, panels = self.kept, None if self.panels is None else memory.address(self.panels)
@@ -157,25 +141,21 @@ class Winograd:
         kept = residual
         if residual is not None and np.may_share_memory(residual, out):
             kept = residual.copy()  # it may be needed again
-        found: set[int] = set()
-        for part, call in zip(parts_of(self.problem), self.calls, strict=True):
-            other = None if residual is None else residual[part.outputs]
-            found.update(call.run(x[part.inputs], panels, bias, other, out[part.outputs]))
-        for n in sorted(found):
+        for n in self.call.run(x, panels, bias, residual, out):
             self._directly(slice(n, n + 1), x, weight, bias, kept, out)
 
     def packed(self, weight: Array) -> Winograd:
         """Return the same with this weight copied and transformed."""
-        kept = seen_turned(seen_turned(weight).copy()) if self.calls[0].around else weight.copy()
-        fresh = np.zeros(self.calls[0].weights + 16, np.float32)
+        kept = seen_turned(seen_turned(weight).copy()) if self.call.around else weight.copy()
+        fresh = np.zeros(self.call.weights + 16, np.float32)
         start = -memory.address(fresh) % 64 // 4
-        panels = fresh[start : start + self.calls[0].weights]
-        sums = self.calls[0].pack(kept, memory.address(panels))
+        panels = fresh[start : start + self.call.weights]
+        sums = self.call.pack(kept, memory.address(panels))
         return replace(self, kept=kept, panels=None if self._refuses(sums) else panels)
 
     def _refuses(self, sums: Array) -> bool:
         """Tell whether a part must not be computed of transformed weights."""
-        return any(refuses(problem, self.variant, sums) for problem in {call.problem for call in self.calls})
+        return any(refuses(problem, self.variant, sums) for problem in {one.problem for one in parts_of(self.problem)})
 
     def _directly(
         self, images: slice, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array
@@ -183,7 +163,7 @@ class Winograd:
         """Compute some images by every product of the definition."""
         x, out, residual = x[images], out[images], None if residual is None else residual[images]
         given = self.given.of(len(x))
-        if self.calls[0].around:
+        if self.call.around:
             weight = np.ascontiguousarray(weight)
             given["weight"] = ArrayInfo.of(weight)
         if residual is not None:  # it may be a copy

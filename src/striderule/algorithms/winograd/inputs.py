@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striderule.algorithms.winograd.structure import OUTSIDE, Form, Run, applied, runs
+from striderule.algorithms.winograd.structure import OUTSIDE, PLANE, Form, Run, applied, runs
 from striderule.codegen.tile import ELEMENTS, Condition, Mask, Pointer, Routine, Size, Vector
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A vector of channels under a run: the first channel in its image, how many there are, and the strip."""
+    """A vector of channels under a run: the first channel in its plane, how many there are, and the strip.
+
+    `rows` and `columns_at` are where the tables of rows and columns begin for the run.
+    """
 
     run: Run
+    rows: Pointer
+    columns_at: Pointer
     image: Pointer
     channels: Size
     strip: Pointer
@@ -36,30 +41,45 @@ def transform_inputs(
     strip: Pointer,
 ) -> None:
     """Write V for `count` tiles from number `first` on, and for vectors of channels: (first, how many)."""
+    each = (r.size("inputs") + (r.lanes - 1)) // r.lanes
     with runs(r, form, first, count) as run, r.loop(vectors[1]) as i:
-        channel = (vectors[0] + i) * r.lanes
+        met, channel = (vectors[0] + i) // each, (vectors[0] + i) % each * r.lanes
+        plane = r.entry(run.plane, met + len(PLANE))
         image = r.pointer("x", ELEMENTS[form.read]) + (
-            run.image * r.size("x_image") + (group * r.size("inputs") + channel) * r.size("x_channel")
+            plane + (group * r.size("inputs") + channel) * r.size("x_channel")
         )
+        rows = r.table("row_places") + (run.told(r, "rows") + run.row)
+        columns_at = r.table("column_places") + (run.told(r, "columns") + run.column)
         columns = run.tiles * form.tile[1] + (form.kernel[1] - 1)
-        source = Source(run, image, (r.size("inputs") - channel).smaller(r.lanes), strip, columns)
-        if form.source == "columns":
-            _read_columns(r, form, source)
-        else:
-            _read_channels(r, form, source)
+        channels = (r.size("inputs") - channel).smaller(r.lanes)
+        source = Source(run, rows, columns_at, image, channels, strip, columns)
+        with r.either(plane.equals(OUTSIDE)) as (outside, there):
+            with outside:
+                _read_nothing(r, form, source)
+            with there:
+                if form.source == "columns":
+                    _read_columns(r, form, source)
+                else:
+                    _read_channels(r, form, source)
         chain = channel // r.size("chain")
-        goal = v + (chain * r.size("v_chain") + run.slot * form.pitch + (channel - chain * r.size("chain")))
-        _across(r, form, source, goal)
+        within = run.slot * form.pitch + (channel - chain * r.size("chain"))
+        _across(r, form, source, v + ((met * r.size("plane_chains") + chain) * r.size("v_chain") + within))
+
+
+def _read_nothing(r: Routine, form: Form, source: Source) -> None:
+    """Fill the strip with zeros."""
+    with r.loop(form.down.inputs) as i, r.loop(source.columns) as column:
+        r.store(r.constant(0), source.strip + (i * _width(form) + column) * r.lanes)
 
 
 def _row(r: Routine, source: Source, row: Size | int) -> Size:
     """Return where a row of the strip begins in its channel, or `OUTSIDE`."""
-    return r.entry(r.table("row_places"), source.run.row + row)
+    return r.entry(source.rows, row)
 
 
 def _place(r: Routine, source: Source, column: Size) -> Size:
     """Return which column of the input a column of the strip shows, below zero nothing."""
-    return r.entry(r.table("column_places"), source.run.column + column)
+    return r.entry(source.columns_at, column)
 
 
 def _width(form: Form) -> int:

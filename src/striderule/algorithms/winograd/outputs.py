@@ -48,8 +48,7 @@ def transform_outputs(
             channel = (vectors[0] + i) * r.lanes
             number = group * r.size("channels") + channel
             y, residual = (
-                r.pointer(word, ELEMENTS[form.written])
-                + (run.image * r.size(f"{word}_image") + number * r.size(f"{word}_channel"))
+                r.pointer(word, ELEMENTS[form.written]) + (run.told(r, word) + number * r.size(f"{word}_channel"))
                 for word in ("y", "residual")
             )
             goal = Goal(run, number, (r.size("channels") - channel).smaller(r.lanes), y, residual, strip)
@@ -57,7 +56,7 @@ def transform_outputs(
                 here = m + ((run.slot + tile) * r.size("m_tile") + i * r.lanes)
                 _back(r, form, here, strip + tile * form.tile[1] * r.lanes, bits)
             _write(r, form, goal)
-        _note(r, run.image, bits.value)
+        _note(r, run, bits.value)
 
 
 def _back(r: Routine, form: Form, m: Pointer, strip: Pointer, bits: Register) -> None:
@@ -91,9 +90,9 @@ def strip_size(form: Form, lanes: int) -> int:
     return form.tile[0] * _width(form) * lanes + lanes * lanes
 
 
-def _note(r: Routine, image: Size, bits: Vector) -> None:
+def _note(r: Routine, run: Run, bits: Vector) -> None:
     """Note whether a run has results that are not finite, and whether it has any that are not tiny."""
-    found = r.table("found") + image * 2
+    found = r.table("found") + run.told(r, "note") * 2
     with r.when(r.any(bits.greater_equal(_INFINITY))):
         r.store(r.constant(1, INT64, 1), found)
     with r.when(r.any(bits.greater_equal(_LEAST))):
@@ -103,8 +102,9 @@ def _note(r: Routine, image: Size, bits: Vector) -> None:
 def _write(r: Routine, form: Form, goal: Goal) -> None:
     """Write the strip, row by row."""
     run = goal.run
-    columns = (r.size("width") - run.column).smaller(run.tiles * form.tile[1])
-    with r.loop((r.size("height") - run.row).smaller(form.tile[0])) as i:
+    # The last tiles of a plane that is smaller than others have nothing to write.
+    columns = (run.told(r, "width") - run.column).smaller(run.tiles * form.tile[1])
+    with r.loop((run.told(r, "height") - run.row).smaller(form.tile[0])) as i:
         strip = goal.strip + i * (_width(form) * r.lanes)
         y = goal.y + ((run.row + i) * r.size("y_row") + run.column * r.size("y_column"))
         residual = goal.residual + ((run.row + i) * r.size("residual_row") + run.column * r.size("residual_column"))

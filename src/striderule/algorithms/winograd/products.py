@@ -32,10 +32,10 @@ def multiply(r: Routine, form: Form, factors: Factors) -> None:
     width = form.vectors * r.lanes
     rows = (factors.tiles + (form.rows - 1)) // form.rows
     with r.loop(form.points) as point, r.loop(factors.panels) as panel, r.loop(r.size("chains")) as chain:
-        first = chain * r.size("chain")
+        met, first = chain // r.size("plane_chains"), chain % r.size("plane_chains") * r.size("chain")
         terms = (r.size("inputs") - first).smaller(r.size("chain"))
         number = (factors.group * form.points + point) * r.size("panel_blocks") + factors.first_panel + panel
-        weights = r.pointer("panels") + (number * r.size("inputs") + first) * width
+        weights = r.pointer("panels") + ((number * r.size("met") + met) * r.size("inputs") + first) * width
         v = factors.v + (chain * r.size("v_chain") + point * r.size("v_point"))
         m = factors.m + (point * r.size("m_point") + panel * width)
         with r.loop(rows) as row:

@@ -38,7 +38,7 @@ def _task(r: Routine, form: Form, number: Size, room: Pointer) -> None:
     v = r.nearer(r.size("shared").equals(1), common, room + r.size("v_at"))
     with r.when(r.size("transforms").equals(1)):
         begin = share * r.size("input_vectors")
-        vectors = (r.size("inputs") + (r.lanes - 1)) // r.lanes - begin
+        vectors = (r.size("inputs") + (r.lanes - 1)) // r.lanes * r.size("met") - begin
         transform_inputs(r, form, tile, count, group, (begin, vectors.smaller(r.size("input_vectors"))), v, strip)
     with r.when(r.size("multiplies").equals(1)), r.loop(r.size("output_blocks")) as i:
         begin = (share * r.size("output_blocks") + i) * r.size("output_vectors")

@@ -7,29 +7,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from striderule.codegen.tile import Routine, Size, Vector
+from striderule.codegen.tile import Pointer, Routine, Size, Vector
 from striderule.planning.cooktoom import Program, Transform, cook_toom
 from striderule.planning.winograd import run_length
 
 POINTERS = (
-    "x", "panels", "bias", "residual", "y", "v", "work", "flags", "found", "row_places", "column_places",
+    "x", "panels", "bias", "residual", "y", "v", "work", "flags", "found", "planes", "row_places", "column_places",
 )  # fmt: skip
 SIZES = (
     # What to do: transform inputs, form the products; 0 or 1.
     "transforms", "multiplies",
-    # Channels of a group, and all groups.
-    "inputs", "channels", "groups",
-    # Tiles of an image: rows and columns of tiles; outputs; inputs along the last axis; positions before the first.
-    "tile_columns", "image_tiles", "height", "width", "input_width", "before",
+    # Channels of a group, and all groups; planes of input that an output meets.
+    "inputs", "channels", "groups", "met",
+    # Tiles of a plane: rows and columns of tiles; inputs along the last axis; positions before the first.
+    "tile_columns", "plane_tiles", "input_width", "before",
     # The tiles of this wave: the first, how many. Tiles of a task, how many such blocks, shares of channels.
     "first_tile", "tiles", "block", "blocks", "shares",
-    # Vectors of input channels of a share; blocks of output channels of a share, and vectors of a block.
+    # Vectors of input channels of a share, those of all planes that are met in a row; blocks of output channels of a
+    # share, and vectors of a block.
     "input_vectors", "output_blocks", "output_vectors",
     # Steps in elements.
-    "x_image", "x_channel", "x_column", "y_image", "y_channel", "y_row", "y_column",
-    "residual_image", "residual_channel", "residual_row", "residual_column",
-    # Channels of a chain, chains; distances in V between chains and between points, whether it is shared (0 or 1).
-    "chain", "chains", "v_chain", "v_point", "shared",
+    "x_channel", "x_column", "y_channel", "y_row", "y_column", "residual_channel", "residual_row", "residual_column",
+    # Channels of a chain, chains of a plane that is met and of all; distances in V between chains and between points,
+    # whether it is shared (0 or 1).
+    "chain", "plane_chains", "chains", "v_chain", "v_point", "shared",
     # Panels: blocks of `Form.vectors` vectors of a group.
     "panel_blocks",
     # Distances in M, between points and between tiles.
@@ -38,8 +39,11 @@ SIZES = (
     "threads", "room", "v_at", "m_at", "strip_at",
     "has_residual",
 )  # fmt: skip
-# Where a row begins that is beyond the border; see `direct.laying`.
+# Where a row or a plane begins that is beyond the border; see `direct.laying`.
 OUTSIDE = -(1 << 62)
+# What the table of planes says of each: where what it finds is noted, where its results and residual begin, where its
+# rows and columns do in the tables of these, its height and width. Then where each plane begins that it meets.
+PLANE = ("note", "y", "residual", "rows", "columns", "height", "width")
 
 Layout = Literal["columns", "channels", "apart"]
 
@@ -116,13 +120,20 @@ def applied(r: Routine, program: Program, values: Sequence[Vector]) -> list[Vect
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Some tiles beside each other: their image, the first output row and column, how many, the first's place in V."""
+    """Some tiles beside each other: their plane, the first output row and column, how many, the first's place in V.
 
-    image: Size
+    `plane` is what the table says of it.
+    """
+
+    plane: Pointer
     row: Size
     column: Size
     tiles: Size
     slot: Size
+
+    def told(self, r: Routine, word: str) -> Size:
+        """Return what the table says of the plane: a word of `PLANE`."""
+        return r.entry(self.plane, PLANE.index(word))
 
 
 @contextmanager
@@ -134,8 +145,9 @@ def runs(r: Routine, form: Form, first: Size, count: Size) -> Iterator[Run]:
         slot = done.value
         with r.when(slot.below(count)):
             number = first + slot
-            image, rest = number // r.size("image_tiles"), number % r.size("image_tiles")
+            plane, rest = number // r.size("plane_tiles"), number % r.size("plane_tiles")
             row, column = rest // r.size("tile_columns"), rest % r.size("tile_columns")
             tiles = (r.size("tile_columns") - column).smaller(count - slot).smaller(form.run)
-            yield Run(image, row * form.tile[0], column * form.tile[1], tiles, slot)
+            told = r.table("planes") + plane * (r.size("met") + len(PLANE))
+            yield Run(told, row * form.tile[0], column * form.tile[1], tiles, slot)
             done.set(slot + tiles)

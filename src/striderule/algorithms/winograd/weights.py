@@ -1,11 +1,11 @@
 """Weights, transformed: U = G w G', in panels that the products read one vector after the other.
 
-    panels[group, point, block of output channels, input channel, output channel of the block]
+    panels[group, point, block of output channels, plane that is met, input channel, output channel of the block]
 
 Vectors run along output channels; the weights of a vector of these by a vector of input channels are turned in
-registers. Sums tell of every input channel how large its weights are:
+registers. Sums tell of every input channel, in every plane that is met, how large its weights are:
 
-    sums[group, input channel, tap] = sum over outputs of (SCALE w)^2, and behind the last tap the sum of all |w|
+    sums[group, input channel, plane, tap] = sum over outputs of (SCALE w)^2, and behind the last tap the sum of all |w|
 
 The gradient of an input takes weights turned around. These are read where they stand: a vector then runs along the
 input channels in memory, and taps go backwards.
@@ -34,14 +34,16 @@ def weight_routine(
     vectors: int,
     stored: str,
     around: bool = False,
+    met: int = 1,
 ) -> str:
     """Return the routine as LLVM IR: each task transforms the weights of a vector of input channels of a group.
 
     They are of the type `stored`, and `around` says that they stand as [input, output, taps backwards], of one group.
+    Taps are those of the `kernel` for each of the planes that are `met`.
     """
     r = Routine(name, target, FLOAT32, pointers=POINTERS, sizes=SIZES)
-    taps = prod(kernel)
-    each = taps + 1
+    taps = met * prod(kernel)
+    each = taps + met
     turned, squares = r.scratch(taps * r.lanes * r.lanes), r.scratch(each * r.lanes * r.lanes)
     with r.tasks() as task:
         group, first = task // r.size("blocks"), task % r.size("blocks") * r.lanes
@@ -53,7 +55,8 @@ def weight_routine(
                 _turn_around(r, r.pointer("w", ELEMENTS[stored]), taps, (first, count, output), turned)
             else:
                 _turn(r, r.pointer("w", ELEMENTS[stored]), taps, (group, first, output), turned)
-            _transform(r, tile, kernel, vectors, (group, first, output), count, turned, squares)
+            with r.loop(met) as plane:
+                _transform(r, tile, kernel, vectors, (group, first, output), count, (plane, met), turned, squares)
         with r.loop(count * each) as i:
             total = r.sum(r.load(squares + i * r.lanes))
             r.store_first(total, r.pointer("sums") + ((group * r.size("inputs") + first) * each + i))
@@ -98,22 +101,26 @@ def _transform(
     vectors: int,
     place: tuple[Size, Size, Size],
     count: Size,
+    planes: tuple[Size, int],
     turned: Pointer,
     squares: Pointer,
 ) -> None:
-    """Transform them, channel by channel."""
+    """Transform those of one of the planes that are met, (number, how many), channel by channel."""
     (group, first, output), taps = place, prod(kernel)
+    plane, met = planes
     down, across = (cook_toom(m, k) for m, k in zip(tile, kernel, strict=True))
     width = vectors * r.lanes
     block = output // width
     number = group * (down.inputs * across.inputs) * r.size("panel_blocks") + block
-    goal = r.pointer("panels") + ((number * r.size("inputs") + first) * width + (output - block * width))
-    point = r.size("panel_blocks") * r.size("inputs") * width
+    goal = r.pointer("panels") + (
+        ((number * met + plane) * r.size("inputs") + first) * width + (output - block * width)
+    )
+    point = r.size("panel_blocks") * met * r.size("inputs") * width
     real = r.first_lanes(r.size("channels") - output)
     with r.loop(count) as c:
-        here = [turned + (c * taps + t) * r.lanes for t in range(taps)]
+        here = [turned + ((c * met + plane) * taps + t) * r.lanes for t in range(taps)]
         weights = [r.load(one) for one in here]
-        totals = squares + c * ((taps + 1) * r.lanes)
+        totals = squares + (c * met + plane) * ((taps + 1) * r.lanes)
         size = r.load(totals + taps * r.lanes)
         for t, weight in enumerate(weights):
             counted = r.select(real, weight, r.constant(0))
