@@ -109,8 +109,10 @@ def weight_routine(form: Form, target: Target) -> str:
             x = r.pointer("x") + (group * r.size("inputs") + first_channel) * r.size("x_channel")
             if form.laid:
                 _lay_out(r, form, band, x, channels, room)
+            following = _band(r, (first_band + turn + 1).smaller(r.size("bands") - 1))
             with r.loop(panels) as panel:
-                _multiply(r, form, band, x, channels * r.size("taps"), room, panel)
+                ahead = _gradients(r, following, group, output + panel * width)
+                _multiply(r, form, band, x, channels * r.size("taps"), room, panel, ahead)
             full = ((turn + 1) % CHAINS).equals(0) | (turn + 1).equals(bands)
             with r.when(full):
                 _join(r, room)
@@ -151,16 +153,21 @@ def _clear(r: Routine, sums: Pointer) -> None:
 # Output gradients: position after position, the channels of a block side by side -------------------------------------
 
 
-def _panel(r: Routine, form: Form, band: Band, group: Size, output: Size, panel: Pointer, bad: Register) -> None:
-    """Lay the output gradients of a band out."""
-    width = form.vectors * r.lanes
-    gy = r.pointer("gy") + (
+def _gradients(r: Routine, band: Band, group: Size, output: Size) -> Pointer:
+    """Return where the output gradients of a band begin."""
+    return r.pointer("gy") + (
         band.image * r.size("gy_image")
         + (group * r.size("outputs") + output) * r.size("gy_channel")
         + r.entry(r.table("gradient_places"), band.outer)
         + band.line * r.size("gy_row")
         + band.column * r.size("gy_column")
     )
+
+
+def _panel(r: Routine, form: Form, band: Band, group: Size, output: Size, panel: Pointer, bad: Register) -> None:
+    """Lay the output gradients of a band out."""
+    width = form.vectors * r.lanes
+    gy = _gradients(r, band, group, output)
     joined = r.size("joined").equals(1)
     runs = r.choose(joined, 1, band.lines)
     length = r.choose(joined, band.lines * band.columns, band.columns)
@@ -256,8 +263,14 @@ def _copy(r: Routine, form: Form, source: Pointer, goal: Pointer, count: Size) -
 # Products -------------------------------------------------------------------------------------------------------------
 
 
-def _multiply(r: Routine, form: Form, band: Band, x: Pointer, terms: Size, room: Pointer, panel: Size) -> None:
-    """Add a band to the sums of all terms of the task with the outputs of a panel, a tile of terms at a time."""
+def _multiply(
+    r: Routine, form: Form, band: Band, x: Pointer, terms: Size, room: Pointer, panel: Size, ahead: Pointer
+) -> None:
+    """Add a band to the sums of all terms of the task with the outputs of a panel, a tile of terms at a time.
+
+    Beside the products, ask for the output gradients of the band that follows, `ahead`: a line of 16 channels for each
+    of as many positions. They are short rows of many planes, which nothing foresees.
+    """
     width = form.vectors * r.lanes
     if form.laid:
         source = room + r.size("planes_at")
@@ -288,7 +301,12 @@ def _multiply(r: Routine, form: Form, band: Band, x: Pointer, terms: Size, room:
                     _ask(r, begin, _distances(r, form, tile + 1, terms), columns * column_step)
             inputs = [begin + distance for distance in away]
             gradients = panels + (image * lines + line) * columns * width
+            first = tile % form.vectors * r.lanes * r.size("gy_channel")
+            asked = ahead + (image * r.size("gy_image") + line * r.size("gy_row") + first)
             with r.loop(columns) as q:
+                if form.across == "positions":
+                    lane = q % r.lanes
+                    r.prefetch(asked + (q - lane + lane * r.size("gy_channel")))
                 values = [r.load(gradients + (q * width + v * r.lanes)) for v in range(form.vectors)]
                 step = q * column_step
                 for m in range(form.rows):
