@@ -151,7 +151,8 @@ def test_ways(machine, name):
     gy, places = operands(problem, np.random.default_rng(1), dtype, "max")
     found = direct.largest(problem, gy, places, dtype, last)
     close(found, by_definition(problem, gy, places), dtype)
-    np.testing.assert_array_equal(found, direct._run("max", problem, gy, places, dtype, last))
+    call = direct._call_for("max", problem, dtype, last, machine)
+    np.testing.assert_array_equal(found, direct._run(call, problem, gy, places, dtype, last))
     close(direct.average(problem, gy, dtype, last), by_definition(problem, gy), dtype)
 
 

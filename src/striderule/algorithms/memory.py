@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -145,6 +146,14 @@ def empty_like(x: Array, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
         steps[axis] = abs(x.strides[axis]) if x.shape[axis] > 1 else steps[axis + 1]
     order = sorted(range(x.ndim), key=lambda axis: -steps[axis])
     return empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+
+
+def maker(x: Array, shape: Sequence[int], dtype: npt.DTypeLike) -> Callable[[], Array]:
+    """Return what makes one `empty_like` after the other."""
+    kind = np.dtype(dtype)
+    if not x.flags.c_contiguous:
+        return partial(empty_like, x, shape, kind)
+    return partial(np.empty if prod(shape) * kind.itemsize < LEAST else empty, tuple(shape), kind)
 
 
 def alike(x: Array, other: Array) -> bool:

@@ -6,6 +6,7 @@ The framework is that of `elementwise`, with the gradient of the result as one m
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -33,14 +34,30 @@ def apply(name: str, x: Array, g: Array, dtype: np.dtype[Any], parameters: tuple
     """
     if x.size == 0:
         return np.empty_like(g, subok=False)
-    one, other = aligned(x), aligned(g)
-    result = memory.empty_like(one, x.shape, g.dtype)
-    places = (result.strides, one.strides, other.strides)
-    call = giving_way.attempt(_call, name, x.shape, places, (g.dtype, one.dtype, other.dtype), dtype, parameters)
+    other = aligned(g)
+    bound = bind(name, aligned(x), other, dtype, parameters)
+    return windows.apply(name, x, g, dtype, parameters) if bound is None else bound(other)
+
+
+def bind(
+    name: str, x: Array, g: Array, dtype: np.dtype[Any], parameters: tuple[Any, ...] = ()
+) -> Callable[[Array], Array] | None:
+    """Return what computes `apply` for gradients that stand as g does, both aligned; None where NumPy computes."""
+    if x.size == 0 or g.shape != x.shape or not x.flags.aligned:
+        return None
+    make = memory.maker(x, x.shape, g.dtype)
+    places = (make().strides, x.strides, g.strides)
+    call = giving_way.attempt(_call, name, x.shape, places, (g.dtype, x.dtype, g.dtype), dtype, parameters)
     if call is None:
-        return windows.apply(name, x, g, dtype, parameters)
-    call.run(one, result, other)
-    return result
+        return None
+    run = call.run
+
+    def applied(gradient: Array) -> Array:
+        result = make()
+        run(x, result, gradient)
+        return result
+
+    return applied
 
 
 def _call(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -24,6 +25,9 @@ from striderule.geometry.pooling import AdaptivePooling, FractionalPooling, Pool
 
 Array = npt.NDArray[Any]
 Windowed = Pooling | AdaptivePooling
+Ints = tuple[int, ...]
+
+SERVED = ("float32", "float64")
 
 # Gradients are spread to planes of at most so many bytes, which stay in the second cache, and of no fewer than so many
 # planes: each is one thread's. Others are computed position by position.
@@ -40,31 +44,74 @@ def largest(
     gy and places are (batch, channels, *output size), and places are such that their windows look at them; gx has the
     type `dtype`, and channels `last` in memory or first.
     """
-    if not last and gy.size and dtype.name in ("float32", "float64"):
-        planes, volume = problem.batch * problem.channels, prod(problem.size)
-        size = volume * dtype.itemsize
-        if size <= NEAR and (planes >= MANY or planes * size < ALONE):
-            result = _spread(problem, gy, places, dtype)
-            if result is not None:
-                return result
-    # Fractional windows are other ones in every plane. Places are compared in 32 bits where numbers have no more.
-    served = not isinstance(problem, FractionalPooling) and (dtype.itemsize == 8 or prod(problem.size) < 2**31)
-    result = _run("max", problem, gy, places, dtype, last) if served else None
+    result = _run(_largest_call(problem, dtype, last), problem, gy, places, dtype, last)
     return windows.largest(problem, gy, places, dtype, last) if result is None else result
+
+
+def bind_largest(
+    problem: Windowed | FractionalPooling, places: Array, shape: Ints, dtype: np.dtype[Any], last: bool
+) -> Callable[[Array], Array] | None:
+    """Return what computes `largest`, of that shape, for gradients like the places in their order; None if it cannot.
+
+    Gradients are compact and of the type `dtype`; axes of one element may be missing in all of them.
+    """
+    if last or not (places.flags.c_contiguous and places.flags.aligned and places.dtype == np.int64):
+        return None
+    return _bound(_largest_call(problem, dtype, last), places, shape, dtype)
+
+
+def _largest_call(problem: Windowed | FractionalPooling, dtype: np.dtype[Any], last: bool) -> Call | None:
+    """Return the call for gy, places and gx, or None where NumPy has to compute."""
+    if dtype.name not in SERVED or 0 in problem.output_shape:
+        return None
+    planes, volume = problem.batch * problem.channels, prod(problem.size)
+    size = volume * dtype.itemsize
+    if not last and size <= NEAR and (planes >= MANY or planes * size < ALONE):
+        shape = (planes, prod(problem.output_size), volume)
+        call = giving_way.attempt(_places_call, "spread", shape, dtype.name, current())
+        if call is not None:
+            return call
+    # Fractional windows are other ones in every plane. Places are compared in 32 bits where numbers have no more.
+    if isinstance(problem, FractionalPooling) or not (dtype.itemsize == 8 or volume < 2**31):
+        return None
+    return giving_way.attempt(_call_for, "max", problem, dtype, last, current())
 
 
 def average(problem: Windowed, gy: Array, dtype: np.dtype[Any], last: bool = False) -> Array:
     """Return gx[n, c, i] = sum over outputs j whose window holds i of gy[n, c, j] * scale[j]; else as `largest`."""
-    result = _run("average", problem, gy, None, dtype, last)
+    result = _run(_average_call(problem, dtype, last), problem, gy, None, dtype, last)
     return windows.average(problem, gy, dtype, last) if result is None else result
+
+
+def bind_average(problem: Windowed, shape: Ints, dtype: np.dtype[Any], last: bool) -> Callable[[Array], Array] | None:
+    """Return what computes `average`, as `bind_largest` does."""
+    return None if last else _bound(_average_call(problem, dtype, last), None, shape, dtype)
+
+
+def _average_call(problem: Windowed, dtype: np.dtype[Any], last: bool) -> Call | None:
+    if dtype.name not in SERVED or 0 in problem.output_shape:
+        return None
+    return giving_way.attempt(_call_for, "average", problem, dtype, last, current())
+
+
+def _bound(
+    call: Call | None, places: Array | None, shape: Ints, dtype: np.dtype[Any]
+) -> Callable[[Array], Array] | None:
+    if call is None:
+        return None
+    run, make = call.run, memory.maker(np.empty(0), shape, dtype)
+
+    def computed(gradient: Array) -> Array:
+        result = make()
+        run(gradient, places, result)
+        return result
+
+    return computed
 
 
 def found(gy: Array, places: Array) -> Array:
     """Return gx, where gx[p, j] = gy[p, places[p, j]] for planes p: both are (planes, positions)."""
-    call = None
-    if places.size and gy.dtype.name in ("float32", "float64"):
-        shape = (len(gy), places.shape[1], gy.shape[1])
-        call = giving_way.attempt(_places_call, "found", shape, gy.dtype.name, current())
+    call = _found_call(gy, places)
     if call is None:
         return windows.found(gy, places)
     result = memory.empty(places.shape, gy.dtype)
@@ -72,15 +119,27 @@ def found(gy: Array, places: Array) -> Array:
     return result
 
 
-def _spread(problem: Windowed | FractionalPooling, gy: Array, places: Array, dtype: np.dtype[Any]) -> Array | None:
-    """Return `largest`, or None where NumPy has to compute."""
-    shape = (problem.batch * problem.channels, prod(problem.output_size), prod(problem.size))
-    call = giving_way.attempt(_places_call, "spread", shape, dtype.name, current())
+def bind_found(gy: Array, places: Array, shape: Ints) -> Callable[[Array], Array] | None:
+    """Return what computes `found`, of that shape, for gradients like gy in their order; None if it cannot."""
+    stands = all(one.flags.c_contiguous and one.flags.aligned for one in (gy, places))
+    call = _found_call(gy, places) if stands and places.dtype == np.int64 else None
     if call is None:
         return None
-    result = windows.made(problem, dtype, False)
-    call.run(_compact(gy, dtype, False), _compact(places, np.dtype(np.int64), False), result)
-    return result
+    run, make = call.run, memory.maker(places, shape, gy.dtype)
+
+    def computed(gradient: Array) -> Array:
+        result = make()
+        run(result, places, gradient)
+        return result
+
+    return computed
+
+
+def _found_call(gy: Array, places: Array) -> Call | None:
+    if not places.size or gy.dtype.name not in SERVED:
+        return None
+    shape = (len(gy), places.shape[1], gy.shape[1])
+    return giving_way.attempt(_places_call, "found", shape, gy.dtype.name, current())
 
 
 @lru_cache(maxsize=256)
@@ -118,11 +177,15 @@ def _follows(kind: places_routine.Kind, element: str) -> bool:
     )
 
 
-def _run(kind: str, problem: Any, gy: Array, places: Array | None, dtype: np.dtype[Any], last: bool) -> Array | None:
+def _run(
+    call: Call | None,
+    problem: Windowed | FractionalPooling,
+    gy: Array,
+    places: Array | None,
+    dtype: np.dtype[Any],
+    last: bool,
+) -> Array | None:
     """Return the gradient, or None where NumPy has to compute."""
-    if gy.size == 0 or dtype.name not in ("float32", "float64"):
-        return None
-    call = giving_way.attempt(_call_for, kind, problem, dtype, last, current())
     if call is None:
         return None
     result = windows.made(problem, dtype, last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -33,18 +34,34 @@ def softmax(y: Array, g: Array, axis: int, logarithm: bool, negative: bool) -> A
     if y.size == 0 or y.dtype.name not in SERVED:
         return windows.softmax(y, g, axis, logarithm, negative)
     one, other = aligned(y), aligned(g)
-    result = memory.empty_like(one, y.shape, y.dtype)
+    bound = bind(one, other, axis, logarithm, negative)
+    if bound is not None:
+        return bound(other)
+    last = y.ndim - 1
+    if axis == last and one.flags.c_contiguous and other.flags.c_contiguous:  # there is no code
+        return windows.softmax(y, g, axis, logarithm, negative)
+    # Nothing stands side by side: copies are put in order.
+    y_lines, g_lines = (np.moveaxis(each, axis, last).copy() for each in (one, other))
+    return np.moveaxis(softmax(y_lines, g_lines, last, logarithm, negative), last, axis)
+
+
+def bind(y: Array, g: Array, axis: int, logarithm: bool, negative: bool) -> Callable[[Array], Array] | None:
+    """Return what computes `softmax` for gradients that stand as g does, both aligned; None where it takes copies."""
+    if y.size == 0 or y.dtype.name not in SERVED or g.dtype != y.dtype or g.shape != y.shape or not y.flags.aligned:
+        return None
+    make = memory.maker(y, y.shape, y.dtype)
     words = y.dtype.name, axis, logarithm, negative, current().name
-    call = giving_way.attempt(_call, y.shape, (result.strides, one.strides, other.strides), *words)
+    call = giving_way.attempt(_call, y.shape, (make().strides, y.strides, g.strides), *words)
     if call is None:
-        last = y.ndim - 1
-        if axis == last and one.flags.c_contiguous and other.flags.c_contiguous:  # there is no code
-            return windows.softmax(y, g, axis, logarithm, negative)
-        # Nothing stands side by side: copies are put in order.
-        y_lines, g_lines = (np.moveaxis(each, axis, last).copy() for each in (one, other))
-        return np.moveaxis(softmax(y_lines, g_lines, last, logarithm, negative), last, axis)
-    call.run(result, one, other)
-    return result
+        return None
+    run = call.run
+
+    def computed(gradient: Array) -> Array:
+        result = make()
+        run(result, y, gradient)
+        return result
+
+    return computed
 
 
 @lru_cache(maxsize=256)

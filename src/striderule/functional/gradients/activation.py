@@ -11,6 +11,7 @@ from striderule.functional import door
 from striderule.functional.activation import ELEMENTWISE
 from striderule.functional.door import Array
 from striderule.functional.elementwise import arithmetic
+from striderule.functional.gradients.again import again
 from striderule.functional.gradients.call import Call, Pull, Rule
 
 # What is no parameter of the mathematics.
@@ -30,12 +31,17 @@ def elementwise(call: Call) -> tuple[Array, Pull]:
     result = call.run()
     kept = result if x is None else x
     name, parameters = enough or (name, parameters)
-    wanted, work, compute = "x" in call.wanted, arithmetic(result.dtype), table.family("elementwise_gradient")
+    work, compute = arithmetic(result.dtype), table.family("elementwise_gradient")
+    if "x" not in call.wanted:
+        return result, lambda _: {}
 
-    def pull(gy: Array) -> dict[str, Array | None]:
-        return {"x": compute.apply(name, kept, gy, work, parameters)} if wanted else {}
+    def bind(gy: Array) -> Pull | None:
+        bound = compute.bind(name, kept, gy, work, parameters)
+        return bound and (lambda gradient: {"x": bound(gradient)})
 
-    return result, pull
+    return result, again(
+        getattr(compute, "bind", None) and bind, lambda gy: {"x": compute.apply(name, kept, gy, work, parameters)}
+    )
 
 
 def of_input(name: str, x: Array, gy: Array, parameters: tuple[Any, ...] = ()) -> Array:

@@ -20,6 +20,7 @@ from striderule.algorithms import table
 from striderule.algorithms.windows.pooling_gradient import channels_stand_last
 from striderule.functional import door
 from striderule.functional.door import Array
+from striderule.functional.gradients.again import again
 from striderule.functional.gradients.call import Call, Pull, Rule
 from striderule.geometry.pooling import Pooling
 
@@ -29,13 +30,18 @@ def largest(call: Call) -> tuple[Any, Pull]:
     pair, out = call.arguments["return_indices"], call.arguments["out"]
     (values, places), notes = call.traced(return_indices=True, out=out if pair or out is None else (out, None))
     problem, axes = notes[0]
-    last = channels_stand_last(axes.canonical(call.array("x")))
+    x, compute, work = call.array("x"), table.family("pooling_gradient"), door.arithmetic_of(values.dtype)
+    shape, last = x.shape, channels_stand_last(axes.canonical(x))
 
-    def pull(gy: Array) -> dict[str, Array | None]:
-        compute, work = table.family("pooling_gradient"), door.arithmetic_of(values.dtype)
+    def bind(gy: Array) -> Pull | None:
+        bound = compute.bind_largest(problem, places, shape, work, last) if _is_plain(gy, work, places.shape) else None
+        return bound and (lambda gradient: {"x": bound(gradient)})
+
+    def whole(gy: Array) -> dict[str, Array | None]:
         image = axes.canonical(gy).astype(work, copy=False)
         return {"x": axes.restore(compute.largest(problem, image, axes.canonical(places), work, last))}
 
+    pull = again(getattr(compute, "bind_largest", None) and bind, whole)
     return ((values, places) if pair else values), pull
 
 
@@ -43,14 +49,23 @@ def average(call: Call) -> tuple[Any, Pull]:
     """Differentiate an average, which needs no values at all."""
     result, notes = call.traced()
     problem, axes = notes[0]
-    last = channels_stand_last(axes.canonical(call.array("x")))
+    x, compute, work = call.array("x"), table.family("pooling_gradient"), door.arithmetic_of(result.dtype)
+    shape, last = x.shape, channels_stand_last(axes.canonical(x))
 
-    def pull(gy: Array) -> dict[str, Array | None]:
-        compute, work = table.family("pooling_gradient"), door.arithmetic_of(result.dtype)
+    def bind(gy: Array) -> Pull | None:
+        bound = compute.bind_average(problem, shape, work, last) if _is_plain(gy, work, result.shape) else None
+        return bound and (lambda gradient: {"x": bound(gradient)})
+
+    def whole(gy: Array) -> dict[str, Array | None]:
         image = axes.canonical(gy).astype(work, copy=False)
         return {"x": axes.restore(compute.average(problem, image, work, last))}
 
-    return result, pull
+    return result, again(getattr(compute, "bind_average", None) and bind, whole)
+
+
+def _is_plain(gy: Array, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
+    """Tell whether a gradient stands as those do that gradients are bound to."""
+    return bool(gy.dtype == dtype and gy.shape == shape and gy.flags.c_contiguous)
 
 
 def norm(call: Call) -> tuple[Any, Pull]:
@@ -89,14 +104,21 @@ def unpooled(call: Call) -> tuple[Any, Pull]:
     """Differentiate max_unpool. Where several values went to one place, each has the gradient that is there."""
     result, notes = call.traced()
     problem, axes = notes[0]
-    places = axes.canonical(call.array("indices"))
+    given = call.array("indices")
+    places, shape = axes.canonical(given), given.shape
+    compute, planes = table.family("pooling_gradient"), problem.batch * problem.channels
 
-    def pull(gy: Array) -> dict[str, Array | None]:
-        compute, planes = table.family("pooling_gradient"), problem.batch * problem.channels
+    def bind(gy: Array) -> Pull | None:
+        if not (planes and _is_plain(gy, result.dtype, result.shape)):
+            return None
+        bound = compute.bind_found(gy.reshape(planes, -1), places.reshape(planes, -1), shape)
+        return bound and (lambda gradient: {"x": bound(gradient)})
+
+    def whole(gy: Array) -> dict[str, Array | None]:
         found = compute.found(*(one.reshape(planes, -1) for one in (axes.canonical(gy), places)))
         return {"x": axes.restore(found.reshape(places.shape))}
 
-    return result, pull
+    return result, again(getattr(compute, "bind_found", None) and bind, whole)
 
 
 _BY_KIND: dict[str, Rule] = {

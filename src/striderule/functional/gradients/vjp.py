@@ -38,6 +38,8 @@ HOMES = ("striderule.functional.", "striderule.filters.")
 class Pullback:
     """What pulls a gradient back through one call, made by `striderule.vjp`: ``pullback(gy)``."""
 
+    __slots__ = ("__weakref__", "_given", "_name", "_pull", "dtype", "shape")
+
     def __init__(
         self, name: str, pull: Pull, given: tuple[tuple[str, Any], ...], shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> None:
@@ -50,7 +52,9 @@ class Pullback:
         fits = type(gy) is np.ndarray and gy.dtype is self.dtype and gy.shape == self.shape
         gradient = gy if fits else self._opened(gy)
         found = self._pull(gradient)
-        return tuple([_as_given(found.get(name), dtype, gradient) for name, dtype in self._given])
+        return tuple(
+            [None if dtype is None else _as_given(found.get(name), dtype, gradient) for name, dtype in self._given]
+        )
 
     def _opened(self, gy: Any) -> Array:
         """Return the gradient of the result in its type; refuse what is none."""
@@ -65,14 +69,16 @@ class Pullback:
         return f"<pullback of {self._name}>"
 
 
-def _as_given(found: Array | None, dtype: Any, gy: Array) -> Array | None:
+def _as_given(found: Array | None, dtype: np.dtype[Any], gy: Array) -> Array | None:
     """Return a gradient in the type of its argument, in memory of its own."""
-    if found is None or dtype is None:
+    if found is None:
         return None
-    result = (
-        found if type(found) is np.ndarray and found.dtype is dtype else np.asarray(found).astype(dtype, copy=False)
-    )
-    return result.copy() if np.may_share_memory(result, gy) else result
+    if type(found) is not np.ndarray or found.dtype is not dtype:
+        found = np.asarray(found).astype(dtype, copy=False)
+    # What owns its memory was made for it.
+    if found is not gy and found.base is None:
+        return found
+    return found.copy() if np.may_share_memory(found, gy) else found
 
 
 def vjp(op: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, Pullback]:
