@@ -59,6 +59,7 @@ LAYERS = {
     "one axis": layer(3, 2, (700,), (3,), dilation=16, padding=16),
     "three axes": layer(2, 2, (4, 7, 9), (2, 3, 3), (2, 3), padding=1, stride=(1, 2, 1)),
     "small groups": layer(2, 3, (9, 18), (3, 3), (4, 2), padding=1, dtype="float64"),
+    "planes asked for before": layer(2, 1, (60, 40), (3, 3), padding=1),
     "long rows": layer(1, 1, (130, 9), (2, 1), (1, 2)),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.depthwise.weight_routine import POINTERS, SIZES, STEP, Form, weight_routine
+from striderule.algorithms.depthwise.plane_products import Form
+from striderule.algorithms.depthwise.weight_routine import POINTERS, SIZES, STEP, weight_routine
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.weight_gradient import add_up, outer_places, parts_of
 from striderule.algorithms.windows import weight_gradient as windows
@@ -27,6 +28,9 @@ from striderule.planning.weight_sums import plane
 
 Array = npt.NDArray[Any]
 
+# Bytes of a plane from which on that of the next image is asked for: of smaller ones those around come along.
+AHEAD = 1 << 13
+
 _THREADS = (*POINTERS, *SIZES).index("threads")
 
 
@@ -37,11 +41,14 @@ def weight_gradient(problem: WeightGradient, x: Array, gy: Array) -> Array:
     the definition tells what is behind that.
     """
     x, gy = (one if one.flags.aligned else one.copy() for one in (x, gy))
-    if 0 not in (problem.terms, *problem.output_shape):
+    if x.size and gy.size:
         call = giving_way.attempt(call_for, problem, ArrayInfo.of(x), ArrayInfo.of(gy))
         if call is not None:
             found = call.run(x, gy)
-            if np.isfinite(found).all():
+            with np.errstate(all="ignore"):
+                total = found.sum()
+            # It may be too large where no term is.
+            if isfinite(total) or np.isfinite(found).all():
                 return found
     return windows.weight_gradient(problem, x, gy)
 
@@ -54,7 +61,7 @@ class Call:
     template: bytes
     tables: tuple[Array, ...]
     room: int
-    problem: WeightGradient
+    shape: tuple[int, ...]
     plan: PlaneSums
 
     def run(self, x: Array, gy: Array) -> Array:
@@ -62,7 +69,7 @@ class Call:
         words = array("q", self.template)
         threads = min(workers.get_num_threads(), self.plan.tasks)
         work = memory.room("weight_gradient", threads * self.room)
-        result = memory.empty(self.problem.output_shape, self.problem.dtype)
+        result = memory.empty(self.shape, x.dtype)
         parts = parts_of(result, self.plan.parts)
         words[0], words[1], words[2], words[3] = (
             memory.address(x), memory.address(gy), memory.address(parts), work.address
@@ -95,6 +102,7 @@ def call_for(problem: WeightGradient, x: ArrayInfo, gy: ArrayInfo, target: Targe
         residues=residues if beside else (),
         inputs_laid=not (masks and beside and (stride == 1 or dilation == 1)),
         gradients_laid=not (masks and gy_steps[-1] == 1),
+        ahead=prod(problem.plain.size[-2:]) * size >= AHEAD and problem.plain.batch > 1,
     )  # fmt: skip
 
     def trial() -> bool:
@@ -107,7 +115,7 @@ def call_for(problem: WeightGradient, x: ArrayInfo, gy: ArrayInfo, target: Targe
     routine = proof.compiled(form.name, form, lambda: weight_routine(form, target), target, trial)
     values, tables = _values(problem, plan, form, x_steps, gy_steps)
     words = array("q", [int(values.get(name, 0)) for name in (*POINTERS, *SIZES)])
-    return Call(routine, words.tobytes(), tables, values["room"] * size, problem, plan)
+    return Call(routine, words.tobytes(), tables, values["room"] * size, problem.output_shape, plan)
 
 
 def _values(
