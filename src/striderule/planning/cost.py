@@ -361,8 +361,8 @@ def _tile_sums(problem: WeightGradient, work: Work, machine: Machine) -> Cost:
     plain, lanes = problem.plain, machine.lanes(work.dtype)
     plan = tile_sums.tile_sums(problem, lanes, machine.registers)
     rate = DIRECT_LOOP * machine.peak(work.dtype) / (2 * lanes) * min(1.0, plan.tasks / machine.cores)
-    outputs = plain.batch * prod(plain.output_shape[1:])
-    moved = (plan.output_blocks * (work.inputs - outputs) + plan.channel_blocks * outputs + work.outputs) * 4
+    outputs, met = plain.batch * prod(plain.output_shape[1:]), met_planes(plain)
+    moved = (plan.output_blocks * (work.inputs - outputs) + plan.channel_blocks * outputs) * met * 4 + work.outputs * 4
     seconds = tile_sums.operations(problem, plan, lanes) / rate
     seconds = WINOGRAD_CALL + max(seconds, moved / machine.bandwidth)
     workspace = min(plan.tasks, machine.cores) * tile_sums.held(plan, lanes)

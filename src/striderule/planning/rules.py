@@ -267,7 +267,7 @@ def _winograd(problem: Any, machine: Machine) -> str | None:
         return NO_CODE
     weights = isinstance(problem, WeightGradient)
     if isinstance(problem, WeightGradient):
-        if problem.plain.kernel != (3, 3):
+        if problem.plain.kernel[-2:] != (3, 3):
             return f"it sums gradients of kernels of 3x3, and this has {'x'.join(map(str, problem.plain.kernel))}"
         problem = problem.plain
     if not isinstance(problem, Convolution):

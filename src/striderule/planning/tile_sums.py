@@ -7,7 +7,9 @@ along each axis. The products of all tiles are added up before they are transfor
     gw = A' (sum over tiles of (G g G') * (B' x B)) A
 
 so that each of the sixteen points is a product of matrices. G is multiplied by 2 where it halves, and A' divided, so
-that numbers stay exact where they are tiny.
+that numbers stay exact where they are tiny. Of three and more axes the last two are tiled: each position of the others
+is a plane of output gradients, which meets a plane of inputs for each of their taps, and each of these taps has sums of
+its own.
 
 Products are added in chains of `CHAIN` tiles in registers, those `JOINED` at a time in float32, and those in float64,
 in which tiles are transformed back: so the roundings do not grow with the number of images. A task has a block of
@@ -30,7 +32,7 @@ from math import prod
 from striderule.geometry.gradients import WeightGradient
 from striderule.planning.cooktoom import Matrix, Transform, cook_toom
 from striderule.planning.weight_sums import FEW, TASKS, even, register_tile
-from striderule.planning.winograd import MARGIN, MEAN_SQUARE, ROUNDINGS
+from striderule.planning.winograd import MARGIN, MEAN_SQUARE, ROUNDINGS, met_planes
 
 # Taps and outputs of a tile along each axis.
 TAPS, TILE = 3, 2
@@ -54,9 +56,11 @@ class TileSums:
     output_blocks: int
     channels: int
     channel_blocks: int
-    # Rows and columns of tiles of an image; images, rows and columns of a band, and how many bands along each, in all.
+    # Rows and columns of tiles of a plane, and planes of all images; planes, rows and columns of a band, and how many
+    # bands along each, in all.
     height: int
     width: int
+    planes: int
     images: int
     lines: int
     columns: int
@@ -161,31 +165,32 @@ def tile_sums(problem: WeightGradient, lanes: int, registers: int) -> TileSums:
     rows, vectors = register_tile(outputs, lanes, registers)
     needed = -(-outputs // lanes)
     channels, channel_blocks = even(inputs, INPUTS)
-    wanted = max(1, PANELS * 4 * 16 // (vectors * lanes))
-    panels, blocks = even(-(-needed // vectors), wanted if wanted * channel_blocks * plain.groups >= FEW else PANELS)
-    height, width = (-(-n // TILE) for n in plain.output_size)
+    wanted, others = max(1, PANELS * 4 * 16 // (vectors * lanes)), channel_blocks * met_planes(plain) * plain.groups
+    panels, blocks = even(-(-needed // vectors), wanted if wanted * others >= FEW else PANELS)
+    height, width = (-(-n // TILE) for n in plain.output_size[-2:])
+    planes = plain.batch * prod(plain.output_size[:-2])
     columns, column_bands = even(width, BAND)
     lines, line_bands = even(height, BAND // columns)
-    images, image_bands = even(plain.batch, BAND // (columns * height) if line_bands == column_bands == 1 else 1)
+    images, image_bands = even(planes, BAND // (columns * height) if line_bands == column_bands == 1 else 1)
     bands = image_bands * line_bands * column_bands
     tiles = images * lines * columns
     chains = -(-tiles // CHAIN)
     chunk = max(1, JOINED // chains)
-    blocks_in_all = plain.groups * blocks * channel_blocks
+    blocks_in_all = blocks * others
     part, parts = even(bands, bands // max(1, min(-(-bands // chunk), -(-TASKS // blocks_in_all))))
     return TileSums(
-        rows, vectors, panels, blocks, channels, channel_blocks, height, width, images, lines, columns, line_bands,
-        column_bands, bands, -(-tiles // chains), chunk, part, parts, blocks_in_all * parts,
+        rows, vectors, panels, blocks, channels, channel_blocks, height, width, planes, images, lines, columns,
+        line_bands, column_bands, bands, -(-tiles // chains), chunk, part, parts, blocks_in_all * parts,
     )  # fmt: skip
 
 
 def operations(problem: WeightGradient, plan: TileSums, lanes: int) -> float:
     """Return the vector operations of a cut."""
     plain = problem.plain
-    blocks = plain.groups * plan.output_blocks * plan.channel_blocks
-    tiles = plain.batch * plan.height * plan.width
+    blocks = plain.groups * plan.output_blocks * plan.channel_blocks * met_planes(plain)
+    tiles = plan.planes * plan.height * plan.width
     # Vectors of tiles, which do not go on from row to row.
-    vectors = plain.batch * plan.height * plan.column_bands * -(-plan.columns // lanes)
+    vectors = plan.planes * plan.height * plan.column_bands * -(-plan.columns // lanes)
     rows, side = -(-plan.channels // plan.rows) * plan.rows, TILE + TAPS - 1
     wide = plan.panels * plan.vectors
     chains = plan.bands * -(-plan.tiles // plan.chain)
@@ -205,6 +210,5 @@ def held(plan: TileSums, lanes: int) -> int:
 
 def products(problem: WeightGradient, plan: TileSums) -> int:
     """Return the multiply-adds of a cut."""
-    plain = problem.plain
-    tiles = plain.batch * plan.height * plan.width
-    return (TILE + TAPS - 1) ** 2 * tiles * prod(problem.output_shape[:2])
+    tiles = plan.planes * plan.height * plan.width
+    return (TILE + TAPS - 1) ** 2 * tiles * prod(problem.output_shape[:-2])

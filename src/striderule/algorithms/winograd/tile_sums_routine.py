@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striderule.algorithms.winograd.structure import applied
+from striderule.algorithms.winograd.structure import OUTSIDE, applied
 from striderule.codegen.target import Target
 from striderule.codegen.tile import FLOAT32, FLOAT64, INT64, Pointer, Register, Routine, Size, Vector
 from striderule.planning.cooktoom import program
@@ -20,14 +20,14 @@ from striderule.planning.tile_sums import TAPS, TILE, transform
 
 # Points along an axis.
 SIDE = TILE + TAPS - 1
-POINTERS = ("x", "gy", "gw", "work", "flags", "status", "row_points", "input_bits", "output_bits")
+POINTERS = ("x", "gy", "gw", "work", "flags", "status", "planes", "row_points", "input_bits", "output_bits")
 SIZES = (
-    # Of a group: output channels, input channels; groups and images.
-    "outputs", "inputs", "groups", "batch",
+    # Of a group: output channels, input channels; groups, planes of output gradients, those of inputs that one meets.
+    "outputs", "inputs", "groups", "plane_count", "met",
     # Rows and columns of tiles, of inputs, of outputs; positions before the first.
     "tile_rows", "tile_columns", "input_height", "input_width", "height", "width", "top", "left",
     # Distances in elements; columns of both stand side by side.
-    "x_image", "x_channel", "x_row", "gy_image", "gy_channel", "gy_row",
+    "x_channel", "x_row", "gy_channel", "gy_row",
     # The cut: see `TileSums`.
     "output_blocks", "panels", "channels", "channel_blocks", "images", "lines", "columns", "line_bands", "column_bands",
     "bands", "chain", "chunk", "part",
@@ -70,8 +70,12 @@ def row_points() -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a task works on: its first input and output channel, counted over all groups, how many, and its room."""
+    """What a task works on: its first input and output channel, counted over all groups, how many, and its room.
 
+    `met` is which of the planes of inputs that an output gradient meets.
+    """
+
+    met: Size
     channel: Size
     channels: Size
     output: Size
@@ -82,7 +86,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Some tiles of a task: images, rows and columns of tiles, from the first on."""
+    """Some tiles of a task: images (planes), rows and columns of tiles, from the first on."""
 
     image: Size
     images: Size
@@ -104,13 +108,13 @@ def tile_sums_routine(form: Form, target: Target) -> str:
     room = r.pointer("work") + slot * r.size("room")
     bad, largest = r.register(r.constant(0)), r.register(r.constant(0))
     with r.tasks() as number:
-        (block, output_block, group), part = r.digits(number, ("channel_blocks", "output_blocks", "groups"))
+        (block, met, output_block, group), part = r.digits(number, ("channel_blocks", "met", "output_blocks", "groups"))
         channel = block * r.size("channels")
         width = form.vectors * r.lanes
         output = output_block * r.size("panels") * width
         outputs = r.size("outputs") - output
         place = Place(
-            group * r.size("inputs") + channel, (r.size("inputs") - channel).smaller(r.size("channels")),
+            met, group * r.size("inputs") + channel, (r.size("inputs") - channel).smaller(r.size("channels")),
             group * r.size("outputs") + output, outputs,
             ((outputs + (width - 1)) // width).smaller(r.size("panels")), room,
         )  # fmt: skip
@@ -128,8 +132,8 @@ def tile_sums_routine(form: Form, target: Target) -> str:
                 _multiply(r, form, band, place)
             _join(r, room, row)
         _finish(r, form, place, bad, largest)
-        goal = r.pointer("gw") + part * r.size("whole")
-        goal = goal + (place.output * r.size("inputs") + channel) * TAPS**2
+        outputs = met * r.size("groups") * r.size("outputs") + place.output
+        goal = r.pointer("gw") + (part * r.size("whole") + (outputs * r.size("inputs") + channel) * TAPS**2)
         _write(r, form, place, goal)
     with r.when(r.any(bad.value.is_nan())):
         r.store(r.constant(1, INT64, 1), r.table("status"))
@@ -148,7 +152,7 @@ def _band(r: Routine, number: Size) -> Band:
     (column_band, line_band), images = r.digits(number, ("column_bands", "line_bands"))
     image, line, column = images * r.size("images"), line_band * r.size("lines"), column_band * r.size("columns")
     return Band(
-        image, (r.size("batch") - image).smaller(r.size("images")),
+        image, (r.size("plane_count") - image).smaller(r.size("images")),
         line, (r.size("tile_rows") - line).smaller(r.size("lines")),
         column, (r.size("tile_columns") - column).smaller(r.size("columns")),
     )  # fmt: skip
@@ -161,6 +165,11 @@ def _clear(r: Routine, where: Pointer, count: Size) -> None:
 
 
 # Transforms ----------------------------------------------------------------------------------------------------------
+
+
+def _plane(r: Routine, image: Size, word: Size | int) -> Size:
+    """Return where the plane of output gradients begins (word 0), or one of inputs that it meets, or `OUTSIDE`."""
+    return r.entry(r.table("planes"), image * (r.size("met") + 1) + word)
 
 
 def _rows(
@@ -197,15 +206,17 @@ def _pairs(r: Routine, low: Vector, high: Vector) -> list[Vector]:
 def _lay_out(r: Routine, band: Band, place: Place, row: Size) -> None:
     """Transform the inputs of a band for one row of points. Up to a vector of tiles behind the last is written."""
     steps = program(transform()[2])
-    source = r.pointer("x") + (band.image * r.size("x_image") + place.channel * r.size("x_channel"))
+    source = r.pointer("x") + place.channel * r.size("x_channel")
     with r.loop(band.images) as image, r.loop(band.lines) as line:
+        plane = _plane(r, band.image + image, place.met + 1)
+        outside = plane.equals(OUTSIDE)
         top = (band.line + line) * TILE - r.size("top")
-        start = source + image * r.size("x_image")
+        start = source + r.choose(outside, 0, plane)
         rows = _rows(r, start, r.size("x_row"), top, r.size("input_height"), row * ENTRIES)
         there = place.room + (r.size("v_at") + (image * band.lines + line) * band.columns)
         with r.loop(band.columns, step=r.lanes) as tile:
             column = band.column + tile
-            bits = r.entry(r.table("input_bits"), column)
+            bits = r.choose(outside, 0, r.entry(r.table("input_bits"), column))
             begin, goal = column * TILE - r.size("left"), there + tile
             with r.loop(place.channels) as c:
                 numbers = range(0, 3 * r.lanes, r.lanes)
@@ -222,9 +233,9 @@ def _collect(r: Routine, form: Form, band: Band, place: Place, row: Size) -> Non
 
     Channels beyond the last repeat it, so that nothing outside is read; their sums are not written.
     """
-    source = r.pointer("gy") + (band.image * r.size("gy_image") + place.output * r.size("gy_channel"))
+    source = r.pointer("gy") + place.output * r.size("gy_channel")
     with r.loop(band.images) as image, r.loop(band.lines) as line:
-        start, top = source + image * r.size("gy_image"), (band.line + line) * TILE
+        start, top = source + _plane(r, band.image + image, 0), (band.line + line) * TILE
         rows = _rows(r, start, r.size("gy_row"), top, r.size("height"), row * ENTRIES + 4)
         there = place.room + (r.size("collected_at") + (image * band.lines + line) * band.columns)
         with r.loop(band.columns, step=r.lanes) as tile:
@@ -319,7 +330,7 @@ def _finish(r: Routine, form: Form, place: Place, bad: Register, largest: Regist
 
 
 def _write(r: Routine, form: Form, place: Place, goal: Pointer) -> None:
-    """Write the results: terms follow each other in memory, outputs are those of all channels apart."""
+    """Write the results of a plane that is met: terms follow each other, outputs are those of all channels apart."""
     width, terms = form.vectors * r.lanes, place.channels * TAPS**2
     step = r.size("inputs") * TAPS**2
     with r.loop(place.panels) as panel, r.loop(terms, step=r.lanes) as k:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct import weight_gradient as direct
+from striderule.algorithms.direct.weight_routine import NOWHERE
 from striderule.algorithms.windows import weight_gradient as windows
+from striderule.algorithms.winograd.structure import OUTSIDE
 from striderule.algorithms.winograd.tile_sums_routine import (
     POINTERS,
     SIDE,
@@ -28,6 +31,7 @@ from striderule.codegen.jit import Routine
 from striderule.codegen.target import Target, current
 from striderule.geometry.gradients import WeightGradient
 from striderule.planning.tile_sums import TAPS, TILE, TileSums, tile_sums
+from striderule.planning.winograd import met_planes
 
 Array = npt.NDArray[Any]
 
@@ -35,7 +39,7 @@ _AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
 
 
 def weight_gradient(problem: WeightGradient, x: Array, gy: Array, *, variant: str = "F2") -> Array:
-    """gw[o, c, t] = sum over n, j of gy[n, o, j] * x[n, c, j + t - before], for kernels of 3x3.
+    """gw[o, c, t] = sum over n, j of gy[n, o, j] * x[n, c, j + t - before], for kernels of 3x3 along the last two axes.
 
     `variant` is F2: tiles of two outputs along each axis. Gives way to `direct` for results that are not finite, and
     where all are tiny.
@@ -72,7 +76,10 @@ class Call:
         words = array("q", self.template)
         threads = min(workers.get_num_threads(), self.plan.tasks)
         work = memory.room("tile_sums", threads * self.room)
-        result = memory.empty(self.problem.output_shape, np.float32)
+        # Planes that are met come first.
+        outputs, inputs, *taps = self.problem.output_shape
+        met = prod(taps[:-2])
+        result = memory.empty((met, outputs, inputs, *taps[-2:]), np.float32)
         parts = direct.parts_of(result, self.plan.parts)
         # A flag for the room of each thread, and whether there are results that are not finite, and such that are not
         # tiny.
@@ -89,7 +96,11 @@ class Call:
         if not_finite or not not_tiny:
             return None
         direct.add_up(parts, result)
-        return result
+        if met == 1:
+            return result.reshape(self.problem.output_shape)
+        found = memory.empty(self.problem.output_shape, np.float32)
+        found.reshape(outputs, inputs, met, *taps[-2:])[...] = np.moveaxis(result, 0, 2)
+        return found
 
 
 @lru_cache(maxsize=256)
@@ -110,11 +121,11 @@ def call_for(problem: WeightGradient, x: ArrayInfo, gy: ArrayInfo, target: Targe
     routine = proof.compiled(form.name, form, lambda: tile_sums_routine(form, target), target, trial)
     plain = problem.plain
     tables = (
-        np.array(row_points(), np.int64),
-        _bits(plan.width, plain.padding[1][0], plain.size[1]), _bits(plan.width, 0, plain.output_size[1]),
+        _planes(problem, x, gy), np.array(row_points(), np.int64),
+        _bits(plan.width, plain.padding[-1][0], plain.size[-1]), _bits(plan.width, 0, plain.output_size[-1]),
     )  # fmt: skip
     values = _values(problem, plan, lanes, x, gy)
-    values |= zip(("row_points", "input_bits", "output_bits"), map(memory.address, tables), strict=True)
+    values |= zip(("planes", "row_points", "input_bits", "output_bits"), map(memory.address, tables), strict=True)
     words = array("q", [values.get(name, 0) for name in (*POINTERS, *SIZES)])
     return Call(routine, words.tobytes(), tables, 4 * values["room"], problem, plan)
 
@@ -122,9 +133,7 @@ def call_for(problem: WeightGradient, x: ArrayInfo, gy: ArrayInfo, target: Targe
 def _values(problem: WeightGradient, plan: TileSums, lanes: int, x: ArrayInfo, gy: ArrayInfo) -> dict[str, int]:
     """Return the sizes that the routine is told."""
     plain = problem.plain
-    (x_image, x_channel, x_row, _), (gy_image, gy_channel, gy_row, _) = (
-        [step // 4 for step in one.strides] for one in (x, gy)
-    )
+    (x_channel, x_row), (gy_channel, gy_row) = ([one.strides[k] // 4 for k in (1, -2)] for one in (x, gy))
     width = plan.vectors * lanes
     outputs = plan.panels * width
     # Vectors are written that reach beyond the last tile, and sums of whole tiles of registers.
@@ -144,13 +153,12 @@ def _values(problem: WeightGradient, plan: TileSums, lanes: int, x: ArrayInfo, g
         room += _apart(size)
     return {
         "outputs": plain.out_channels // plain.groups, "inputs": plain.in_channels // plain.groups,
-        "groups": plain.groups, "batch": plain.batch,
+        "groups": plain.groups, "plane_count": plan.planes, "met": met_planes(plain),
         "tile_rows": plan.height, "tile_columns": plan.width,
-        "input_height": plain.size[0], "input_width": plain.size[1],
-        "height": plain.output_size[0], "width": plain.output_size[1],
-        "top": plain.padding[0][0], "left": plain.padding[1][0],
-        "x_image": x_image, "x_channel": x_channel, "x_row": x_row,
-        "gy_image": gy_image, "gy_channel": gy_channel, "gy_row": gy_row,
+        "input_height": plain.size[-2], "input_width": plain.size[-1],
+        "height": plain.output_size[-2], "width": plain.output_size[-1],
+        "top": plain.padding[-2][0], "left": plain.padding[-1][0],
+        "x_channel": x_channel, "x_row": x_row, "gy_channel": gy_channel, "gy_row": gy_row,
         "output_blocks": plan.output_blocks, "panels": plan.panels,
         "channels": plan.channels, "channel_blocks": plan.channel_blocks,
         "images": plan.images, "lines": plan.lines, "columns": plan.columns,
@@ -159,6 +167,16 @@ def _values(problem: WeightGradient, plan: TileSums, lanes: int, x: ArrayInfo, g
         "room": room, "pitch": pitch, "u_point": u_point, "u_panel": u_panel, "v_point": v_point,
         "panel_sums": panel_sums, "point_sums": point_sums, "whole": plain.out_channels * plain.terms,
     } | places  # fmt: skip
+
+
+def _planes(problem: WeightGradient, x: ArrayInfo, gy: ArrayInfo) -> npt.NDArray[np.int64]:
+    """Return for each plane of output gradients where it begins, and where the planes of inputs do that it meets."""
+    steps, batch = [[step // 4 for step in one.strides] for one in (x, gy)], problem.plain.batch
+    inputs, gradients = direct.outer_places(problem.plain, *steps)
+    (x_image, gy_image), images = (one[0] for one in steps), np.arange(batch)[:, None]
+    begins = (images * gy_image + gradients)[..., None]
+    met = np.where(inputs == NOWHERE, OUTSIDE, images[..., None] * x_image + inputs)
+    return np.ascontiguousarray(np.concatenate((begins, met), axis=2), np.int64)
 
 
 def _bits(tiles: int, before: int, count: int) -> npt.NDArray[np.int64]:
