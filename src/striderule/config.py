@@ -98,7 +98,7 @@ def calibrate() -> dict[str, Any]:
     OSError
         If the folder of the cache cannot be used.
     """
-    from striderule.codegen import probe  # noqa: PLC0415 - it loads llvmlite's builder
+    from striderule.codegen import probe  # noqa: PLC0415 - measured by few
 
     rates.keep(probe.measure())
     look_again()

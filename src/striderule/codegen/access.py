@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
+from striderule.codegen import ir
 from striderule.codegen.arithmetic import Arithmetic
-from striderule.codegen.values import I1, I32, I64, INT32, INT64, Element, Mask, Pointer, Size, Vector
+from striderule.codegen.values import I1, I64, INT32, INT64, Element, Mask, Pointer, Size, Vector
 
 
 class Access(Arithmetic):
@@ -15,8 +14,8 @@ class Access(Arithmetic):
 
     def numbered(self, element: Element = INT64, lanes: int | None = None) -> Vector:
         """Return the vector 0, 1, 2 ... of integers."""
-        vector = ir.VectorType(element.type, lanes or self.lanes)
-        return Vector(self, ir.Constant(vector, list(range(vector.count))), element)
+        vector = ir.vector(element.type, lanes or self.lanes)
+        return Vector(self, ir.constant(vector, range(vector.count)), element)
 
     def spread(self, size: Size, element: Element = INT64, lanes: int | None = None) -> Vector:
         """Return a size in every lane, as an integer or a float."""
@@ -25,11 +24,11 @@ class Access(Arithmetic):
             number = build.sitofp(size.value, element.type)
         else:
             number = size.value if element.itemsize == 8 else build.trunc(size.value, element.type)
-        return Vector(self, self._spread(number, ir.VectorType(element.type, lanes or self.lanes)), element)
+        return Vector(self, self._spread(number, ir.vector(element.type, lanes or self.lanes)), element)
 
     def first_lanes(self, count: Size | int, lanes: int | None = None) -> Mask:
         """Return the mask of the first `count` lanes: all of them for a large count, none for zero and less."""
-        size = count if isinstance(count, Size) else Size(self, ir.Constant(I64, count))
+        size = count if isinstance(count, Size) else Size(self, ir.constant(I64, count))
         # Lanes are compared as 32-bit numbers, which takes half as many instructions as with those of a size.
         few = size.larger(0).smaller(lanes or self.lanes)
         here = self.numbered(INT32, lanes).less(self.spread(few, INT32, lanes))
@@ -42,21 +41,19 @@ class Access(Arithmetic):
 
     def between(self, first: Size, last: Size) -> Size:
         """Return the number of which the bits first <= i < last are set: of 0 to 62, with first <= last."""
-        one = ir.Constant(I64, 1)
+        one = ir.constant(I64, 1)
         low, high = (self.build.shl(one, end.larger(0).smaller(63).value) for end in (first, last))
         return Size(self, self.build.sub(high, low))
 
     def lanes_of(self, bits: Size, first: int = 0, lanes: int | None = None) -> Mask:
         """Return the mask of the lanes l for which bit first + l of a number is set."""
         count = lanes or self.lanes
-        here = self.build.trunc(self.build.lshr(bits.value, ir.Constant(I64, first)), ir.IntType(count))
-        return Mask(self, self.build.bitcast(here, ir.VectorType(I1, count)))
+        here = self.build.trunc(self.build.lshr(bits.value, ir.constant(I64, first)), ir.integer(count))
+        return Mask(self, self.build.bitcast(here, ir.vector(I1, count)))
 
     def joined(self, a: Mask, b: Mask) -> Mask:
         """Return the lanes of a, and behind them those of b."""
-        count = 2 * a.value.type.count
-        pattern = ir.Constant(ir.VectorType(I32, count), list(range(count)))
-        return Mask(self, self.build.shuffle_vector(a.value, b.value, pattern))
+        return Mask(self, self.build.shuffle_vector(a.value, b.value, range(2 * a.value.type.count)))
 
     def both(self, a: Mask, b: Mask) -> Mask:
         """Return the lanes that both masks have."""
@@ -67,14 +64,14 @@ class Access(Arithmetic):
     def load(self, where: Pointer, mask: Mask | None = None, lanes: int | None = None) -> Vector:
         """Return the lanes at `where`, at any alignment; with a mask the others are zero, and are not read."""
         kind = where.element or INT64
-        vector = ir.VectorType(kind.type, lanes or self.lanes)
+        vector = ir.vector(kind.type, lanes or self.lanes)
         place = self.build.bitcast(where.value, vector.as_pointer())
         if mask is None:
             return Vector(self, self.build.load(place, align=kind.itemsize), kind)
-        zeros = ir.Constant(vector, [0] * vector.count)
-        arguments = [place, ir.Constant(I32, kind.itemsize), mask.value, zeros]
+        zeros = ir.constant(vector, 0)
+        arguments = [place, ir.constant(INT32.type, kind.itemsize), mask.value, zeros]
         name = f"llvm.masked.load.v{vector.count}{kind.code}.p0"
-        return Vector(self, self._call(name, vector, arguments), kind)
+        return Vector(self, self.call(name, vector, arguments), kind)
 
     def store(self, vector: Vector, where: Pointer, mask: Mask | None = None) -> None:
         """Write the lanes to `where`, at any alignment; with a mask the others are not touched."""
@@ -86,28 +83,27 @@ class Access(Arithmetic):
         if mask.known is not None and kind.itemsize < 4:
             # LLVM 22 writes 32 bits for a lane of 16 where it knows the mask and that it has this lane alone.
             for lane in range(min(mask.known, vector.lanes)):
-                self.build.store(self.build.extract_element(vector.value, ir.Constant(I32, lane)), (where + lane).value)
+                self.build.store(self.build.extract_element(vector.value, lane), (where + lane).value)
             return
-        arguments = [vector.value, place, ir.Constant(I32, kind.itemsize), mask.value]
-        self._call(f"llvm.masked.store.v{vector.lanes}{kind.code}.p0", ir.VoidType(), arguments)
+        arguments = [vector.value, place, ir.constant(INT32.type, kind.itemsize), mask.value]
+        self.call(f"llvm.masked.store.v{vector.lanes}{kind.code}.p0", ir.VOID, arguments)
 
     def stream(self, vector: Vector, where: Pointer) -> None:
         """Write the lanes to `where`, which is aligned to whole vectors, past the caches; see `settle`."""
         place = self.build.bitcast(where.value, vector.value.type.as_pointer())
-        written = self.build.store(vector.value, place, align=vector.lanes * vector.element.itemsize)
-        written.set_metadata("nontemporal", self._module.add_metadata([ir.Constant(I32, 1)]))
+        self.build.store(vector.value, place, align=vector.lanes * vector.element.itemsize, stream=True)
 
     def settle(self) -> None:
         """Let all that was streamed be seen before what is written after it; elsewhere it is like any other store."""
         if self.target.triple.startswith("x86_64"):
-            self._call("llvm.x86.sse.sfence", ir.VoidType(), [])
+            self.call("llvm.x86.sse.sfence", ir.VOID, [])
 
     def gather(self, where: Pointer, step: Size, count: Size, lanes: int | None = None) -> Vector:
         """Return `count` numbers (at most all lanes) that stand `step` elements apart; the other lanes are zero."""
         kind = where.element or INT64
-        vector = ir.VectorType(kind.type, lanes or self.lanes)
+        vector = ir.vector(kind.type, lanes or self.lanes)
         room = self._room(vector)
-        self.build.store(ir.Constant(vector, [0] * vector.count), room)
+        self.build.store(ir.constant(vector, 0), room)
         first = Pointer(self, kind, self.build.bitcast(room, kind.type.as_pointer()))
         with self.loop(count.smaller(vector.count)) as i:
             self.build.store(self.build.load((where + i * step).value), (first + i).value)
@@ -130,11 +126,11 @@ class Access(Arithmetic):
         """Return the one number that stands at `where`, in every lane."""
         kind = where.element or INT64
         number = self.build.load(where.value)
-        return Vector(self, self._spread(number, ir.VectorType(kind.type, lanes or self.lanes)), kind)
+        return Vector(self, self._spread(number, ir.vector(kind.type, lanes or self.lanes)), kind)
 
     def store_first(self, vector: Vector, where: Pointer) -> None:
         """Write the first lane alone."""
-        self.build.store(self.build.extract_element(vector.value, ir.Constant(I32, 0)), where.value)
+        self.build.store(self.build.extract_element(vector.value, 0), where.value)
 
     def integer(self, where: Pointer) -> Size:
         """Return the one integer that stands at `where`, as a size."""
@@ -154,6 +150,6 @@ class Access(Arithmetic):
 
     def prefetch(self, where: Pointer) -> None:
         """Ask for the cache line of `where`, which need not exist."""
-        place = self.build.bitcast(where.value, ir.IntType(8).as_pointer())
-        arguments = [place, ir.Constant(I32, 0), ir.Constant(I32, 3), ir.Constant(I32, 1)]
-        self._call("llvm.prefetch.p0", ir.VoidType(), arguments)
+        place = self.build.bitcast(where.value, ir.integer(8).as_pointer())
+        arguments = [place, ir.constant(INT32.type, 0), ir.constant(INT32.type, 3), ir.constant(INT32.type, 1)]
+        self.call("llvm.prefetch.p0", ir.VOID, arguments)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llvmlite import ir
-
-from striderule.codegen import storage
-from striderule.codegen.values import I32, Condition, Element, Mask, Vector
+from striderule.codegen import ir, storage
+from striderule.codegen.values import INT32, Condition, Element, Mask, Vector
 from striderule.codegen.writer import Writer
 
 
@@ -59,19 +57,19 @@ class Arithmetic(Writer):
         """Return floats times 2 to the power of whole floats, rounded once: for whole vectors of AVX-512 alone."""
         kind, lanes = a.element, a.lanes
         letter = "ps" if kind.itemsize == 4 else "pd"
-        every = ir.Constant(ir.IntType(lanes), -1)
-        arguments = [a.value, exponent.value, a.value, every, ir.Constant(I32, 4)]  # 4: rounded as everything is
+        every = ir.constant(ir.integer(lanes), -1)
+        arguments = [a.value, exponent.value, a.value, every, ir.constant(INT32.type, 4)]  # 4: rounded as everything is
         name = f"llvm.x86.avx512.mask.scalef.{letter}.512"
-        return Vector(self, self._call(name, a.value.type, arguments), kind)
+        return Vector(self, self.call(name, a.value.type, arguments), kind)
 
     def bits(self, a: Vector, element: Element) -> Vector:
         """Return the same bits as lanes of another element of the same size."""
-        return Vector(self, self.build.bitcast(a.value, ir.VectorType(element.type, a.lanes)), element)
+        return Vector(self, self.build.bitcast(a.value, ir.vector(element.type, a.lanes)), element)
 
     def words(self, a: Vector, element: Element) -> Vector:
         """Return the same bits as fewer lanes of a larger element: the first of those that it holds is its lowest."""
         lanes = a.lanes * a.element.itemsize // element.itemsize
-        return Vector(self, self.build.bitcast(a.value, ir.VectorType(element.type, lanes)), element)
+        return Vector(self, self.build.bitcast(a.value, ir.vector(element.type, lanes)), element)
 
     def nearest(self, a: Vector) -> Vector:
         """Return floats rounded to whole numbers, half to even; those that are whole already stay, as NaN does."""
@@ -87,7 +85,7 @@ class Arithmetic(Writer):
         point. float16 and bfloat16 come from and go to float32, rounded half to even.
         """
         build, before = self.build, a.element
-        vector = ir.VectorType(element.type, a.lanes)
+        vector = ir.vector(element.type, a.lanes)
         if before == element or (before.kind in "iu" and element.kind in "iu" and before.itemsize == element.itemsize):
             return Vector(self, a.value, element)
         if "s" in (before.kind, element.kind):
@@ -106,15 +104,14 @@ class Arithmetic(Writer):
 
     def any(self, mask: Mask) -> Condition:
         """Return whether the mask holds in some lane."""
-        bits = self.build.bitcast(mask.value, ir.IntType(mask.value.type.count))
-        return Condition(self, self.build.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0)))
+        bits = self.build.bitcast(mask.value, ir.integer(mask.value.type.count))
+        return Condition(self, self.build.icmp_unsigned("!=", bits, ir.constant(bits.type, 0)))
 
     # Across lanes -----------------------------------------------------------------------------------------------------
 
     def shuffle(self, a: Vector, b: Vector, pattern: Sequence[int]) -> Vector:
         """Return the lanes that `pattern` names, those of b counted on behind those of a."""
-        wanted = ir.Constant(ir.VectorType(I32, len(pattern)), list(pattern))
-        return Vector(self, self.build.shuffle_vector(a.value, b.value, wanted), a.element)
+        return Vector(self, self.build.shuffle_vector(a.value, b.value, pattern), a.element)
 
     def folded(self, a: Vector, combine: Any) -> Vector:
         """Return what `combine` makes of all lanes, in every lane: halves with halves, always in the same order."""

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from striderule.codegen import ir
 from striderule.codegen.target import Target
 from striderule.codegen.tile import FLOAT32, INT16, INT32, UINT32, Element, Routine, Vector
 
@@ -28,19 +27,6 @@ NUMBERS = {"dot8": 4, "dot16": 2, "bfloat16": 2}
 
 SUMS: dict[str, Element] = {"dot8": INT32, "dot16": INT32, "bfloat16": FLOAT32}
 """The element of the sums, and of vectors of words, too: what the bits mean is known here alone."""
-
-
-class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types
-    """LLVM's bfloat, which llvmlite has no word for."""
-
-    def _to_string(self) -> str:
-        return "bfloat"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BFloat)
-
-    def __hash__(self) -> int:
-        return hash(_BFloat)
 
 
 def is_native(unit: str, target: Target) -> bool:
@@ -62,7 +48,7 @@ def dot(r: Routine, unit: str, total: Vector, a: Vector, b: Vector) -> Vector:
 
 def _as(r: Routine, vector: Vector, number: Any, count: int) -> Any:
     """Return the bits of a vector as `count` numbers of LLVM's type."""
-    return r.build.bitcast(vector.value, ir.VectorType(number, count))
+    return r.build.bitcast(vector.value, ir.vector(number, count))
 
 
 def _dot8(r: Routine, total: Vector, a: Vector, b: Vector) -> Vector:
@@ -77,7 +63,7 @@ def _dot16(r: Routine, total: Vector, a: Vector, b: Vector) -> Vector:
 
 
 def _bfloat16(r: Routine, total: Vector, a: Vector, b: Vector) -> Vector:
-    pair = [_as(r, one, _BFloat(), 2 * one.lanes) for one in (a, b)]
+    pair = [_as(r, one, ir.BFLOAT, 2 * one.lanes) for one in (a, b)]
     name = f"llvm.x86.avx512bf16.dpbf16ps.{8 * r.target.vector_bytes}"
     return Vector(r, r.call(name, total.value.type, [total.value, *pair]), FLOAT32)
 

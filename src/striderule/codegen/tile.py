@@ -27,8 +27,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 
-from llvmlite import ir
-
+from striderule.codegen import ir
 from striderule.codegen.access import Access
 from striderule.codegen.values import (
     BFLOAT16,
@@ -104,11 +103,11 @@ class Routine(Access):
         """Return the number argument `word` in every lane: a float64's bits, or an integer for integer elements."""
         kind, bits = element or self.element, self._arguments[word]
         if kind.kind == "f":
-            number = self.build.bitcast(bits, ir.DoubleType())
+            number = self.build.bitcast(bits, ir.DOUBLE)
             number = self.build.fptrunc(number, kind.type) if kind.itemsize < 8 else number
         else:
             number = self.build.trunc(bits, kind.type) if kind.itemsize < 8 else bits
-        return Vector(self, self._spread(number, ir.VectorType(kind.type, self.lanes)), kind)
+        return Vector(self, self._spread(number, ir.vector(kind.type, self.lanes)), kind)
 
     def part(self, prefix: str, element: Element) -> Routine:
         """Return what writes a part of this routine that has elements of its own: its words are those with the prefix.
@@ -139,19 +138,19 @@ class Routine(Access):
         There must be as many as threads: it looks again and again until one is free.
         """
         before = self.build.block
-        look, found = self._function.append_basic_block("look"), self._function.append_basic_block("found")
+        look, found = self._function.block("look"), self._function.block("found")
         self.build.branch(look)
-        self.build.position_at_end(look)
+        self.build.block = look
         index = self.build.phi(I64)
-        index.add_incoming(ir.Constant(I64, 0), before)
-        here = self.build.gep(flags.value, [index])
-        held = self.build.atomic_rmw("xchg", here, ir.Constant(I64, 1), "acquire")
-        following = Size(self, self.build.add(index, ir.Constant(I64, 1)))
+        index.add_incoming(ir.constant(I64, 0), before)
+        here = self.build.gep(flags.value, index)
+        held = self.build.atomic_rmw("xchg", here, ir.constant(I64, 1), "acquire")
+        following = Size(self, self.build.add(index, ir.constant(I64, 1)))
         index.add_incoming((following % count).value, look)
-        self.build.cbranch(self.build.icmp_unsigned("==", held, ir.Constant(I64, 0)), found, look)
-        self.build.position_at_end(found)
+        self.build.cbranch(self.build.icmp_unsigned("==", held, ir.constant(I64, 0)), found, look)
+        self.build.block = found
         return Size(self, index)
 
     def give_back(self, flags: Pointer, number: Size) -> None:
         """Give a claimed flag back."""
-        self.build.store_atomic(ir.Constant(I64, 0), (flags + number).value, "release", 8)
+        self.build.store_atomic(ir.constant(I64, 0), (flags + number).value, "release", 8)

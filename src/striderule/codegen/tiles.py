@@ -16,8 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from llvmlite import ir
-
+from striderule.codegen import ir
 from striderule.codegen.dots import SUMS, dot
 from striderule.codegen.tile import FLOAT32, UINT8, UINT16, UINT32, Pointer, Register, Routine, Size, Vector
 from striderule.codegen.values import I8, I64
@@ -72,8 +71,8 @@ class Amx:
             if isinstance(one, Pointer):
                 values.append(self.r.build.bitcast(one.value, I8.as_pointer()))
             else:
-                values.append(one.value if isinstance(one, Size) else ir.Constant(I8, one))
-        self.r.call(f"llvm.x86.{name}", ir.VoidType(), values)
+                values.append(one.value if isinstance(one, Size) else ir.constant(I8, one))
+        self.r.call(f"llvm.x86.{name}", ir.VOID, values)
 
 
 class Plain:
@@ -132,7 +131,7 @@ def _add_halves(r: Routine, even: Register, odd: Register, a: Vector, b: Vector)
 
 def _bytes(r: Routine, words: Size | int) -> Size:
     """Return a distance in bytes, of one in words."""
-    return (words if isinstance(words, Size) else Size(r, ir.Constant(I64, words))) * 4
+    return (words if isinstance(words, Size) else Size(r, ir.constant(I64, words))) * 4
 
 
 LOWERINGS: dict[str, type[Amx | Plain]] = {"amx": Amx, "plain": Plain}

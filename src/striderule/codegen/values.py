@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from llvmlite import ir
+from striderule.codegen import ir
 
 if TYPE_CHECKING:
     from striderule.codegen.writer import Writer
 
-I64, I32, I8, I1 = ir.IntType(64), ir.IntType(32), ir.IntType(8), ir.IntType(1)
+I64, I8, I1 = ir.integer(64), ir.integer(8), ir.integer(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Element:
     def type(self) -> Any:
         """The type in LLVM's terms."""
         if self.kind == "f":
-            return ir.FloatType() if self.itemsize == 4 else ir.DoubleType()
-        return ir.IntType(8 * self.itemsize)
+            return ir.FLOAT if self.itemsize == 4 else ir.DOUBLE
+        return ir.integer(8 * self.itemsize)
 
 
 FLOAT32, FLOAT64 = Element("float32", 4, "f"), Element("float64", 8, "f")
@@ -77,7 +77,7 @@ class Size:
     value: Any
 
     def _other(self, other: Size | int) -> Any:
-        return other.value if isinstance(other, Size) else ir.Constant(I64, other)
+        return other.value if isinstance(other, Size) else ir.constant(I64, other)
 
     def _is(self, relation: str, other: Size | int) -> Condition:
         return Condition(self.routine, self.routine.build.icmp_signed(relation, self.value, self._other(other)))
@@ -135,8 +135,8 @@ class Pointer:
     value: Any
 
     def __add__(self, distance: Size | int) -> Pointer:
-        step = distance.value if isinstance(distance, Size) else ir.Constant(I64, distance)
-        return Pointer(self.routine, self.element, self.routine.build.gep(self.value, [step], inbounds=True))
+        step = distance.value if isinstance(distance, Size) else ir.constant(I64, distance)
+        return Pointer(self.routine, self.element, self.routine.build.gep(self.value, step, inbounds=True))
 
     @property
     def address(self) -> Size:
@@ -150,9 +150,9 @@ class Pointer:
 
     def skip(self, distance: Size | int) -> Pointer:
         """Return the pointer moved by `distance` bytes."""
-        step = distance.value if isinstance(distance, Size) else ir.Constant(I64, distance)
+        step = distance.value if isinstance(distance, Size) else ir.constant(I64, distance)
         build = self.routine.build
-        moved = build.gep(build.bitcast(self.value, I8.as_pointer()), [step], inbounds=True)
+        moved = build.gep(build.bitcast(self.value, I8.as_pointer()), step, inbounds=True)
         return Pointer(self.routine, self.element, build.bitcast(moved, self.value.type))
 
 
@@ -322,5 +322,5 @@ class Count:
 
     def set(self, size: Size | int) -> None:
         """Hold another size."""
-        value = size.value if isinstance(size, Size) else ir.Constant(I64, size)
+        value = size.value if isinstance(size, Size) else ir.constant(I64, size)
         self.routine.build.store(value, self.place)

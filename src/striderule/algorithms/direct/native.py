@@ -12,7 +12,7 @@ import numpy.typing as npt
 from striderule.algorithms.memory import address
 from striderule.codegen import entries, workers
 
-if TYPE_CHECKING:  # what it stands for is loaded with llvmlite
+if TYPE_CHECKING:  # what it stands for is loaded when a routine is written
     from striderule.codegen.tile import Routine, Size
 
 Array = npt.NDArray[Any]

@@ -67,7 +67,7 @@ class Pool(ABC):
         self.r = Routine(s.name, target, s.work, pointers=POINTERS, sizes=SIZES)
         self.x, self.y = ELEMENTS[s.x], ELEMENTS[s.y]
         self.lanes = self.r.lanes
-        self.zero, self.full = Size(self.r, INT64.type(0)), Size(self.r, INT64.type(self.lanes))
+        self.zero, self.full = self.r.whole(0), self.r.whole(self.lanes)
         self.nothing = nothing(s.work, s.sums)
         self.outer = range(2 - s.outer, 2)
 
