@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.direct import giving_way
+from striderule.algorithms.direct import giving_way, pointwise
 from striderule.algorithms.direct.call import Call, call_for
-from striderule.algorithms.direct.operands import by_real_sums, readable
+from striderule.algorithms.direct.operands import before_turning, by_real_sums, is_turned, readable
 from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows import elementwise
 from striderule.geometry.problem import Convolution
@@ -132,14 +132,18 @@ def bind(
     *,
     x: ArrayInfo,
     weight: ArrayInfo,
-    bias: bool,  # noqa: ARG001 - without one, zeros are added
+    bias: bool,
     residual: ArrayInfo | None,
     activation: tuple[Any, ...] | None,
     out: ArrayInfo,
-) -> Call | Checked | None:
+) -> Call | Checked | pointwise.Call | None:
     """Return the call that does everything at once; see `striderule.algorithms.binding`."""
     if 0 in (*x.shape, *out.shape, problem.terms) or np.dtype(problem.dtype).kind == "c":
         return None
+    if residual is None and activation is None and not bias and is_turned(problem, weight):
+        found = giving_way.attempt(pointwise.bind, problem, x, before_turning(weight), out)
+        if found is not None:
+            return found
     call = giving_way.attempt(call_for, problem, fill, x, weight, residual, activation, out)
     if call is None or not _pads_zeros(problem, fill) or weight.dtype.kind in "biu":
         return call

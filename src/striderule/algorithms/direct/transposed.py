@@ -13,7 +13,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import call as convolutions
-from striderule.algorithms.direct import giving_way
+from striderule.algorithms.direct import giving_way, pointwise
 from striderule.algorithms.direct.operands import by_real_sums, readable
 from striderule.algorithms.direct.spread.call import Call, call_for
 from striderule.algorithms.windows import convolution as windows
@@ -49,14 +49,18 @@ def bind_transposed(
     *,
     x: ArrayInfo,
     weight: ArrayInfo,
-    bias: bool,  # noqa: ARG001 - zeros are added where there is none
+    bias: bool,
     residual: ArrayInfo | None,
     activation: tuple[Any, ...] | None,
     out: ArrayInfo,
-) -> Call | Turned | None:
+) -> Call | Turned | pointwise.Call | None:
     """Return the call that does everything at once; see `striderule.algorithms.binding`."""
     if 0 in out.shape or 0 in x.shape or np.dtype(problem.dtype).kind == "c":
         return None
+    if residual is None and activation is None and not bias:
+        found = giving_way.attempt(pointwise.bind, problem, x, weight, out)
+        if found is not None:
+            return found
     return giving_way.attempt(_call_or_turned, problem, x, weight, residual, activation, out)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import convolution as direct
-from striderule.algorithms.direct import giving_way
+from striderule.algorithms.direct import giving_way, pointwise
 from striderule.algorithms.direct.call import Call, call_for
 from striderule.algorithms.direct.operands import readable
 from striderule.algorithms.dots.call import Packing, packing
@@ -63,7 +63,7 @@ def bind(
     activation: tuple[Any, ...] | None,
     out: ArrayInfo,
     variant: str | None = None,
-) -> Dots | Call | direct.Checked | None:
+) -> Dots | Call | direct.Checked | pointwise.Call | None:
     """Return the call that does everything at once; see `striderule.algorithms.binding`."""
     found = _bound(problem, fill, variant, x=x, weight=weight, residual=residual, activation=activation, out=out)
     if found is not None:
