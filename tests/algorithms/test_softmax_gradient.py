@@ -11,7 +11,7 @@ from striderule.algorithms.direct import softmax_gradient as direct
 from striderule.codegen import target, workers
 
 TARGETS = target.available()
-SHAPES = [(5,), (7, 1), (3, 17), (2, 5, 70), (4, 33, 3), (0, 3), (3, 0), (40, 2)]
+SHAPES = [(5,), (7, 1), (3, 17), (2, 5, 70), (4, 33, 3), (0, 3), (3, 0), (40, 2), (2, 130, 21)]
 KINDS_OF = [(False, False), (False, True), (True, False)]
 
 

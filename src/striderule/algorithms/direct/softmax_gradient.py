@@ -16,7 +16,14 @@ from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.elementwise import Axis, aligned, merged, shared
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.direct.softmax import FEW, TASK, UNIT
-from striderule.algorithms.direct.softmax_gradient_routine import POINTERS, SIZES, Form, softmax_gradient_routine
+from striderule.algorithms.direct.softmax_gradient_routine import (
+    LONG,
+    MOST,
+    POINTERS,
+    SIZES,
+    Form,
+    softmax_gradient_routine,
+)
 from striderule.algorithms.windows import softmax_gradient as windows
 from striderule.codegen.target import current
 
@@ -24,6 +31,8 @@ Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 
 SERVED = ("float32", "float64")
+# Tasks that are enough for many threads.
+ENOUGH = 16
 
 
 def softmax(y: Array, g: Array, axis: int, logarithm: bool, negative: bool) -> Array:
@@ -85,18 +94,20 @@ def _call(
     build = lambda: softmax_gradient_routine(form, target)  # noqa: E731 - as short as can be
     routine = proof.compiled(form.title, form, build, target, lambda: _agrees(form))
     outer = [one for one in rest if one is not lines]
-    tasks, task_lines = shared(lines.size, max(1, TASK // along.size), 1 if run else UNIT)
+    places = math.prod(one.size for one in outer)
+    # Lines that have pieces of memory to themselves are read as they stand, where these are enough for many threads.
+    whole = not run and along.size >= LONG and set(along.steps) == {lines.size}
+    most = lines.size if whole and lines.size <= MOST and places >= ENOUGH else max(1, TASK // along.size)
+    tasks, task_lines = shared(lines.size, most, 1 if run else UNIT)
     table = np.array([word for one in outer for word in (one.size, *one.steps)] or [0], np.int64)
     words = array("q", [0, 0, 0, memory.address(table), len(outer), lines.size, task_lines, tasks, along.size])
     words.extend((*lines.steps, *along.steps))
     assert len(words) == len(POINTERS) + len(SIZES)
-    places = math.prod(one.size for one in outer)
     return Call(routine.address, words, places * tasks, 1 if math.prod(shape) <= TASK else None, table)
 
 
 def _agrees(form: Form) -> bool:
-    """Try a form on a few lines of small integers, computed here and in NumPy."""
-    y = np.zeros((37, 41), form.element)
+    """Try a form on lines of small integers, short and long ones, computed here and in NumPy."""
     axis = 1 if form.kind == "run" else 0
     words = axis, form.logarithm, form.negative
 
@@ -104,6 +115,6 @@ def _agrees(form: Form) -> bool:
     def limited(y: Array) -> Array:
         return -np.abs(y) if form.logarithm else y
 
-    return proof.agree(
-        lambda y, g: softmax(limited(y), g, *words), lambda y, g: windows.softmax(limited(y), g, *words), y, y.copy()
-    )
+    ways = [lambda y, g, compute=one: compute(limited(y), g, *words) for one in (softmax, windows.softmax)]
+    arrays = [np.zeros((length, 41), form.element) for length in (37, LONG)]
+    return all(proof.agree(*ways, y, y.copy()) for y in arrays)
