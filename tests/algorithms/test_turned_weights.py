@@ -29,7 +29,15 @@ def machine(request, monkeypatch):
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize(
     ("shape", "groups"),
-    [((6, 5, 3, 2), 1), ((6, 17, 3), 3), ((4, 8, 1, 1), 2), ((3, 1, 2, 3, 2), 3), ((33, 9, 4), 1), ((70, 37, 1), 2)],
+    [
+        ((6, 5, 3, 2), 1),
+        ((6, 17, 3), 3),
+        ((4, 8, 1, 1), 2),
+        ((3, 1, 2, 3, 2), 3),
+        ((33, 9, 4), 1),
+        ((70, 37, 1), 2),
+        ((5, 1, 7, 5), 5),
+    ],
 )
 def test_every_kernel_stands_turned_in_its_place(machine, shape, groups, before):
     dtype = "float32" if before else "float64"

@@ -4,7 +4,8 @@
 
 Algorithm: a copy. Schedule: a task turns a few input channels, whose kernels stand side by side in the weight, output
 channel by output channel, so that it reads whole cache lines and writes one stream for each of them. Kernels of one tap
-are a matrix, of which squares of vectors are transposed.
+are a matrix, of which squares of vectors are transposed; others are turned vector by vector where parts of vectors can
+be read. Where kernels keep their order, as those of channels by themselves, they are one group's.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from striderule.codegen.jit import Routine
 from striderule.codegen.target import Target, current
 from striderule.codegen.tile import ELEMENTS, Pointer, Size
 from striderule.codegen.tile import Routine as Builder
+from striderule.planning.planes import MASKS
 
 Array = npt.NDArray[Any]
 
@@ -43,6 +45,8 @@ def turned(weight: Array, groups: int) -> Array:
         return windows.turned(weight, groups)
     out, per_in, *kernel = weight.shape
     result = memory.empty((groups * per_in, out // groups, *kernel), weight.dtype)
+    if per_in == 1 or out == groups:
+        out, per_in, groups = 1, out * per_in, 1
     channels = current().lanes(weight.itemsize) if prod(kernel) == 1 else CHANNELS
     blocks = -(-per_in // channels)
     places = memory.address(weight), memory.address(result)
@@ -70,10 +74,20 @@ def _text(name: str, element: str, target: Target) -> str:
             source = r.pointer("w") + ((group * outputs + output) * inputs + first) * taps
             goal = r.pointer("y") + ((group * inputs + first) * outputs + output) * taps
             with r.loop(count) as channel:
-                here, there = source + (channel * taps + (taps - 1)), goal + channel * outputs * taps
-                with r.loop(taps) as tap:
-                    r.store(r.load(here + tap * -1, lanes=1), there + tap)
+                _turn(r, source + channel * taps, goal + channel * outputs * taps, taps, parts=target.name in MASKS)
     return r.finish()
+
+
+def _turn(r: Builder, source: Pointer, goal: Pointer, taps: Size, *, parts: bool) -> None:
+    """Turn a kernel around: by vectors that begin with its last tap, of which `parts` may exist, or tap by tap."""
+    if not parts:
+        with r.loop(taps) as tap:
+            r.store(r.load(source + (taps - 1 - tap), lanes=1), goal + tap)
+        return
+    with r.loop(taps, step=r.lanes) as tap:
+        left = taps - tap
+        found = r.load(source + (left - r.lanes), r.lanes_from(r.lanes - left))
+        r.store(r.shuffle(found, found, range(r.lanes - 1, -1, -1)), goal + tap, r.first_lanes(left))
 
 
 def _single_text(name: str, element: str, target: Target) -> str:
