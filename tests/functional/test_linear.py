@@ -15,6 +15,10 @@ def test_a_row_gives_the_same_bits_among_any_others(rows):
     np.testing.assert_array_equal(sr.linear(x[:rows], weight, bias), whole[:rows])
     exact = x.astype(np.float64) @ weight.T.astype(np.float64) + bias
     assert np.linalg.norm(whole - exact) < 1e-6 * np.linalg.norm(exact)
+    gradients = [sr.vjp(sr.linear, x[:n], weight)[1](whole[:n])[0] for n in (rows, len(x))]
+    np.testing.assert_array_equal(gradients[0], gradients[1][:rows])
+    exact = whole.astype(np.float64) @ weight
+    assert np.linalg.norm(gradients[1] - exact) < 1e-6 * np.linalg.norm(exact)
 
 
 def test_any_axes_lead():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from striderule.algorithms import table
+from striderule.functional.convolution import conv1d
 from striderule.functional.door import Array
 from striderule.functional.gradients.call import Call, Pull, Rule
 from striderule.functional.gradients.convolution import weight_gradient
@@ -25,7 +28,7 @@ def linear(call: Call) -> tuple[Array, Pull]:
         rows = gy.reshape(-1, gy.shape[-1]).astype(kind, copy=False)
         if "x" in call.wanted:
             words = {name: call.arguments[name] for name in ("precision", "algorithm")}
-            found["x"] = product(gy.astype(kind, copy=False), weight.astype(kind, copy=False).T, **words)
+            found["x"] = _of_x(rows, weight.astype(kind, copy=False), words).reshape(*gy.shape[:-1], weight.shape[1])
         if "weight" in call.wanted:
             found["weight"] = _of_weight(x.reshape(-1, x.shape[-1]).astype(kind, copy=False), rows)
         if "bias" in call.wanted:
@@ -33,6 +36,16 @@ def linear(call: Call) -> tuple[Array, Pull]:
         return found
 
     return result, pull
+
+
+def _of_x(g: Array, weight: Array, words: dict[str, Any]) -> Array:
+    """Return the product of the rows of g and the weight: its rows are channels, which stand as they are read."""
+    if 0 in (*g.shape, *weight.shape):
+        return product(g, weight.T, **words)
+    if words["algorithm"] is None and table.generated("direct.convolution") is not None:
+        words = {**words, "algorithm": "direct"}  # as for the linear layer, for any number of rows
+    found: Array = conv1d(weight[None], g[:, :, None], **words)[0]
+    return found
 
 
 def _of_weight(x: Array, g: Array) -> Array:
