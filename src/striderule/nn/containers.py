@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from striderule.algorithms import memory
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional.door import array
 from striderule.functional.gradients.call import Pull
 from striderule.functional.gradients.vjp import differentiated
 from striderule.functional.layers import activation_of
+from striderule.nn.joint import WORDS, End, joint_of, word_of
 from striderule.nn.layer import Layer
+from striderule.nn.normalization import BatchNorm
 
 Array = NDArray[Any]
 
@@ -85,18 +88,35 @@ class Sequential(_Made):
 
     def forward(self, x: ArrayLike) -> Array:
         """Return the output of the last layer."""
+        return self._run(x, End())
+
+    def _run(self, x: ArrayLike, end: End) -> Array:
+        """Return the output of the last layer; what stands behind it may be one with it."""
         result: Any = x
-        for layer in self:
-            result = layer.forward(result)
+        layers = list(self)
+        while layers:
+            layer, *layers = layers
+            word = word_of(layers[0]) if layers else None
+            here = end if not layers else End(activation=word)
+            result = run(layer, result, here)
+            if word is not None and here.joint is not None:
+                vars(layers.pop(0))["_pull"] = here.joint.of_activation
         return result if self._made else array(x, "x")
 
     def backward(self, gy: ArrayLike) -> Array | None:
         """Return the gradient with respect to the input, from the last layer to the first."""
         gradient: Any = np.asarray(gy)
-        for layer in reversed(list(self)):
+        layers = list(self)
+        while layers:
+            layer = layers.pop()
             if gradient is None:
                 raise InvalidArgument("a layer gave no gradient of its input, and there are layers before it")
-            gradient = layer.backward(gradient)
+            joint = joint_of(vars(layer).get("_pull"))
+            if joint is not None and layers and joint is joint_of(vars(layers[-1]).get("_pull")):
+                layer.release()
+                joint.take_over(apart=False)
+            else:
+                gradient = layer.backward(gradient)
         return gradient  # type: ignore[no-any-return]  # of the first layer
 
     def want_input_gradient(self, wanted: bool) -> None:
@@ -104,6 +124,18 @@ class Sequential(_Made):
         self.input_gradient = wanted
         if self._made:
             self[0].want_input_gradient(wanted)
+
+
+def run(layer: Layer, x: Any, end: End) -> Array:
+    """Return the output of a layer; if it ends with a normalisation that is one with what stands behind, that of it."""
+    if "forward" not in vars(layer):
+        if type(layer).forward is Sequential.forward and isinstance(layer, Sequential):
+            return layer._run(x, end)  # noqa: SLF001 - what its forward is
+        if type(layer).forward is BatchNorm.forward and isinstance(layer, BatchNorm):
+            end.joint = layer._joined(x, end)  # noqa: SLF001 - nothing that users call
+            if end.joint is not None:
+                return end.joint.y
+    return layer.forward(x)
 
 
 class Residual(_Made):
@@ -132,6 +164,8 @@ class Residual(_Made):
     (1, 4, 8, 8)
     """
 
+    _pull: Pull | None = None
+
     def __init__(
         self,
         body: Layer,
@@ -144,19 +178,25 @@ class Residual(_Made):
         self.body, self.shortcut = body, shortcut
         self.activation = activation
         self._active = activation_of(activation)
-        self._pull: Pull | None = None
 
     def forward(self, x: ArrayLike) -> Array:
         """Return activation(body(x) + shortcut(x))."""
         image = array(x, "x")
         other = image if self.shortcut is None else self.shortcut.forward(image)
-        result = self.body.forward(image)
+        end, word = End(other), None
+        if self._active is not None and not self._active.named:
+            end.activation = word = WORDS.get(self._active.function)
+        joinable = self.training and (self._active is None or word is not None)
+        result = run(self.body, image, end) if joinable else self.body.forward(image)
+        if end.joint is not None:
+            self._pull = end.joint.of_activation
+            return result
         if result.shape != other.shape:
             raise InvalidArgument(
                 f"body and shortcut of Residual must give one shape, got {result.shape} and {other.shape}; "
                 "let the shortcut be a convolution that changes channels and size alike"
             )
-        total: Array = result + other
+        total = _sum(result, other)
         if self._active is None:
             return total
         if not self.training:
@@ -168,8 +208,11 @@ class Residual(_Made):
     def backward(self, gy: ArrayLike) -> Array | None:
         """Return the gradient with respect to the input: the sum of both ways."""
         gradient = np.asarray(gy)
-        if self._active is not None:
-            pull, self._pull = self._pull, None
+        pull, self._pull = self._pull, None
+        joint = joint_of(pull)
+        if joint is not None:
+            joint.take_over(apart=True)
+        elif self._active is not None:
             if pull is None:
                 raise InvalidArgument(
                     "backward of Residual needs a forward in training mode before: call layer.train()"
@@ -178,10 +221,12 @@ class Residual(_Made):
             assert found is not None  # it is wanted
             gradient = found
         first = self.body.backward(gradient)
+        if joint is not None:
+            gradient = joint.before
         second = gradient if self.shortcut is None else self.shortcut.backward(gradient)
         if not self.input_gradient or first is None or second is None:
             return None
-        return first + second  # type: ignore[no-any-return]
+        return _sum(first, second)
 
     def want_input_gradient(self, wanted: bool) -> None:
         """Say whether `backward` has to return the gradient of the input."""
@@ -192,6 +237,13 @@ class Residual(_Made):
     def release(self) -> None:
         """Forget what the last `forward` kept."""
         self._pull = None
+
+
+def _sum(one: Array, other: Array) -> Array:
+    """Return the sum of two arrays of a shape, in memory that was used before."""
+    if not (one.flags.c_contiguous and other.flags.c_contiguous and one.dtype == other.dtype):
+        return one + other
+    return np.add(one, other, out=memory.empty(one.shape, one.dtype))
 
 
 class Concat(_Made):
@@ -235,7 +287,12 @@ class Concat(_Made):
         image = array(x, "x")
         results = [image if layer is None else layer.forward(image) for layer in self.ways]
         self._sizes = [result.shape[self.axis] for result in results]
-        return np.concatenate(results, axis=self.axis)
+        kinds = {result.dtype for result in results}
+        if len(kinds) > 1 or self.axis % image.ndim == 0:
+            return np.concatenate(results, axis=self.axis)
+        shape = list(results[0].shape)
+        shape[self.axis] = sum(self._sizes)
+        return np.concatenate(results, axis=self.axis, out=memory.empty(shape, results[0].dtype))
 
     def backward(self, gy: ArrayLike) -> Array | None:
         """Return the gradient with respect to the input: the sum of all ways, in their order."""
@@ -247,7 +304,7 @@ class Concat(_Made):
             start += size
             found = part if layer is None else layer.backward(part)
             if found is not None and self.input_gradient:
-                total = found if total is None else total + found
+                total = found if total is None else _sum(total, found)
         return total
 
     def want_input_gradient(self, wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from striderule.functional.layer_normalization import group_norm, layer_norm
 from striderule.functional.normalization import batch_norm, local_response_norm
 from striderule.functional.planned import noted
 from striderule.geometry.arguments import integer, is_sequence
+from striderule.nn.joint import End, Joint
 from striderule.nn.layer import Operation
 from striderule.nn.parameter import Held
 
@@ -101,6 +103,9 @@ class BatchNorm(Operation):
         InvalidArgument
             If the input has another number of axes or channels, or training sees one value per channel.
         """
+        joint = self._joined(x, End())
+        if joint is not None:
+            return joint.y
         value = door.stored(x, "x")
         if self.AXES is not None and value.ndim not in self.AXES:
             wanted = " or ".join(map(str, self.AXES))
@@ -108,10 +113,34 @@ class BatchNorm(Operation):
         if value.ndim < 2 or value.shape[1] != self.num_features:
             raise InvalidArgument(f"x must be (batch, {self.num_features}, ...) for this layer, got {value.shape}")
         result = super().forward(value)
-        seen = self.held()["num_batches_tracked"]
-        if self.training and seen is not None and noted.get() is None:
-            seen.store()[...] += 1
+        if self.training and noted.get() is None:
+            self._count()
         return result
+
+    def _count(self) -> None:
+        seen = self.held()["num_batches_tracked"]
+        if seen is not None:
+            seen.store()[...] += 1
+
+    def _joined(self, x: Any, end: End) -> Joint | None:
+        """Return what `forward` does in training, with what stands behind it, if that is one routine; None else."""
+        one, share, eps = end.residual, self.momentum, self.eps
+        if not (
+            self.training and self.input_gradient and self.drafts is None and noted.get() is None
+            and _is_plain(x) and (self.AXES is None or x.ndim in self.AXES) and x.ndim > 1
+            and self.num_features == x.shape[1] < x.size
+            and (one is None or (_is_plain(one) and one.shape == x.shape))
+            and isinstance(share, float) and 0 <= share <= 1 and isinstance(eps, float) and 0 < eps < math.inf
+        ):  # fmt: skip
+            return None
+        joint = Joint(x, end, eps, share, self.weight)
+        if joint.trained is None:
+            return None
+        held = [self.held()[name] for name in self.UPDATED]
+        joint.forward(one, self.bias, *(each if each is None else each.store() for each in held))
+        self._count()
+        self._pull = joint.of_normalization
+        return joint
 
     def operation(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         """Return the normalisation, and its arguments behind x."""
@@ -319,6 +348,11 @@ class LocalResponseNorm(Operation):
 
     def __repr__(self) -> str:
         return f"LocalResponseNorm({self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k})"
+
+
+def _is_plain(x: Any) -> bool:
+    """Tell whether something is an array of float32 whose values follow one another in memory."""
+    return type(x) is np.ndarray and x.dtype == np.float32 and x.flags.c_contiguous and x.flags.aligned
 
 
 def _positive(value: Any, argument: str) -> int:

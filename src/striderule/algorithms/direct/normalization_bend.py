@@ -18,6 +18,8 @@ Line = Callable[[Routine, Vector, Vector], Vector]
 
 # Writes a body for all vectors of a channel; see `PlaneWriter.values`.
 Values = Callable[[Callable[[Size, Size | None], None]], None]
+# Gives a vector of values, as float64, from where it begins and how many there are, if not all.
+Read = Callable[[Size, Size | None], Vector]
 
 
 class Wide(Protocol):
@@ -94,8 +96,10 @@ def write_bent(w: Wide, bend: Bend, x: Pointer, gy: Pointer, y: Pointer, values:
             write(bend.single)
 
 
-def sums_of(w: Wide, x: Pointer, gy: Pointer, mean: Vector, values: Values) -> tuple[Vector, Vector]:
+def sums_of(w: Wide, x: Pointer, gy: Pointer | Read, mean: Vector, values: Values) -> tuple[Vector, Vector]:
     """Return the sums of gy and of gy * (x - mean) of one channel, in every lane of float64.
+
+    gy may be what gives its values in that type.
 
     Of float32 the second is that of gy * x, whose products are exact, less the mean times the first: what this loses of
     float64, 2^-53 of the mean, is less than float32 holds of x.
@@ -105,7 +109,8 @@ def sums_of(w: Wide, x: Pointer, gy: Pointer, mean: Vector, values: Values) -> t
     later = r.element != FLOAT64
 
     def add(at: Size, rest: Size | None) -> None:
-        gradient, value = w.wide(gy + at, rest), w.wide(x + at, rest)
+        gradient = w.wide(gy + at, rest) if isinstance(gy, Pointer) else gy(at, rest)
+        value = w.wide(x + at, rest)
         plain.set(plain.value + gradient)
         products.add_product(gradient, value if later else value - mean)
 

@@ -102,7 +102,7 @@ def _call(shape: Ints, char: str, groups: int | None, target: Target) -> Call | 
         twin = normalization_gradient.units
         return proof.agree(units, twin, one, one, np.zeros(channels), numbers, numbers, groups)
 
-    cut = _cut(shape, char, groups)
+    cut = cut_of(shape, char, groups)
     if cut is None:
         return None
     routine = proof.compiled(name, (name,), lambda: units_routine(name, SERVED[char], target), target, trial)
@@ -119,14 +119,14 @@ def _normalizing(shape: Ints, char: str, eps: float, groups: int | None, target:
         twin = normalization.normalized_units
         return proof.agree(normalized_units, twin, np.zeros(shape, char), numbers, numbers, 4.0, groups)
 
-    cut = _cut(shape, char, groups)
+    cut = cut_of(shape, char, groups)
     if cut is None:
         return None
     routine = proof.compiled(name, (name,), lambda: normalized_routine(name, SERVED[char], target), target, trial)
     return cut.call(routine.address, len(NORMALIZED_POINTERS), int(np.float64(eps).view(np.int64)))
 
 
-class _Cut(NamedTuple):
+class Cut(NamedTuple):
     """How units are told to a routine: the words SIZES, tasks and threads."""
 
     sizes: Ints
@@ -138,7 +138,7 @@ class _Cut(NamedTuple):
         return Call(address, array("q", (*[0] * pointers, *self.sizes, *numbers)), self.tasks, self.threads)
 
 
-def _cut(shape: Ints, char: str, groups: int | None) -> _Cut | None:
+def cut_of(shape: Ints, char: str, groups: int | None) -> Cut | None:
     """Return how units are cut into tasks, or None where there are few, or none."""
     batch, channels, *rest = shape
     length, values = prod(rest), prod(shape)
@@ -153,4 +153,4 @@ def _cut(shape: Ints, char: str, groups: int | None) -> _Cut | None:
     task_units = max(1, TASK * count // values)
     sizes = (count, task_units, weight_units, each * length, each, images, channels * length, length)
     assert len(sizes) == len(SIZES)
-    return _Cut(sizes, -(-count // task_units), 1 if alone else None)
+    return Cut(sizes, -(-count // task_units), 1 if alone else None)

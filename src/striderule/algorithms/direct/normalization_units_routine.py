@@ -16,7 +16,7 @@ from functools import partial
 from striderule.algorithms.direct.normalization_bend import bend_of, sums_of, write_bent
 from striderule.algorithms.direct.normalization_routine import PlaneWriter, in_double, in_single, slope_of
 from striderule.codegen.target import Target
-from striderule.codegen.tile import FLOAT32, FLOAT64, Pointer, Routine, Size, Vector
+from striderule.codegen.tile import FLOAT32, FLOAT64, Mask, Pointer, Routine, Size, Vector
 
 POINTERS = ("x", "gy", "weight", "means", "factors", "gx", "plain", "products")
 # What values of a unit are counted from, for their mean: one of its own where that is finite.
@@ -29,14 +29,14 @@ SIZES = ("units", "task_units", "weight_units", "unit_step", "channels", "images
 def units_routine(name: str, dtype: str, target: Target) -> str:
     """Return the routine as LLVM IR."""
     element = FLOAT64 if dtype == "float64" else FLOAT32
-    return _Gradient(Routine(name, target, element, pointers=POINTERS, sizes=SIZES), dtype).text()
+    return Gradient(Routine(name, target, element, pointers=POINTERS, sizes=SIZES), dtype).text()
 
 
 def normalized_routine(name: str, dtype: str, target: Target) -> str:
     """Return the routine of the normalisation itself as LLVM IR."""
     element = FLOAT64 if dtype == "float64" else FLOAT32
     routine = Routine(name, target, element, pointers=NORMALIZED_POINTERS, sizes=SIZES, numbers=("eps",))
-    return _Normalized(routine, dtype).text()
+    return Normalized(routine, dtype).text()
 
 
 class _Units(PlaneWriter):
@@ -57,56 +57,84 @@ class _Units(PlaneWriter):
         self.values(channel * self.r.size("length"), self.r.size("images"), body)
 
 
-class _Gradient(_Units):
+class Gradient(_Units):
+    """The routine of a gradient."""
+
+    # The type of the numbers of channels, and where the gradient of the result stands once its sums are made.
+    numbers, kept = FLOAT64, "gy"
+
     def _unit(self, unit: Size) -> None:
         r = self.r
         start, channels = unit * r.size("unit_step"), r.size("channels")
         mean, factor = (r.broadcast(r.pointer(word, FLOAT64) + unit) for word in ("means", "factors"))
-        weights = r.pointer("weight", FLOAT64) + unit % r.size("weight_units") * channels
-        x, gy, gx = (r.pointer(word, self.stored) + start for word in ("x", "gy", "gx"))
+        weights = r.pointer("weight", self.numbers) + unit % r.size("weight_units") * channels
+        x, gy, gx = (r.pointer(word, self.stored) + start for word in ("x", self.kept, "gx"))
         whole_plain, whole_products = (r.register(r.constant(0.0, FLOAT64)) for _ in range(2))
         with r.loop(channels) as c:
-            plain, products = sums_of(self, x, gy, mean, partial(self._values, c))
-            weight, at = r.broadcast(weights + c), unit * channels + c
+            plain, products = sums_of(self, x, partial(self.gradient, start), mean, partial(self._values, c))
+            weight, at = r.convert(r.broadcast(weights + c), FLOAT64), unit * channels + c
             whole_plain.add_product(plain, weight)
             whole_products.add_product(products, weight)
-            r.store_first(plain, r.pointer("plain", FLOAT64) + at)
-            r.store_first(products * factor, r.pointer("products", FLOAT64) + at)
+            for word, value in (("plain", plain), ("products", products * factor)):
+                r.store_first(r.convert(value, self.numbers), r.pointer(word, self.numbers) + at)
         both = r.shuffle(whole_plain.value, whole_products.value, [0, r.lanes])
         means = both / r.spread(channels * r.size("images") * r.size("length"), FLOAT64, 2)
         plain_mean, products_mean = (r.shuffle(means, means, [i] * r.lanes) for i in range(2))
         shift, steep = -(plain_mean * factor), -(products_mean * factor * factor * factor)
         with r.loop(channels) as c:
-            bend = bend_of(r, mean, r.broadcast(weights + c) * factor, steep, shift)
+            bend = bend_of(r, mean, r.convert(r.broadcast(weights + c), FLOAT64) * factor, steep, shift)
             write_bent(self, bend, x, gy, gx, partial(self._values, c))
 
+    def gradient(self, start: Size, at: Size, rest: Size | None) -> Vector:
+        """Return values of the gradient of the result, in float64, where they are met first."""
+        return self.wide(self.r.pointer("gy", self.stored) + start + at, rest)
 
-class _Normalized(_Units):
+
+class Normalized(_Units):
+    """The routine of a normalisation."""
+
     def _unit(self, unit: Size) -> None:
         r = self.r
         start, channels = unit * r.size("unit_step"), r.size("channels")
-        x, y = r.pointer("x", self.stored) + start, r.pointer("y", self.stored) + start
+        x = r.pointer("x", self.stored) + start
         count = r.spread(channels * r.size("images") * r.size("length"), FLOAT64)
-        pivot = r.broadcast(r.pointer("starts", FLOAT64) + unit)
+        pivot = self.pivot(unit, x)
         mean = pivot + self._total(x, pivot, squared=False) / count
         squares = self._total(x, mean, squared=True)
-        r.store_first(mean, r.pointer("means", FLOAT64) + unit)
-        r.store_first(squares, r.pointer("squares", FLOAT64) + unit)
+        self.tell(unit, mean, squares, count)
         first = unit % r.size("weight_units") * channels
         with r.loop(channels) as c:
-            weight, bias = (r.broadcast(r.pointer(word, FLOAT64) + first + c) for word in ("weight", "bias"))
+            weight, bias = (self.number(word, first + c) for word in ("weight", "bias"))
             slope = slope_of(r, mean, squares / count, weight, bias)
             with r.either(r.any(~slope.safe)) as (double, single):
                 for form, where in ((in_double, double), (in_single, single)):
                     with where:
-                        self._scaled(x, y, c, partial(form, r, slope=slope))
+                        self._scaled(start, c, partial(form, r, slope=slope))
 
-    def _scaled(self, x: Pointer, y: Pointer, channel: Size, form: Callable[[Vector], Vector]) -> None:
+    def pivot(self, unit: Size, x: Pointer) -> Vector:  # noqa: ARG002 - `x` is where the values of the unit begin
+        """Return what the values of a unit are counted from."""
+        return self.r.broadcast(self.r.pointer("starts", FLOAT64) + unit)
+
+    def number(self, word: str, at: Size) -> Vector:
+        """Return a number of a channel, in every lane."""
+        return self.r.broadcast(self.r.pointer(word, FLOAT64) + at)
+
+    def tell(self, unit: Size, mean: Vector, squares: Vector, count: Vector) -> None:  # noqa: ARG002 - not all is told
+        """Write the statistics of a unit of `count` values."""
+        self.r.store_first(mean, self.r.pointer("means", FLOAT64) + unit)
+        self.r.store_first(squares, self.r.pointer("squares", FLOAT64) + unit)
+
+    def finished(self, values: Vector, at: Size, mask: Mask | None) -> Vector:  # noqa: ARG002 - nothing comes behind
+        """Return what is written for normalised values."""
+        return values
+
+    def _scaled(self, start: Size, channel: Size, form: Callable[[Vector], Vector]) -> None:
         r = self.r
+        x, y = (r.pointer(word, self.stored) + start for word in ("x", "y"))
 
         def write(at: Size, rest: Size | None) -> None:
             mask = None if rest is None else r.first_lanes(rest)
-            r.store(form(r.load(x + at, mask)), y + at, mask)
+            r.store(self.finished(form(r.load(x + at, mask)), start + at, mask), y + at, mask)
 
         self._values(channel, write)
 
