@@ -39,6 +39,8 @@ CASES = [
     ((2, 20, 6, 13, 9), (2, 3, 3), {"padding": 4, "dilation": (3, 2, 2)}),
     ((1, 20, 4, 7, 9), (3, 2, 3), {"padding": 1, "boundary": ("mirror", "edge", "wrap")}),
     ((1, 20, 2, 3, 7, 9), (2, 2, 3, 3), {"padding": 1}),
+    ((2, 20, 7, 3, 5), (3, 1, 1), {"padding": (1, 0, 0)}),
+    ((2, 20, 3, 4, 11), (1, 1, 3), {"padding": (0, 0, 2), "groups": 2}),
 ]
 
 
@@ -134,10 +136,25 @@ def test_layers_of_three_axes_take_fewer_products():
 
 @pytest.mark.parametrize(
     ("kernel", "words", "why"),
-    [((3, 1, 1), {}, "2 to 7 taps"), ((3, 3, 3), {"stride": 2}, "every output"), ((5, 7, 7), {}, "128 taps in all")],
+    [
+        ((3, 1, 1), {"stride": 2}, "every output"),
+        ((1, 1, 1), {}, "2 to 7 taps"),
+        ((3, 3, 3), {"stride": 2}, "every output"),
+        ((5, 7, 7), {}, "128 taps in all"),
+    ],
     ids=str,
 )
 def test_what_is_not_tiled(kernel, words, why):
     problem = Convolution.from_shapes((1, 32, 9, 20, 20), (32, 32, *kernel), **words)
     with pytest.raises(InvalidArgument, match=why):
         choose(problem, "high", "winograd:F2", Machine.of("avx512"))
+
+
+def test_axes_that_do_not_follow_one_another_are_not_joined(machine):
+    rng = np.random.default_rng(9)
+    x, weight = rng.normal(size=(1, 8, 5, 4, 6)).astype("f"), rng.normal(size=(8, 8, 3, 1, 1)).astype("f")
+    problem = Convolution.from_shapes(x.shape, weight.shape, padding=(1, 0, 0))
+    given = x[..., ::-1, :].copy()[..., ::-1, :]
+    np.testing.assert_allclose(winograd.convolution(problem, given, weight), exact(problem, x, weight), atol=1e-4)
+    infos = {"x": ArrayInfo.of(given), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(x)}
+    assert winograd.bind(problem, 0, bias=False, residual=None, activation=None, **infos) is None

@@ -21,7 +21,7 @@ from striderule.planning.phases import interleaved_operations, interleaved_terms
 from striderule.planning.plane_sums import WIDE, plane_sums, room_of
 from striderule.planning.plane_sums import operations as plane_sums_operations
 from striderule.planning.planes import MASKS, plane_operations, plane_tile, rolling_tile, rolls
-from striderule.planning.runs import flattened
+from striderule.planning.runs import flattened, joined
 from striderule.planning.schedule import CHAIN, products, schedule, sums_type
 from striderule.planning.spreading import additions, as_convolution, spreading, terms_of
 from striderule.planning.winograd import (
@@ -327,7 +327,7 @@ def winograd(problem: Convolution | WeightGradient, work: Work, machine: Machine
     """Generated code: tiles transformed, multiplied at each point, and transformed back."""
     if isinstance(problem, WeightGradient):
         return (_tile_sums(problem, work, machine),)
-    return tuple(_tiled(problem, work, machine, variant) for variant in VARIANTS)
+    return tuple(_tiled(joined(problem), work, machine, variant) for variant in VARIANTS)
 
 
 def _tiled(problem: Convolution, work: Work, machine: Machine, variant: str) -> Cost:

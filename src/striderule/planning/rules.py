@@ -20,6 +20,7 @@ from striderule.planning.interleaved import steps_of
 from striderule.planning.machine import Machine
 from striderule.planning.phases import interleaves
 from striderule.planning.planes import MASKS
+from striderule.planning.runs import joined
 from striderule.planning.spectra import POINTS, SIZES, tiling
 from striderule.planning.transforms import SPECTRA, spectra_bytes
 from striderule.planning.winograd import VARIANTS
@@ -274,6 +275,7 @@ def _winograd(problem: Any, machine: Machine) -> str | None:
         return "it serves convolutions of layers, and this is another operation"
     if problem.zero_taps == "skip":
         return COUNTS_TAPS
+    problem = problem if weights else joined(problem)
     if problem.dtype != "float32":
         return f"it transforms float32, and this needs {problem.dtype}"
     if max(problem.stride[-2:]) > 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 from striderule.geometry.problem import Convolution
 
@@ -136,6 +137,35 @@ def flattened(problem: Convolution) -> Convolution:
         problem, size=(prod(problem.size),), kernel=(1,), stride=(1,), dilation=(1,), padding=((0, 0),),
         boundary=problem.boundary[-1:],
     )  # fmt: skip
+
+
+def groups_of(problem: Convolution) -> tuple[tuple[int, int], ...]:
+    """Return the axes first <= axis < end that may be seen as one: neighbours of single taps that nothing parts.
+
+    >>> groups_of(Convolution.from_shapes((1, 8, 4, 5, 6), (8, 8, 3, 1, 1), padding=(1, 0, 0)))
+    ((0, 1), (1, 3))
+    """
+    axes = zip(problem.kernel, problem.stride, problem.padding, strict=True)
+    single = [taps == step == 1 and tuple(sides) == (0, 0) for taps, step, sides in axes]
+    begins = [axis for axis in range(problem.rank) if axis == 0 or not (single[axis] and single[axis - 1])]
+    return tuple(zip(begins, (*begins[1:], problem.rank), strict=True))
+
+
+def joined(problem: Convolution) -> Convolution:
+    """Return the same with the axes of `groups_of` seen as one: of fewer axes, if there are some.
+
+    >>> joined(Convolution.from_shapes((1, 8, 4, 5, 6), (8, 8, 3, 1, 1), padding=(1, 0, 0))).size
+    (4, 30)
+    """
+    groups = groups_of(problem)
+    if len(groups) == problem.rank:
+        return problem
+    first = [begin for begin, _ in groups]
+    words: dict[str, Any] = {
+        word: tuple(getattr(problem, word)[axis] for axis in first)
+        for word in ("kernel", "stride", "dilation", "padding", "boundary")
+    }
+    return replace(problem, size=tuple(prod(problem.size[begin:end]) for begin, end in groups), **words)
 
 
 def is_flat(problem: Convolution, rows: int, wide: int) -> bool:

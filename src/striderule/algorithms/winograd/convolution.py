@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from striderule.algorithms.winograd.call import Call, Request, call_for
 from striderule.codegen.target import current
 from striderule.geometry.problem import Convolution
 from striderule.planning.interleaved import parts_of
+from striderule.planning.runs import groups_of, joined
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +40,8 @@ def convolution(problem: Convolution, x: Array, weight: Array, fill: Any = 0, *,
     if 0 in problem.output_shape or problem.terms == 0:
         return np.zeros(problem.output_shape, np.float32)
     x, weight = x.astype(np.float32, copy=False), np.ascontiguousarray(weight, np.float32)
-    if any(step % 4 for step in x.strides) or not x.flags.aligned:
+    apart = joined_info(ArrayInfo.of(x), problem, problem.size) is None
+    if apart or any(step % 4 for step in x.strides) or not x.flags.aligned:
         x = np.ascontiguousarray(x)
     out = memory.empty(problem.output_shape, np.float32)
     given = {"x": ArrayInfo.of(x), "weight": ArrayInfo.of(weight), "out": ArrayInfo.of(out)}
@@ -79,9 +82,24 @@ def bind(
     around = is_turned(problem, weight)
     if not (around or is_compact(weight, 0)) or (activation and activation[0] not in ACTIVATIONS):
         return None
-    request = Request(problem, variant, x, weight.dtype, residual, activation, out, current(), around)
+    tiled = joined(problem)
+    sides = (x, problem.size), (residual, problem.output_size), (out, problem.output_size)
+    image, added, goal = (None if info is None else joined_info(info, problem, size) for info, size in sides)
+    if image is None or goal is None or (added is None) != (residual is None):
+        return None
+    request = Request(tiled, variant, image, weight.dtype, added, activation, goal, current(), around)
     call = giving_way.attempt(call_for, request)
     return None if call is None else Winograd(call, problem, variant, Given(**given))
+
+
+def joined_info(info: ArrayInfo, problem: Convolution, size: tuple[int, ...]) -> ArrayInfo | None:
+    """Return how an array stands with its axes joined as `joined` does; None where they do not follow one another."""
+    groups, steps = groups_of(problem), info.strides[2:]
+    if any(steps[i] != steps[i + 1] * size[i + 1] for begin, end in groups for i in range(begin, end - 1)):
+        return None
+    shape = tuple(prod(size[begin:end]) for begin, end in groups)
+    last = tuple(steps[end - 1] for _, end in groups)
+    return ArrayInfo((*info.shape[:2], *shape), (*info.strides[:2], *last), info.dtype)
 
 
 def _has_constant(problem: Convolution) -> bool:
@@ -155,7 +173,8 @@ class Winograd:
 
     def _refuses(self, sums: Array) -> bool:
         """Tell whether a part must not be computed of transformed weights."""
-        return any(refuses(problem, self.variant, sums) for problem in {one.problem for one in parts_of(self.problem)})
+        parts = {one.problem for one in parts_of(self.call.problem)}
+        return any(refuses(problem, self.variant, sums) for problem in parts)
 
     def _directly(
         self, images: slice, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array
