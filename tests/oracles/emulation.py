@@ -30,9 +30,9 @@ REACH = 1 << 20
 
 _ROUTINE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 # The words of a routine as the tile language reads them: the place, its value, and what is made a pointer.
-_PLACE = re.compile(r'%"(\S+)" = getelementptr i64, (?:i64\*|ptr) %"\.1", i64 (\d+)')
-_VALUE = re.compile(r'%"(\S+)" = load i64, (?:i64\*|ptr) %"(\S+)"')
-_POINTER = re.compile(r'inttoptr i64 %"(\S+)" to')
+_PLACE = re.compile(r"(%\w+) = getelementptr i64, ptr %a0, i64 (\d+)")
+_VALUE = re.compile(r"(%\w+) = load i64, ptr (%\w+)")
+_POINTER = re.compile(r"inttoptr i64 (%\w+) to")
 
 
 def missing():
@@ -48,10 +48,10 @@ def missing():
 
 def words_of(text):
     """Return how many words a routine has, and which of them are pointers, from its IR."""
-    numbers = {place: int(number) for place, number in _PLACE.findall(text)}
+    numbers = {"%a0": 0} | {place: int(number) for place, number in _PLACE.findall(text)}
     values = {value: numbers[place] for value, place in _VALUE.findall(text) if place in numbers}
     pointers = {values[value] for value in _POINTER.findall(text) if value in values}
-    return 1 + max(numbers.values(), default=-1), pointers
+    return 1 + max(values.values(), default=-1), pointers
 
 
 @dataclass
