@@ -18,17 +18,17 @@ from math import prod
 
 from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning.register_tiles import register_tiles
-from striderule.planning.schedule import CHAIN, CHUNK, THREADS, WORTH
+from striderule.planning.schedule import CHAIN, CHUNK, LINE, THREADS, WORTH
 
-# Bytes of a block's inputs that stay in the second-level cache beside a panel, and what a block has at most.
-NEAR, MOST = 7 << 16, 3 << 18
+# Bytes of a block's inputs that stay in the second-level cache.
+NEAR = 3 << 18
 # Chains of sums of more than `CHUNK` terms: shorter ones, so that chains and their number together stay as few.
 SHORTER = 96
 # Vectors of positions of a block at most, and blocks of a task.
 VECTORS, BLOCKS = 48, 16
-# Vector operations: to lay a vector of inputs out, to read one in place, to begin a run of them, to begin a tile, to
-# write a vector of sums, one with zeros between, to begin a task.
-COPY, READ, RUN, TILE, WRITE, SPREAD, TASK = 10, 5, 10, 40, 2, 6, 1000
+# Vector operations: to lay a vector of inputs out, to read one in place, one that was not asked for, a line of weights;
+# to begin a run of inputs, a tile, a task; to write a vector of sums, one with zeros between.
+COPY, READ, MISSED, FETCH, RUN, TILE, TASK, WRITE, SPREAD = 7, 3, 6, 4, 10, 40, 1000, 2, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def served(problem: Convolution | TransposedConvolution, lanes: int, registers: 
     """
     width = register_tiles(registers)[0][1] * lanes
     padded = any(side for pair in problem.padding for side in pair)
-    if problem.groups > 1 or prod(problem.kernel) > 1 or padded or problem.in_channels * width * itemsize > MOST:
+    if problem.groups > 1 or prod(problem.kernel) > 1 or padded or problem.in_channels * width * itemsize > NEAR:
         return False
     if max(problem.stride) == 1:
         return isinstance(problem, Convolution) and prod(problem.size) >= width
@@ -93,7 +93,10 @@ def pointwise(problem: Convolution | TransposedConvolution, lanes: int, register
     for block in range(step, (most + 1) * step, step):
         laid = block % lanes > 0 or plane % block > 0
         vectors, count = -(-block // lanes), -(-problem.batch * plane // block)
-        swept = problem.in_channels * _sweep(vectors, tile) + -(-vectors // tile[1]) * TILE
+        swept = (
+            problem.in_channels * (_sweep(vectors, tile) + FETCH * tile[0] * itemsize / LINE)
+            + -(-vectors // tile[1]) * TILE
+        )
         swept += tile[0] * vectors * (prod(problem.stride) * SPREAD if spread else WRITE)
         runs = 1 + block / plane if laid else vectors / tile[1]
         copied = problem.in_channels * ((COPY if laid else READ) * vectors + RUN * runs)
@@ -101,8 +104,9 @@ def pointwise(problem: Convolution | TransposedConvolution, lanes: int, register
             each, parts = copied + tiles * swept, -(-rows // tiles)
             for blocks in {min(count, blocks) for blocks in (1, 2, 4, 8, BLOCKS)}:
                 stretches = -(-count // blocks)
-                tasks, time = stretches * parts, blocks * each + TASK
-                total = count * parts * each + tasks * TASK
+                begun = TASK + problem.in_channels * MISSED * vectors
+                tasks, time = stretches * parts, blocks * each + begun
+                total = count * parts * each + tasks * begun
                 longest = sum(max(total, n * -(-tasks // n) * time) for n in THREADS) / len(THREADS)
                 cut = Pointwise(tile, laid, block, blocks, stretches, tiles, parts, chain, total)
                 found.append((longest if total > WORTH else total, -block, blocks, cut))

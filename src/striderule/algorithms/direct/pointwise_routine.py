@@ -135,7 +135,7 @@ def _compute(r: Routine, form: Form, number: Size, room: Pointer, totals: Pointe
             _lay_out(r, block)
         with r.loop(tiles) as tile:
             panel = r.pointer("panels") + (first_tile + tile) * r.size("terms") * form.rows
-            asked = _asked(r, form, block, tile, tiles)
+            asked = _asked(r, form, block, tile, tiles, panel + r.size("terms") * form.rows)
             _sweep(r, form, block, ((first_tile + tile) * form.rows, panel), asked, totals)
 
 
@@ -150,18 +150,18 @@ def _block(r: Routine, form: Form, first: Size, room: Pointer) -> Block:
     return Block(first, image, place, count, here, r.size("x_channel"), rows, after)
 
 
-def _asked(r: Routine, form: Form, block: Block, number: Size, tiles: Size) -> list[Asked]:
-    """Return what a sweep asks for, of so many: lines of the next block, which come from far away.
+def _asked(r: Routine, form: Form, block: Block, number: Size, tiles: Size, panel: Pointer) -> list[Asked]:
+    """Return what sweep `number` of so many asks for: lines of the next block, which come from far away.
 
-    Each of the first sweeps asks for a vector of every tile, or where there are few sweeps for several. The others ask
-    for a line that they have.
+    Each of the first sweeps asks for a vector of every tile, or where there are few sweeps for several. What else might
+    be asked for are the weights of the next sweep, in `panel`.
     """
     columns = [number + tiles * i for i in range(form.vectors)]
     used = [column.below(form.vectors) for column in columns]
     return [
         Asked(
-            r.nearer(one, block.following + column * r.lanes, block.inputs),
-            r.choose(one, r.size("x_channel"), 0),
+            r.nearer(one, block.following + column * r.lanes, panel),
+            r.choose(one, r.size("x_channel"), form.rows),
             one,
         )
         for column, one in zip(columns, used, strict=True)
