@@ -132,6 +132,6 @@ def test_other_memory_padding_and_epilogues_are_left_to_other_routines(machine):
 def test_chains_and_cuts():
     assert [chain_of(terms, spread=False) for terms in (1, 128, 129, 512, 513, 3072)] == [1, 128, 65, 128, 86, 96]
     assert chain_of(2048, spread=True) == 128
-    small, large = (input_gradient(operands((16, 8, 4, size, 1))[0]) for size in ((7, 7), (56, 56)))
+    small, large = (Convolution.from_shapes((16, 256, size, size), (64, 256, 1, 1)) for size in (7, 56))
     assert cut(small, 16, 32, 4).laid
     assert not cut(large, 16, 32, 4).laid
