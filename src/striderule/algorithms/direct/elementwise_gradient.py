@@ -16,12 +16,15 @@ import numpy.typing as npt
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
 from striderule.algorithms.direct.activation import PARAMETERS
+from striderule.algorithms.direct.channel_passes import bind_slopes
 from striderule.algorithms.direct.elementwise import aligned, call_of, words_of
 from striderule.algorithms.direct.elementwise_routine import Form
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import elementwise_gradient as windows
 from striderule.codegen.target import current
 from striderule.codegen.tile import ELEMENTS
+
+__all__ = ["agrees", "apply", "bind", "bind_slopes", "prelu"]
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
+from striderule.algorithms.direct.channel_passes import bind_given
+from striderule.algorithms.direct.layer_normalization import bind_gradient as bind_layer
 from striderule.algorithms.direct.layer_normalization import gradient as layer
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.direct.normalization import lines_of, normalize
@@ -25,12 +27,15 @@ from striderule.algorithms.direct.normalization_planes_routine import (
     plane_sums_routine,
 )
 from striderule.algorithms.direct.normalization_routine import Form
-from striderule.algorithms.direct.normalization_units import ALONE, units
+from striderule.algorithms.direct.normalization_units import ALONE, bind_units, units
 from striderule.algorithms.windows import normalization_gradient as windows
 from striderule.algorithms.windows.normalization_gradient import response
 from striderule.codegen.target import current
 
-__all__ = ["channel_line", "channel_scale", "channel_sums", "layer", "response", "units"]
+__all__ = [
+    "bind_given", "bind_layer", "bind_units",
+    "channel_line", "channel_scale", "channel_sums", "layer", "response", "units",
+]  # fmt: skip
 
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]

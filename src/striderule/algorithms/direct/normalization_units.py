@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -57,6 +58,27 @@ def units(
     means, factors = (np.ascontiguousarray(one, np.float64) for one in (mean, factor))
     call.run(x, gy, steep, means, factors, result, sums[0], sums[1])
     return result, sums[1], sums[0]
+
+
+def bind_units(
+    x: Array, weight: Array | None, mean: Array, factor: Array
+) -> Callable[[Array], tuple[Array, Array, Array]] | None:
+    """Return what gives `units` of channels for compact gradients of the type of x, or None where that gives none."""
+    call = None
+    if x.dtype.char in SERVED and x.flags.c_contiguous and x.flags.aligned:
+        call = giving_way.attempt(_call, x.shape, x.dtype.char, None, current())
+    if call is None:
+        return None
+    run, make, channels = call.run, memory.maker(x, x.shape, x.dtype), x.shape[1]
+    steep = np.ones(channels) if weight is None else np.ascontiguousarray(weight, np.float64)
+    means, factors = (np.ascontiguousarray(one, np.float64) for one in (mean, factor))
+
+    def computed(gradient: Array) -> tuple[Array, Array, Array]:
+        result, products, plain = make(), np.empty(channels), np.empty(channels)
+        run(x, gradient, steep, means, factors, result, plain, products)
+        return result, products, plain
+
+    return computed
 
 
 def normalized_units(

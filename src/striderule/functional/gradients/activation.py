@@ -69,9 +69,21 @@ def prelu(call: Call) -> tuple[Array, Pull]:
     x, weight = _kept(call.array("x"), call.arguments["out"]), call.array("weight")
     result = call.run()
     beside = (-1,) + (1,) * (x.ndim - 2) if weight.size > 1 else ()
+    compute, work = table.family("elementwise_gradient"), door.arithmetic_of(result.dtype)
 
-    def pull(gy: Array) -> dict[str, Array | None]:
-        compute, work = table.family("elementwise_gradient"), door.arithmetic_of(result.dtype)
+    def bind(gy: Array) -> Pull | None:
+        stands = gy.dtype == x.dtype == work and gy.shape == x.shape and gy.flags.c_contiguous
+        bound = compute.bind_slopes(x, weight.astype(work, copy=False).reshape(-1)) if stands else None
+        if bound is None:
+            return None
+
+        def pull(gradient: Array) -> dict[str, Array | None]:
+            by_x, sums = bound(gradient)
+            return {"x": by_x, "weight": sums if weight.ndim == 1 else sums.reshape(weight.shape)}
+
+        return pull
+
+    def whole(gy: Array) -> dict[str, Array | None]:
         by_x, by_slope = compute.prelu(x, weight.reshape(beside), gy, work)
         if weight.size > 1:
             sums = table.family("channel_sums").channel_sums(by_slope)
@@ -79,7 +91,7 @@ def prelu(call: Call) -> tuple[Array, Pull]:
             sums = by_slope.sum(dtype=np.float64)
         return {"x": by_x, "weight": np.asarray(sums).reshape(weight.shape)}
 
-    return result, pull
+    return result, again(getattr(compute, "bind_slopes", None) and bind, whole)
 
 
 def _kept(x: Array, out: Array | None) -> Array:

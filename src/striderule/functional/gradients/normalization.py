@@ -7,11 +7,14 @@ given, gx = f * g. The gradient of the weight is the sum of gy * n over what sha
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from striderule.algorithms import memory, table
 from striderule.functional import door
 from striderule.functional.door import Array
+from striderule.functional.gradients.again import again
 from striderule.functional.gradients.call import Call, Pull, Rule
 from striderule.functional.layer_normalization import (
     Groups,
@@ -36,13 +39,22 @@ def batch_norm(call: Call) -> tuple[Array, Pull]:
         factor = 1 / np.sqrt(var + float(call.arguments["eps"]))
     weight = _wide(call, "weight")
     slope = factor if weight is None else factor * weight
+    compute = table.family("normalization_gradient")
 
-    def pull(gy: Array) -> dict[str, Array | None]:
+    def bind(gy: Array) -> Pull | None:
+        if not _is_bound(x, gy, result):
+            return None
+        if learn:
+            return _all(call, compute.bind_units(x, weight, mean, factor))
+        if not call.wanted & {"weight", "bias"}:
+            return None
+        return _all(call, compute.bind_given(x, mean, factor, slope))
+
+    def whole(gy: Array) -> dict[str, Array | None]:
         values, gradient = _pair(x, gy, result)
         if not values.size:
             return _empty(call, values)
         found: dict[str, Array | None] = {}
-        compute = table.family("normalization_gradient")
         if learn and "x" in call.wanted:
             whole = compute.units(values, gradient, weight, mean, factor)
             if whole is not None:
@@ -62,7 +74,7 @@ def batch_norm(call: Call) -> tuple[Array, Pull]:
                 found["x"] = compute.channel_scale(gradient, slope)
         return found
 
-    return result, pull
+    return result, again(getattr(compute, "bind_units", None) and bind, whole)
 
 
 def group_norm(call: Call) -> tuple[Array, Pull]:
@@ -125,11 +137,16 @@ def layer_norm(call: Call) -> tuple[Array, Pull]:
     work = door.arithmetic_of(result.dtype)
     given = call.arguments["weight"]
     weight = None if given is None else np.ascontiguousarray(np.asarray(given).reshape(-1), np.float64)
+    compute = table.family("normalization_gradient")
 
-    def pull(gy: Array) -> dict[str, Array | None]:
+    def bind(gy: Array) -> Pull | None:
+        if lines.moved is not None or not (call.wanted & {"weight", "bias"} and _is_bound(x, gy, result)):
+            return None
+        return _all(call, compute.bind_layer(x, lines[:3], weight, found.statistics), found.shape)
+
+    def whole(gy: Array) -> dict[str, Array | None]:
         if not x.size:
             return _empty(call, x.astype(work, copy=False))
-        compute = table.family("normalization_gradient")
         seen, gradient = (lines.seen(one.astype(work, copy=False)) for one in (x, gy))
         parameters = bool(call.wanted & {"weight", "bias"})
         by_x, by_weight, by_bias = compute.layer(
@@ -138,7 +155,7 @@ def layer_norm(call: Call) -> tuple[Array, Pull]:
         shaped = {"weight": by_weight.reshape(found.shape), "bias": by_bias.reshape(found.shape)} if parameters else {}
         return _wanted(call, x=None if by_x is None else lines.back(by_x, x.shape), **shaped)
 
-    return result, pull
+    return result, again(getattr(compute, "bind_layer", None) and bind, whole)
 
 
 def local_response_norm(call: Call) -> tuple[Array, Pull]:
@@ -175,6 +192,32 @@ def _pair(x: Array, gy: Array, result: Array) -> tuple[Array, Array]:
     gradient = memory.empty_like(values, values.shape, work)
     np.copyto(gradient, gy)
     return values, gradient
+
+
+def _is_bound(x: Array, gy: Array, result: Array) -> bool:
+    """Tell whether x and a gradient stand as those do that gradients are bound to."""
+    compact = x.flags.c_contiguous and gy.flags.c_contiguous
+    return bool(gy.dtype == x.dtype == door.arithmetic_of(result.dtype) and gy.shape == x.shape and compact and x.size)
+
+
+def _all(
+    call: Call, bound: Callable[[Array], tuple[Array, Array, Array]] | None, shape: tuple[int, ...] = ()
+) -> Pull | None:
+    """Return what names the gradients of x, weight and bias, the last two of a shape other than one axis."""
+    wanted = call.wanted & {"x", "weight", "bias"}
+    if bound is None or "x" not in wanted:
+        return None
+    made = bound
+
+    def pull(gradient: Array) -> dict[str, Array | None]:
+        by_x, by_weight, by_bias = made(gradient)
+        if len(shape) > 1:
+            by_weight, by_bias = by_weight.reshape(shape), by_bias.reshape(shape)
+        if len(wanted) == 3:
+            return {"x": by_x, "weight": by_weight, "bias": by_bias}
+        return _wanted(call, x=by_x, weight=by_weight, bias=by_bias)
+
+    return pull
 
 
 def _wanted(call: Call, **found: Array | None) -> dict[str, Array | None]:
