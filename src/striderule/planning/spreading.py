@@ -24,8 +24,9 @@ from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning.register_tiles import register_tiles
 from striderule.planning.schedule import CHAIN
 
-# Bytes of inputs and of products that a task keeps in the second-level cache.
-PLANES, PRODUCTS = 1 << 18, 3 << 17
+# Bytes of inputs and of products that a task keeps in the second-level cache, or mostly: blocks of rows share a row of
+# inputs, which is multiplied for both, and each has its weights copied anew.
+PLANES, PRODUCTS = 420 << 10, 560 << 10
 # Products that are added one after the other: those of a row of taps, where more than so many meet at an output.
 TAPS = 32
 # Positions of a task, at most, unless a single row has more; rows that are longer are cut.
@@ -37,7 +38,7 @@ WORTH = 50_000
 # Vector operations: to begin a task, a run of inputs or products; to copy a vector of inputs, to add one of products,
 # to write one of outputs; and to copy a weight
 # that stands beside those of other taps, or one that does not.
-TASK, RUN, COPY, ADD, WRITE, WEIGHT, GATHERED = 1000, 10, 3, 3, 6, 0.3, 2
+TASK, RUN, COPY, ADD, WRITE, WEIGHT, GATHERED = 1000, 10, 6, 3, 6, 1.2, 2
 
 
 def as_convolution(problem: TransposedConvolution) -> Convolution | None:
