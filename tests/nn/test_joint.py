@@ -1,4 +1,4 @@
-"""Normalisation that is one with what stands behind it: the bits of single layers, which stay layers."""
+"""Layers that are one with what stands behind them: the bits of single layers, which stay layers."""
 
 import copy
 import pickle
@@ -25,7 +25,13 @@ def residual(activation, shortcut):
     return nn.Sequential(nn.BatchNorm2d(9), nn.Residual(pair(nn.ReLU6), other, activation=activation))
 
 
+def convolutions():
+    layers = [nn.Conv2d(9, 9, 3, padding=1, seed=0), nn.ReLU(), nn.Conv2d(9, 9, 1, bias=False, seed=1), nn.ReLU6()]
+    return nn.Sequential(*layers, nn.Residual(nn.Conv2d(9, 9, 3, padding=1, seed=2), activation="relu"))
+
+
 MAKES = [
+    convolutions,
     pair,
     lambda: pair(nn.ReLU6),
     lambda: residual(None, shortcut=False),
@@ -51,14 +57,16 @@ def trained(model, x, gy):
 def test_bits_are_those_of_single_layers(make, monkeypatch):
     x, gy = noise(1), noise(2)
     found = trained(make(), x, gy)
-    monkeypatch.setattr(nn.BatchNorm, "_joined", lambda *_: None)
+    for kind in (nn.BatchNorm, nn.Conv2d):
+        monkeypatch.setattr(kind, "_joined", lambda *_: None)
     for one, other in zip(found, trained(make(), x, gy), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_layers_can_be_pulled_back_one_by_one():
+@pytest.mark.parametrize("make", [pair, lambda: nn.Sequential(nn.Conv2d(9, 9, 3, padding=1, seed=0), nn.ReLU())])
+def test_layers_can_be_pulled_back_one_by_one(make):
     x, gy = noise(1), noise(2)
-    model, other = pair(), pair()
+    model, other = make(), make()
     model(x)
     gradient = gy
     for layer in reversed(list(model)):

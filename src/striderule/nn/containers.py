@@ -14,7 +14,8 @@ from striderule.functional.door import array
 from striderule.functional.gradients.call import Pull
 from striderule.functional.gradients.vjp import differentiated
 from striderule.functional.layers import activation_of
-from striderule.nn.joint import WORDS, End, joint_of, word_of
+from striderule.nn.convolution import Convolution
+from striderule.nn.joint import WORDS, End, Joint, joint_of, word_of
 from striderule.nn.layer import Layer
 from striderule.nn.normalization import BatchNorm
 
@@ -133,8 +134,10 @@ def run(layer: Layer, x: Any, end: End) -> Array:
             return layer._run(x, end)  # noqa: SLF001 - what its forward is
         if type(layer).forward is BatchNorm.forward and isinstance(layer, BatchNorm):
             end.joint = layer._joined(x, end)  # noqa: SLF001 - nothing that users call
-            if end.joint is not None:
-                return end.joint.y
+        if type(layer).forward is Convolution.forward and isinstance(layer, Convolution):
+            end.joint = layer._joined(x, end)  # noqa: SLF001
+        if end.joint is not None:
+            return end.joint.y
     return layer.forward(x)
 
 
@@ -210,7 +213,7 @@ class Residual(_Made):
         gradient = np.asarray(gy)
         pull, self._pull = self._pull, None
         joint = joint_of(pull)
-        if joint is not None:
+        if isinstance(joint, Joint):
             joint.take_over(apart=True)
         elif self._active is not None:
             if pull is None:
@@ -221,7 +224,7 @@ class Residual(_Made):
             assert found is not None  # it is wanted
             gradient = found
         first = self.body.backward(gradient)
-        if joint is not None:
+        if isinstance(joint, Joint):
             gradient = joint.before
         second = gradient if self.shortcut is None else self.shortcut.backward(gradient)
         if not self.input_gradient or first is None or second is None:

@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from striderule.errors import InvalidArgument
 from striderule.functional.convolution import conv1d, conv2d, conv3d
+from striderule.functional.planned import noted
 from striderule.geometry.arguments import per_axis
 from striderule.geometry.padding import parse_padding
+from striderule.nn.joint import Chained, End
 from striderule.nn.layer import Layer
 from striderule.nn.pooling import AvgPool2d, MaxPool2d
-from striderule.nn.weighted import Weighted
+from striderule.nn.weighted import Weighted, checked
 
 Array = NDArray[Any]
 Kind = TypeVar("Kind", bound=type)
@@ -117,6 +119,18 @@ class Convolution(Weighted):
             If `x` has another number of axes or channels, or is smaller than the kernel.
         """
         return super().forward(x)
+
+    def _joined(self, x: Any, end: End) -> Chained | None:
+        """Return what `forward` does in training with the activation behind it; None where there is nothing to join."""
+        if end.activation is None or end.residual is not None or self.activation is not None or not self.training:
+            return None
+        if noted.get() is not None:
+            return None
+        op, words = self.operation()
+        result = self._trained(checked(x, self.in_channels, self.rank), op, {**words, "activation": end.activation})
+        joint = Chained(self._pull, result)
+        self._pull = joint.of_convolution
+        return joint
 
     def operation(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         """Return the convolution, and its arguments behind x."""

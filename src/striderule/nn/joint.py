@@ -1,7 +1,8 @@
-"""Batch normalisation in training together with what stands behind it: a residual, an activation.
+"""Layers in training together with what stands behind them: convolutions with an activation, normalisation with both.
 
-Each way is then one routine, which spares the memory between the steps; the bits are those of the steps. What each
-layer needs for a `backward` of its own is there, too: who calls layers one by one finds what there is without.
+A normalisation with residual and activation is one routine each way, which spares the memory between the steps; what a
+convolution is cut off at costs nothing. The bits are those of the steps. What each layer needs for a `backward` of its
+own is there, too: who calls layers one by one finds what there is without.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class End:
 
     residual: Array | None = None
     activation: str | None = None
-    joint: Joint | None = None
+    joint: Joint | Chained | None = None
 
 
 class Joint:
@@ -85,10 +86,31 @@ class Joint:
         return {"x": gy if self.activation is None else of_input(self.activation, self.y, gy)}
 
 
-def joint_of(pull: Any) -> Joint | None:
+class Chained:
+    """What one forward of a convolution with an activation keeps for one backward; `y` is the result."""
+
+    def __init__(self, back: Any, y: Array) -> None:
+        self._back, self.y = back, y
+        self._whole = False
+
+    def take_over(self, *, apart: bool) -> None:  # noqa: ARG002 - there is no residual
+        """Let the convolution be given the gradient behind the activation."""
+        self._whole = True
+
+    def of_convolution(self, gy: Array) -> dict[str, Array | None]:
+        """Return the gradients of x, weight and bias."""
+        found: dict[str, Array | None] = self._back(gy) if self._whole else self._back.of_sums(gy)
+        return found
+
+    def of_activation(self, gy: Array) -> dict[str, Array | None]:
+        """Return the gradient before the activation."""
+        return {"x": self._back.before(gy)}
+
+
+def joint_of(pull: Any) -> Joint | Chained | None:
     """Return the joint that pulls a layer's gradient back, or None."""
     one = getattr(pull, "__self__", None)
-    return one if isinstance(one, Joint) else None
+    return one if isinstance(one, Joint | Chained) else None
 
 
 def word_of(layer: Layer) -> str | None:

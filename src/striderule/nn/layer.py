@@ -243,11 +243,15 @@ class Operation(Layer):
             return self._first(op(x, **words))
         if not self.training:
             return self._first(self._bound(op, words, x))
+        return self._first(self._trained(x, op, words))
+
+    def _trained(self, x: ArrayLike, op: Callable[..., Any], words: dict[str, Any]) -> Any:
+        """Return the function of `x` and of its arguments by name, and keep what `backward` needs."""
         wanted = {name for name, one in self.held().items() if one is not None and one.trained}
         wanted |= {"x"} if self.input_gradient else set()
         with under(standing()._replace(images=TRAINED)):
             result, self._pull = differentiated(op, {"x": x, **words}, frozenset(wanted))
-        return self._first(result)
+        return result
 
     def backward(self, gy: ArrayLike) -> Array | None:
         """Return the gradient with respect to the input of the last `forward`, and add those of the parameters up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from striderule.algorithms import table
 from striderule.algorithms.windows.extend import extend, fold_back
 from striderule.functional.door import Array
+from striderule.functional.gradients.activation import of_input
 from striderule.functional.gradients.call import Call, Pull, Rule
 from striderule.functional.gradients.ways import input_way, turned, weight_way
 from striderule.functional.layers import Activation, activation_of
@@ -25,25 +27,51 @@ from striderule.planning import TRAINED
 Problem = Convolution | TransposedConvolution | LocalConvolution
 
 
-def convolution(call: Call) -> tuple[Array, Pull]:
-    """Differentiate any convolution of layers, with its bias, residual and activation."""
-    arguments = call.arguments
-    activation, word = activation_of(arguments["activation"]), arguments.get("precision")
-    result, (recipe,) = call.traced(activation=None, **({} if activation is None else {"out": None}))
-    after = None
-    if activation is not None:
-        result, after = _activated(activation, result, arguments["out"])
+class Back:
+    """What pulls gradients back through a convolution: through its activation, then from its sums to its operands."""
 
-    def pull(gy: Array) -> dict[str, Array | None]:
-        gz = gy if after is None else after(gy)
+    def __init__(self, call: Call, recipe: ConvolutionRecipe, after: Callable[[Array], Array] | None) -> None:
+        self._call, self._recipe, self._after = call, recipe, after
+
+    def __call__(self, gy: Array) -> dict[str, Array | None]:
+        """Return the gradients of the operands."""
+        return self.of_sums(self.before(gy))
+
+    def before(self, gy: Array) -> Array:
+        """Return the gradient of what the activation is applied to."""
+        return gy if self._after is None else self._after(gy)
+
+    def of_sums(self, gz: Array) -> dict[str, Array | None]:
+        """Return the gradients of the operands, given that."""
+        call = self._call
+        word = call.arguments.get("precision")
         # What the call was promised holds for its gradients.
         with nullcontext() if word is None else precision(word):
-            found = _of_operands(recipe, gz, call)
+            found = _of_operands(self._recipe, gz, call)
         if "residual" in call.wanted:
             found["residual"] = gz
         return found
 
-    return result, pull
+
+def convolution(call: Call) -> tuple[Array, Pull]:
+    """Differentiate any convolution of layers, with its bias, residual and activation."""
+    activation = activation_of(call.arguments["activation"])
+    if activation is not None and _is_cut(activation, call):
+        # What is cut off stands on its limit: the result tells as much as the sums, which are then never written.
+        result, (recipe,) = call.traced()
+        return result, Back(call, recipe, partial(of_input, activation.words[0], result))
+    result, (recipe,) = call.traced(activation=None, **({} if activation is None else {"out": None}))
+    after = None
+    if activation is not None:
+        result, after = _activated(activation, result, call.arguments["out"])
+    return result, Back(call, recipe, after)
+
+
+def _is_cut(activation: Activation, call: Call) -> bool:
+    """Tell whether an activation only cuts off, and the sums are of the type of the result."""
+    operands = [call.arguments[name] for name in ("x", "weight")]
+    plain = all(isinstance(one, np.ndarray) and one.dtype.char in "fd" for one in operands)
+    return activation.words in (("relu",), ("relu6",)) and plain and call.arguments.get("dtype") is None
 
 
 def _activated(activation: Activation, sums: Array, out: Array | None) -> tuple[Array, Callable[[Array], Array]]:
