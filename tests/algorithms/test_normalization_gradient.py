@@ -173,9 +173,10 @@ def test_numbers_beyond_float32_and_none(machine):
         layers.layer(one, weight, bias, 1e-5, found, statistics)
         windows_layers.layer(one, weight, bias, 1e-5, expected)
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
-        got, wanted = (module.layer(one, other, weight, statistics) for module in (direct, windows))
-        for a, b in zip(got, wanted, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+        for weights in (weight, np.where(np.arange(20) == 4, 1e25, weight * 1e-25)):
+            got, wanted = (module.layer(one, other, weights, statistics) for module in (direct, windows))
+            for a, b in zip(got, wanted, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_the_same_bits_for_any_number_of_threads(machine):

@@ -13,7 +13,12 @@ import numpy.typing as npt
 
 from striderule.algorithms import memory
 from striderule.algorithms.direct import giving_way, proof
-from striderule.algorithms.direct.layer_normalization_routine import Form, gradient_routine, layer_routine
+from striderule.algorithms.direct.layer_normalization_routine import (
+    GRADIENT_POINTERS,
+    Form,
+    gradient_routine,
+    layer_routine,
+)
 from striderule.algorithms.direct.native import Call
 from striderule.algorithms.windows import layer_normalization as windows
 from striderule.algorithms.windows import normalization_gradient as windows_gradient
@@ -67,14 +72,11 @@ def gradient(
         return windows_gradient.layer(x, gy, weight, statistics, by_x, by_parameters)
     result = memory.empty(x.shape, x.dtype) if by_x else None
     length, lanes = x.shape[1], 1 if x.shape[2] == 1 else current().lanes(8)
-    # Each task begins its own sums.
-    room = (call.tasks if by_parameters else 0, 2, length, lanes)
-    sums = memory.scratch("layer sums", prod(room), np.float64).reshape(room)
-    call.run(x, gy, _numbers(weight, length, 1.0), statistics[0], statistics[1], result, sums)
+    sums, narrow = _room(call.tasks, length, lanes), np.empty(call.tasks * length, np.float32)
+    call.run(x, gy, _numbers(weight, length, 1.0), statistics[0], statistics[1], result, sums, narrow)
     if not by_parameters:
         return result, None, None
-    with np.errstate(all="ignore"):
-        by_weight, by_bias = sums.sum(axis=0).sum(axis=2)
+    by_weight, by_bias = _totals(sums, lanes)
     return result, by_weight, by_bias
 
 
@@ -92,20 +94,30 @@ def bind_gradient(
         return None
     run, make, steep = call.run, memory.maker(x, x.shape, x.dtype), _numbers(weight, lines[1], 1.0)
     mean, factor = statistics
-    room = (call.tasks, 2, lines[1], 1 if lines[2] == 1 else current().lanes(8))
-    alone = room[0] == room[3] == 1
+    tasks, length, lanes = call.tasks, lines[1], 1 if lines[2] == 1 else current().lanes(8)
+    # The same numbers at every call, from whatever thread.
+    narrow = np.empty(tasks * length, np.float32)
 
     def computed(gradient: Array) -> tuple[Array, Array, Array]:
-        result, sums = make(), np.empty(room)
-        run(x, gradient, steep, mean, factor, result, sums)
-        if alone:
-            both = sums.reshape(room[1:3])
-        else:
-            with np.errstate(all="ignore"):
-                both = sums.sum(axis=0).sum(axis=2)
-        return result, both[0], both[1]
+        result, sums = make(), _room(tasks, length, lanes)
+        run(x, gradient, steep, mean, factor, result, sums, narrow)
+        by_weight, by_bias = _totals(sums, lanes)
+        return result, by_weight, by_bias
 
     return computed
+
+
+def _room(tasks: int, length: int, lanes: int) -> Array:
+    """Return where tasks form their sums, which they begin themselves."""
+    shape = tasks, 2, length * lanes
+    return memory.scratch("layer sums", prod(shape), np.float64).reshape(shape)
+
+
+def _totals(sums: Array, lanes: int) -> Array:
+    """Return the sums of all tasks, of all lanes: two rows of new memory."""
+    with np.errstate(all="ignore"):
+        both: Array = np.add.reduce(sums, axis=0)
+        return both if lanes == 1 else np.add.reduce(both.reshape(2, -1, lanes), axis=2)
 
 
 def _numbers(values: Array | None, length: int, usual: float) -> Array:
@@ -147,7 +159,7 @@ def _gradient_call(shape: Ints, char: str, by_x: bool, by_parameters: bool, _tar
 
     name = form.name("layer_gradient")
     routine = proof.compiled(name, form, lambda: gradient_routine(form, target), target, trial)
-    words = array("q", (*[0] * 7, *sizes, block, blocks))
+    words = array("q", (*[0] * len(GRADIENT_POINTERS), *sizes, block, blocks))
     return Call(routine.address, words, tasks, _threads(shape, char))
 
 

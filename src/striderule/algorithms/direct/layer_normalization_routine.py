@@ -2,7 +2,7 @@
 
 In a line whose values are side by side (inner is 1) lanes are values ("run"), else they are lines that begin side by
 side ("across"). A task is a block of lines, which are read again while they stand in a cache. All arithmetic is in
-float64: memory takes longer, and nothing overflows.
+float64, so that nothing overflows; but the gradients of x of runs, see `normalization_bend`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from striderule.algorithms.direct.normalization_bend import Bend, bend_of
+from striderule.algorithms.direct.normalization_routine import SAFE
 from striderule.codegen.target import Target
-from striderule.codegen.tile import ELEMENTS, FLOAT32, FLOAT64, Mask, Pointer, Register, Routine, Size, Vector
+from striderule.codegen.tile import (
+    ELEMENTS,
+    FLOAT32,
+    FLOAT64,
+    Condition,
+    Mask,
+    Pointer,
+    Register,
+    Routine,
+    Size,
+    Vector,
+)
 
 Kind = Literal["run", "across"]
 
 POINTERS = ("x", "y", "weight", "bias", "means", "factors")
-GRADIENT_POINTERS = ("x", "gy", "weight", "means", "factors", "gx", "sums")
+GRADIENT_POINTERS = ("x", "gy", "weight", "means", "factors", "gx", "sums", "narrow")
 # A run has `outer` lines, `block` of them in a task. Across, the `inner` lines of each of the outer ones are cut into
 # `blocks` of `block`.
 SIZES = ("outer", "length", "inner", "block", "blocks")
@@ -25,6 +38,8 @@ SIZES = ("outer", "length", "inner", "block", "blocks")
 TOGETHER, TOGETHER_BACK = 4, 2
 # Of runs several lines go on together in the gradient: each takes so many registers, for its numbers or its sums.
 REGISTERS_A_ROW = 16
+# Between their inverses and it, products of weights and factors are safe numbers of float32.
+ROOT = SAFE**0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +208,8 @@ class _Row:
         at = line * r.size("length")
         self.x, self.gy, self.gx = (r.pointer(word, writer.stored) + at for word in ("x", "gy", "gx"))
         self.mean, self.factor = writer.one("means", line), writer.one("factors", line)
+        # The sums of g and of g * (x - mean).
+        self.plain, self.products = writer.zeros(2)
 
 
 class _Gradient(_Writer):
@@ -203,13 +220,15 @@ class _Gradient(_Writer):
             if self.form.by_parameters:
                 self._clear(task, 1 if run else r.target.lanes(8))
             if run:
+                single = self.form.by_x and r.element == FLOAT32
+                narrow = self._narrowed(task) if single else None
                 first, count = self.rows(task)
                 together = r.target.registers // REGISTERS_A_ROW
                 whole = count // together * together
                 with r.loop(whole, step=together) as k:
-                    self._rows([first + k + i for i in range(together)], task)
+                    self._rows([first + k + i for i in range(together)], task, narrow)
                 with r.loop(count - whole) as k:
-                    self._rows([first + whole + k], task)
+                    self._rows([first + whole + k], task, narrow)
             else:
                 start, line, count = self.pixels(task)
                 arrays = [r.pointer(word, self.stored) + start for word in ("x", "gy", "gx")]
@@ -223,28 +242,49 @@ class _Gradient(_Writer):
         where, zeros = r.pointer("sums", FLOAT64) + task * count, r.constant(0.0, FLOAT64)
         self.vectors(count, 1, lambda at, rest: r.store(zeros, where + at[0], self.mask(rest)))
 
+    def _narrowed(self, task: Size) -> tuple[Pointer, Condition]:
+        """Return the weights in float32, which are written behind all sums, and whether that serves them."""
+        r = self.r
+        length, unsafe = r.size("length"), r.count(0)
+        # Tasks write the same numbers to places of their own.
+        narrow = r.pointer("narrow", FLOAT32) + task * length
+
+        def convert(places: list[Size], rest: Size | None) -> None:
+            (at,), mask = places, self.mask(rest)
+            weight = r.load(r.pointer("weight", FLOAT64) + at, mask)
+            size = r.absolute(weight)
+            safe = (size.less(ROOT) & size.greater(1 / ROOT)) | size.equals(0.0)
+            with r.when(r.any(~safe)):
+                unsafe.set(1)
+            r.store(r.convert(weight, FLOAT32), narrow + at, mask)
+
+        self.vectors(length, 1, convert)
+        return narrow, unsafe.value.equals(0)
+
     def _ends(self, plain: Vector, products: Vector, factor: Vector) -> tuple[Vector, Vector]:
         """Return what is taken from f * g, and what times x - mean is, of the sums of g and of g * (x - mean)."""
         return plain / self.length() * factor, products / self.length() * factor * factor * factor
 
-    def _rows(self, lines: list[Size], task: Size) -> None:
-        """Do some lines: their sums, and then, while they are near, their values and what they add to the task's.
+    def _rows(self, lines: list[Size], task: Size, narrow: tuple[Pointer, Condition] | None) -> None:
+        """Do some lines: their sums and what they add to those of the task, and then, while near, their values.
 
         Weights and sums of the task are read once for all of them.
         """
         r = self.r
-        length = r.size("length")
-        rows = [_Row(self, line) for line in lines]
-        # One behind the other, as the processor guesses what is read next.
-        ends = [self._ends_of_row(row) for row in rows] if self.form.by_x else []
+        rows, length = [_Row(self, line) for line in lines], r.size("length")
         sums = [r.pointer("sums", FLOAT64) + (task * 2 + i) * length for i in range(2)]
 
-        def finish(places: list[Size], rest: Size | None) -> None:
+        def add(places: list[Size], rest: Size | None) -> None:
             (at,), mask = places, self.mask(rest)
-            if len(rows) > 1:  # and is told here, where several lines are read at once
+            if len(rows) > 1:  # the processor guesses no lines that are read by turns
                 for where in (one + at for row in rows for one in (row.x, row.gy)):
                     r.prefetch(where + length * len(rows))
             read = [(self.read(row.gy + at, rest), self.read(row.x + at, rest) - row.mean) for row in rows]
+            if self.form.by_x:
+                weight = r.load(r.pointer("weight", FLOAT64) + at, mask)
+                for (gradient, distance), row in zip(read, rows, strict=True):
+                    row.plain.add_product(gradient, weight)
+                    row.products.add_product(gradient * weight, distance)
             if self.form.by_parameters:
                 products, plain = (r.load(one + at, mask) for one in sums)
                 for (gradient, distance), row in zip(read, rows, strict=True):
@@ -252,28 +292,47 @@ class _Gradient(_Writer):
                     plain = plain + gradient
                 for value, where in zip((products, plain), sums, strict=True):
                     r.store(value, where + at, mask)
-            if self.form.by_x:
-                weight = r.load(r.pointer("weight", FLOAT64) + at, mask)
-                for (gradient, distance), row, end in zip(read, rows, ends, strict=True):
-                    self._write(gradient * weight, distance, row.factor, end, row.gx + at, rest)
 
-        self.vectors(length, 1, finish)
+        self.vectors(length, 1, add)
+        if not self.form.by_x:
+            return
+        bends = [self._bend(row) for row in rows]
+        if narrow is None:
+            self._finish(rows, bends, None)
+            return
+        safe = narrow[1]
+        for bend in bends:
+            few = r.shuffle(bend.slope, bend.slope, [0, 1])
+            inside = few.less(ROOT) & few.greater(1 / ROOT) & bend.safe(r, together=True)
+            safe = safe & ~r.any(~inside)
+        with r.either(safe) as (single, double):
+            with single:
+                self._finish(rows, bends, narrow[0])
+            with double:
+                self._finish(rows, bends, None)
 
-    def _ends_of_row(self, row: _Row) -> list[Vector]:
-        """Return `_ends` of one line, formed side by side in one short vector."""
+    def _bend(self, row: _Row) -> Bend:
+        """Return the line through the values of a row, but for the weights, of its sums: see `_ends`."""
         r = self.r
-        plain, products = self.zeros(2)
-
-        def add(at: list[Size], rest: Size | None) -> None:
-            gradient = self.read(row.gy + at[0], rest) * r.load(r.pointer("weight", FLOAT64) + at[0], self.mask(rest))
-            plain.set(plain.value + gradient)
-            products.add_product(gradient, self.read(row.x + at[0], rest) - row.mean)
-
-        self.vectors(r.size("length"), 1, add)
-        both = r.shuffle(r.sum(plain.value), r.sum(products.value), [0, r.lanes])
+        both = r.shuffle(r.sum(row.plain.value), r.sum(row.products.value), [0, r.lanes])
         means = both / r.spread(r.size("length"), FLOAT64, 2)
-        plain_mean, products_mean = (r.shuffle(means, means, [i] * r.lanes) for i in range(2))
-        return [plain_mean * row.factor, products_mean * row.factor * row.factor * row.factor]
+        plain, products = (r.shuffle(means, means, [i] * r.lanes) for i in range(2))
+        steep = -(products * row.factor * row.factor * row.factor)
+        return bend_of(r, row.mean, row.factor, steep, -(plain * row.factor))
+
+    def _finish(self, rows: list[_Row], bends: list[Bend], narrow: Pointer | None) -> None:
+        """Write the gradients of x: in float32 with weights in it, or without these in float64."""
+        r = self.r
+
+        def finish(places: list[Size], rest: Size | None) -> None:
+            (at,), mask = places, self.mask(rest)
+            weight = r.load((r.pointer("weight", FLOAT64) if narrow is None else narrow) + at, mask)
+            for row, bend in zip(rows, bends, strict=True):
+                x, gy = r.load(row.x + at, mask), r.load(row.gy + at, mask)
+                found = bend.double(r, x, gy, weight) if narrow is None else bend.single(r, x, gy, weight)
+                r.store(found, row.gx + at, mask)
+
+        self.vectors(r.size("length"), 1, finish)
 
     def _write(
         self, steep: Vector, distance: Vector, factor: Vector, ends: Sequence[Vector], gx: Pointer, rest: Size | None

@@ -47,15 +47,17 @@ class Bend:
     high: Vector
     level: Vector
 
-    def double(self, r: Routine, x: Vector, gy: Vector) -> Vector:
-        """Return the line through values of the routine's type by the definition, in float64."""
+    def double(self, r: Routine, x: Vector, gy: Vector, weight: Vector | None = None) -> Vector:
+        """Return the line through values of the routine's type by the definition, in float64; slope times weight."""
         x, gy = (r.convert(one, FLOAT64) for one in (x, gy))
+        gy = gy if weight is None else gy * weight
         bent = r.multiply_add(x - self.mean, self.steep, self.shift)
         return r.convert(r.multiply_add(gy, self.slope, bent), r.element)
 
-    def single(self, r: Routine, x: Vector, gy: Vector) -> Vector:
+    def single(self, r: Routine, x: Vector, gy: Vector, weight: Vector | None = None) -> Vector:
         """Return the line through values in float32."""
         slope, steep, level = (r.convert(one, FLOAT32) for one in (self.slope, self.steep, self.level))
+        slope = slope if weight is None else slope * weight
         return r.multiply_add(gy, slope, r.multiply_add(x - self.high, steep, level))
 
     def safe(self, r: Routine, *, together: bool) -> Mask:
