@@ -217,3 +217,39 @@ def test_generated_code_keeps_every_promise(machine, batch, shape):
     channels, size, outputs, kernel = shape
     problem = layer((batch, channels, size, size), (outputs, channels, kernel, kernel), padding=kernel // 2)
     assert choose(weight_gradient(problem), "highest", machine=Machine.of(machine.name)).algorithm == "direct"
+
+
+APART = [
+    ((2, 5, 6, 7, 4), (9, 5, 3, 2, 1), {"padding": ((1, 1), (0, 1), (0, 0))}),
+    ((2, 4, 11, 9), (6, 4, 4, 1), {"padding": ((5, 2), (0, 0)), "stride": (3, 1), "dilation": (2, 1)}),
+    ((3, 4, 4, 9), (6, 4, 3, 1), {"padding": ((4, -2), (0, 0))}),
+]
+
+
+@pytest.mark.parametrize("number", range(len(APART)))
+def test_taps_by_themselves(machine, monkeypatch, number):
+    """Steps, crops, and a padding that some taps meet nothing but; of so few channels it would not pay."""
+    monkeypatch.setattr(plans, "APART", -1e9)
+    plans.taps_apart.cache_clear()
+    shape, weight, words = APART[number]
+    problem = Convolution.from_shapes(shape, weight, dtype=("float32", "float64")[number % 2], **words)
+    gradient = weight_gradient(problem)
+    x, gy = operands(problem, np.random.default_rng(number))
+    if number == 0:
+        x[:, :, 0, 0, 0] = 2.0**20  # what is met is not what is beside it
+    taps = plans.taps_apart(gradient, machine.lanes(x.itemsize), machine.registers)
+    assert 0 < len(taps) <= np.prod(problem.kernel)
+    close(direct.weight_gradient(gradient, x, gy), problem, x, gy)
+    plans.taps_apart.cache_clear()
+
+
+def test_taps_are_taken_apart_where_that_pays():
+    long = Convolution.from_shapes((16, 144, 8, 56, 56), (64, 144, 3, 1, 1), padding=(1, 0, 0))
+    assert len(plans.taps_apart(weight_gradient(long), 16, 32)) == 3
+    for shape, weight in (((1, 16, 4, 6, 6), (16, 16, 3, 1, 1)), ((1, 16, 9, 9), (16, 16, 3, 3))):
+        assert not plans.taps_apart(weight_gradient(Convolution.from_shapes(shape, weight)), 16, 32)
+    chosen = choose(weight_gradient(long), "high", machine=Machine.of("avx512"), images=16)
+    assert chosen.algorithm == "direct"
+    assert chosen.cost.operations == sum(
+        tap.problem.multiply_adds for tap in plans.taps_apart(weight_gradient(long), 16, 32)
+    )

@@ -133,6 +133,11 @@ def direct(problem: Any, work: Work, machine: Machine) -> Cost:
 def _weight_sums(problem: WeightGradient, work: Work, machine: Machine) -> Cost:
     """A tile of terms by vectors of output channels stays in registers while positions go by."""
     size, lanes = itemsize(work.dtype), machine.lanes(work.dtype)
+    apart = weight_sums.taps_apart(problem, lanes, machine.registers)
+    if apart:
+        found = [_weight_sums(tap.problem, work_of(tap.problem, work.dtype), machine) for tap in apart]
+        total = {word: sum(getattr(one, word) for one in found) for word in ("operations", "bytes_moved", "seconds")}
+        return replace(max(found, key=lambda one: one.error), **total)
     problem, plan, turned = weight_sums.oriented(problem, lanes, machine.registers)
     plain, operations = problem.plain, weight_sums.operations(problem, plan)
     taps, width = prod(plain.kernel), plan.vectors * lanes

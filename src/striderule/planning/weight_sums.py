@@ -14,7 +14,10 @@ All of this depends on the problem and the processor's vectors alone, never on t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
 from math import prod
+from typing import NamedTuple
 
 from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.problem import Convolution
@@ -29,8 +32,9 @@ TERMS = 320
 PANELS = 2
 # Tasks that keep few processors busy, and such that keep some busy; bands of a part at most, where there are many.
 FEW, TASKS, PART = 8, 16, CHAINS**2
-# Vector operations to lay out a vector of output gradients, and to add a vector of sums to those of the bands before.
-PANEL, FLUSHED = 6.0, 3.0
+# Vector operations to call for a tap by itself; to lay out a vector of output gradients, and to add a vector of sums to
+# those of the bands before.
+APART, PANEL, FLUSHED = 300_000, 6.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +169,50 @@ def oriented(problem: WeightGradient, lanes: int, registers: int) -> tuple[Weigh
         if operations(turned, other) < operations(problem, plan):
             return turned, other, True
     return problem, plan, False
+
+
+class Tap(NamedTuple):
+    """A tap by itself: its number, the gradient of a single tap that it is, the inputs and outputs that it meets."""
+
+    number: int
+    problem: WeightGradient
+    inputs: tuple[slice, ...]
+    outputs: tuple[slice, ...]
+
+
+@lru_cache(maxsize=256)
+def taps_apart(problem: WeightGradient, lanes: int, registers: int) -> tuple[Tap, ...]:
+    """Return the taps of a kernel of one column, each by itself, where that is quicker; else none. None meets padding.
+
+    Each is a product of matrices: inputs and output gradients may change places, and nothing is laid out with a border.
+
+    >>> from striderule.geometry.gradients import weight_gradient
+    >>> layer = Convolution.from_shapes((16, 256, 32, 32), (21, 256, 3, 1), padding=(1, 0))
+    >>> [tap.inputs[0] for tap in taps_apart(weight_gradient(layer), lanes=16, registers=32)]
+    [slice(0, 31, 1), slice(0, 32, 1), slice(1, 32, 1)]
+    """
+    plain = problem.plain
+    alone = plain.kernel[-1] == plain.stride[-1] == 1 and tuple(plain.padding[-1]) == (0, 0)
+    if not alone or prod(plain.kernel) == 1 or plain.groups > 1:
+        return ()
+    found = []
+    for number, places in enumerate(product(*map(range, plain.kernel))):
+        met = [_met(plain, axis, tap) for axis, tap in enumerate(places)]
+        size = tuple(len(range(one.start, one.stop)) for _, one in met)
+        if 0 not in size:
+            ones, sides = (1,) * plain.rank, ((0, 0),) * plain.rank
+            single = replace(plain, size=size, kernel=ones, stride=ones, dilation=ones, padding=sides)
+            inputs, outputs = zip(*met, strict=True)
+            found.append(Tap(number, WeightGradient(single), inputs, outputs))
+    together = operations(problem, oriented(problem, lanes, registers)[1])
+    by_themselves = sum(APART + operations(*oriented(tap.problem, lanes, registers)[:2]) for tap in found)
+    return tuple(found) if by_themselves < together else ()
+
+
+def _met(plain: Convolution, axis: int, tap: int) -> tuple[slice, slice]:
+    """Return the inputs and the outputs of an axis that meet in a tap."""
+    step, shift = plain.stride[axis], tap * plain.dilation[axis] - plain.padding[axis][0]
+    first = max(0, -(shift // step))
+    end = max(first, min(plain.output_size[axis], (plain.size[axis] - 1 - shift) // step + 1))
+    begin = first * step + shift
+    return slice(begin, begin + (end - first - 1) * step + 1, step), slice(first, end)

@@ -24,7 +24,7 @@ from striderule.codegen.target import Target, current
 from striderule.geometry.extension import Extension
 from striderule.geometry.gradients import WeightGradient
 from striderule.geometry.problem import Convolution
-from striderule.planning.weight_sums import WeightSums, oriented, plane
+from striderule.planning.weight_sums import Tap, WeightSums, oriented, plane, taps_apart
 
 Array = npt.NDArray[Any]
 
@@ -37,6 +37,10 @@ def weight_gradient(problem: WeightGradient, x: Array, gy: Array, out: Array | N
     Gives way to `windows`, with one warning, where no code can be made.
     """
     x, gy = (one if one.flags.aligned else one.copy() for one in (x, gy))
+    empty = 0 in (problem.terms, *problem.output_shape)
+    apart = None if empty else giving_way.attempt(_taps_apart, problem)
+    if apart:
+        return _into(out, _tap_by_tap(problem, apart, x, gy))
     problem, x = _thinned(problem, x)
     if 0 not in (problem.terms, *problem.output_shape):
         call = giving_way.attempt(call_for, problem, ArrayInfo.of(x), ArrayInfo.of(gy))
@@ -45,6 +49,25 @@ def weight_gradient(problem: WeightGradient, x: Array, gy: Array, out: Array | N
             if found is not None:
                 return _into(out, found)
     return _into(out, windows.weight_gradient(problem, x, gy))
+
+
+def _taps_apart(problem: WeightGradient) -> tuple[Tap, ...]:
+    """Return the taps that are computed each by itself on this processor."""
+    target = current()
+    return taps_apart(problem, target.lanes(np.dtype(problem.dtype).itemsize), target.registers)
+
+
+def _tap_by_tap(problem: WeightGradient, taps: tuple[Tap, ...], x: Array, gy: Array) -> Array:
+    """Return the gradient of which every tap is a gradient of its own; those that meet nothing are zero."""
+    found = memory.empty(problem.output_shape, problem.dtype)
+    by_taps = found.reshape(*problem.output_shape[:2], -1)
+    if len(taps) < by_taps.shape[2]:
+        by_taps[...] = 0
+    for tap in taps:
+        whole = slice(None), slice(None)
+        single = weight_gradient(tap.problem, x[(*whole, *tap.inputs)], gy[(*whole, *tap.outputs)])
+        by_taps[:, :, tap.number] = single.reshape(by_taps.shape[:2])
+    return found
 
 
 def _thinned(problem: WeightGradient, x: Array) -> tuple[WeightGradient, Array]:
