@@ -120,6 +120,7 @@ def test_nothing_to_sum():
 
 SEVERAL = {
     "parts": layer(9, 2, (50, 50), (3, 3), padding=1),
+    "spans of groups": layer(1, 137, (4, 5), (3, 3), padding=1),
     "bands of rows": layer(1, 1, (300, 20), (3, 3), padding=1),
     "bands of columns": layer(2, 1, (3000,), (5,), padding=2),
 }

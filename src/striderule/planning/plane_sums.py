@@ -9,7 +9,8 @@ they are taken in d / g *phases*.
 
 A *piece* is some images, a position of the outer axes, a band of rows and of columns. The sums of one vector of columns
 of a piece are a chain, of `CHAIN` rows at most; `CHAINS` chains are added up before they join the others. Tasks have a
-group and a part of the pieces; parts are added in pairs. All of this depends on the problem and the processor's vectors
+group, or some that follow one another in memory where planes are small, and a part of the pieces; parts are added in
+pairs. All of this depends on the problem and the processor's vectors
 alone, never on the number of threads.
 """
 
@@ -28,6 +29,8 @@ UNROLLED = 8
 WIDE, TASKS = 64, 8
 # Elements of inputs that are laid out at a time, where several images have room.
 LAID = 1 << 14
+# Elements of gradients of one image that a task reads in a row, and tasks below which it has single groups.
+IN_A_ROW, MANY = 1 << 10, 64
 # Vector operations to lay a vector out, and of a row of a block beside its products; cycles that a sum waits for the
 # one before it.
 COPIED, TURN, LATENCY = 4.0, 4.0, 4.0
@@ -79,6 +82,9 @@ class PlaneSums:
     together: int
     part: int
     parts: int
+    # Groups of a task, how many such spans there are, and tasks.
+    span: int
+    spans: int
     tasks: int
 
     @property
@@ -160,9 +166,11 @@ def plane_sums(problem: WeightGradient, lanes: int, registers: int, *, wide: boo
     parts = min(pieces, max(-(-TASKS // plain.groups), -(-chains // PART)))
     part = -(-pieces // parts)
     parts = -(-pieces // part)
+    span = max(1, min(IN_A_ROW // prod(plain.output_size), plain.groups * parts // MANY))
+    spans = -(-plain.groups // span)
     return PlaneSums(
         lanes, down, over, step, gap, images, rows, columns, row_bands, column_bands, pieces, together, part, parts,
-        plain.groups * parts,
+        span, spans, spans * parts,
     )  # fmt: skip
 
 

@@ -155,7 +155,7 @@ def _values(
         "outer_places": memory.address(tables[0]), "gradient_places": memory.address(tables[1]),
         "column_places": memory.address(tables[2]), "residues": memory.address(tables[3]),
         "outputs": outputs, "inputs": inputs, "terms": terms, "taps": row_taps * kernel, "row_taps": kernel,
-        "groups": plain.groups, "batch": plain.batch,
+        "groups": plain.groups, "span": plan.span, "spans": plan.spans, "batch": plain.batch,
         "height": height, "width": width, "outer": prod(plain.output_size[:-2]), "outer_taps": prod(plain.kernel[:-2]),
         "x_image": x_steps[0], "x_channel": x_steps[1], "x_row": x_row, "x_column": x_steps[-1],
         "gy_image": gy_steps[0], "gy_channel": gy_steps[1], "gy_row": gy_row, "gy_column": gy_steps[-1],

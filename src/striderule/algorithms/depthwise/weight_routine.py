@@ -23,8 +23,9 @@ POINTERS = (
     "outer_places", "gradient_places", "column_places", "residues",
 )  # fmt: skip
 SIZES = (
-    # Of a group: output and input channels; terms of one output, taps of a plane and of a row; groups and images.
-    "outputs", "inputs", "terms", "taps", "row_taps", "groups", "batch",
+    # Of a group: output and input channels; terms of one output, taps of a plane and of a row; groups, how many of
+    # them a task has, spans of so many, and images.
+    "outputs", "inputs", "terms", "taps", "row_taps", "groups", "span", "spans", "batch",
     # Outputs along the last two axes, positions and taps of the outer ones.
     "height", "width", "outer", "outer_taps",
     # Distances in elements.
@@ -52,24 +53,31 @@ def weight_routine(form: Form, target: Target) -> str:
     r.lanes = form.lanes
     slot = r.claim(r.table("flags"), r.size("threads"))
     room = r.pointer("work") + slot * r.size("room")
-    sums, totals = room + r.size("sums_at"), room + r.size("totals_at")
     r.store(r.constant(0), room + r.size("zeros_at"))
     with r.tasks() as number:
-        (group,), part = r.digits(number, ("groups",))
-        _clear(r, sums)
-        _clear(r, totals)
-        first = part * r.size("part")
-        pieces = (r.size("pieces") - first).smaller(r.size("part"))
-        with r.loop(pieces) as turn:
-            _add_piece(r, form, group, _piece(r, first + turn), room)
-            full = ((turn + 1) % r.size("together")).equals(0) | (turn + 1).equals(pieces)
-            with r.when(full):
-                _join(r, sums, totals)
-        goal = r.pointer("gw") + (part * r.size("whole") + group * r.size("outputs") * r.size("terms"))
-        with r.loop(r.size("outputs") * r.size("terms")) as k:
-            r.store_first(r.sum(r.load(totals + k * r.lanes)), goal + k)
+        (span,), part = r.digits(number, ("spans",))
+        begin = span * r.size("span")
+        with r.loop((r.size("groups") - begin).smaller(r.size("span"))) as i:
+            _sum_group(r, form, begin + i, part, room)
     r.give_back(r.table("flags"), slot)
     return r.finish()
+
+
+def _sum_group(r: Routine, form: Form, group: Size, part: Size, room: Pointer) -> None:
+    """Form the sums of a group over a part of the pieces."""
+    sums, totals = room + r.size("sums_at"), room + r.size("totals_at")
+    _clear(r, sums)
+    _clear(r, totals)
+    first = part * r.size("part")
+    pieces = (r.size("pieces") - first).smaller(r.size("part"))
+    with r.loop(pieces) as turn:
+        _add_piece(r, form, group, _piece(r, first + turn), room)
+        full = ((turn + 1) % r.size("together")).equals(0) | (turn + 1).equals(pieces)
+        with r.when(full):
+            _join(r, sums, totals)
+    goal = r.pointer("gw") + (part * r.size("whole") + group * r.size("outputs") * r.size("terms"))
+    with r.loop(r.size("outputs") * r.size("terms")) as k:
+        r.store_first(r.sum(r.load(totals + k * r.lanes)), goal + k)
 
 
 def _piece(r: Routine, number: Size) -> Piece:
