@@ -43,7 +43,9 @@ class _Waiting:
     def take(self, size: int) -> Array | None:
         """Return a piece of exactly `size` bytes, or None; either way so many more are in use."""
         with self._lock:
-            self._count(size)
+            self._count_off()
+            self._used = used = self._used + size
+            self._peak = max(self._peak, used)
             pieces = self._pieces.get(size)
             if not pieces:
                 self._trim(0)  # what is made now counts, too
@@ -53,17 +55,23 @@ class _Waiting:
 
     def give(self, piece: Array) -> None:
         """Keep a piece for the next taker; drop others, or it, where there is too much."""
-        self._ended.append(piece.nbytes)
+        size = piece.nbytes
+        self._ended.append(size)
         # Not waiting for the lock: garbage collection may call this while `take` or `give` holds it.
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(False):
             return
         try:
-            self._count(0)
-            if piece.nbytes > MOST:
+            self._count_off()
+            if size > MOST:
                 return
-            self._trim(piece.nbytes)
-            self._pieces.setdefault(piece.nbytes, []).append(piece)
-            self._bytes += piece.nbytes
+            if self._bytes + size > MOST:
+                self._trim(size)
+            pieces = self._pieces.get(size)
+            if pieces is None:
+                self._pieces[size] = [piece]
+            else:
+                pieces.append(piece)
+            self._bytes += size
         finally:
             self._lock.release()
 
@@ -75,12 +83,10 @@ class _Waiting:
             self._pieces[first].pop()
             self._bytes -= first
 
-    def _count(self, size: int) -> None:
-        """Count what is in use, with `size` bytes more; the lock is held."""
+    def _count_off(self) -> None:
+        """Count off what is no longer in use; the lock is held."""
         while self._ended:
             self._used = max(0, self._used - self._ended.pop())
-        self._used += size
-        self._peak = max(self._peak, self._used)
 
 
 _waiting = _Waiting()
