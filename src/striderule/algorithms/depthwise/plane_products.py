@@ -18,6 +18,7 @@ class Form:
     of taps follow one another with every row of gy. `column_step` is the stride of columns that stand side by side in
     memory, of which `residues` are met, or 0 where each is looked for. `inputs_laid` and `gradients_laid` tell which of
     x and gy are laid out; the others are read where they stand. `ahead` asks for the next image's planes meanwhile.
+    `line` says that there is a single row.
     """
 
     element: str
@@ -32,6 +33,7 @@ class Form:
     inputs_laid: bool
     gradients_laid: bool
     ahead: bool
+    line: bool
 
     @property
     def name(self) -> str:
@@ -97,16 +99,31 @@ class _Block:
             sums = [[r.register(zero) for _ in range(self.over)] for _ in range(self.down)]
             mask = None if form.gradients_laid else r.first_lanes(self.piece.columns - column)
             inputs = _Laid(self, room + column) if form.inputs_laid else _Inputs(self, x, column)
-            with r.loop(r.size("gap")) as phase:
-                turns = self._turns(phase)
+            if form.line:
                 with r.loop(self.piece.images) as image:
-                    near = gy + (image * r.size(each) + phase * r.size(row) + column)
-                    gradients = _Gradients(near, r.size("gap") * r.size(row), room + r.size("zeros_at"), mask)
-                    self._go_down(turns, gradients, inputs, image * image_step, sums)
+                    self._add_line(gy + (image * r.size(each) + column), mask, inputs, image * image_step, sums)
+            else:
+                with r.loop(r.size("gap")) as phase:
+                    turns = self._turns(phase)
+                    with r.loop(self.piece.images) as image:
+                        near = gy + (image * r.size(each) + phase * r.size(row) + column)
+                        gradients = _Gradients(near, r.size("gap") * r.size(row), room + r.size("zeros_at"), mask)
+                        self._go_down(turns, gradients, inputs, image * image_step, sums)
             for down in range(self.down):
                 for over in range(self.over):
                     place = goal + (r.size("row_taps") * down + over) * r.lanes
                     r.store(r.load(place) + sums[down][over].value, place)
+
+    def _add_line(
+        self, gy: Pointer, mask: Mask | None, x: _Laid | _Inputs, image: Size, sums: list[list[Register]]
+    ) -> None:
+        """Add the products of the only row, which always exists."""
+        r = self.r
+        if self.form.ahead:
+            r.prefetch(gy + r.size("gy_image"))
+        gradients = r.load(gy, mask)
+        for k, values in enumerate(x.read(image, r.whole(0), r.whole(0))):
+            sums[0][k].add_product(values, gradients)
 
     def _turns(self, phase: Size) -> _Turns:
         """Find out which rows of gy of a phase there are, and which of those meet rows of x that all exist."""

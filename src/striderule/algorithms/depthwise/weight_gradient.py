@@ -103,6 +103,7 @@ def call_for(problem: WeightGradient, x: ArrayInfo, gy: ArrayInfo, target: Targe
         inputs_laid=not (masks and beside and (stride == 1 or dilation == 1)),
         gradients_laid=not (masks and gy_steps[-1] == 1),
         ahead=prod(problem.plain.size[-2:]) * size >= AHEAD and problem.plain.batch > 1,
+        line=problem.plain.rank == 1,
     )  # fmt: skip
 
     def trial() -> bool:
