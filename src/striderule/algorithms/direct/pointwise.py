@@ -38,7 +38,9 @@ Array = npt.NDArray[Any]
 Problem = Convolution | TransposedConvolution
 
 _AT = {word: i for i, word in enumerate((*POINTERS, *SIZES))}
-_THREADS, _PACKS = _AT["threads"], _AT["packs"]
+_THREADS, _PACKS, _STREAMS = _AT["threads"], _AT["packs"], _AT["streams"]
+# Bytes of inputs and results from which on results are written past the caches: what is read in between displaces them.
+FAR = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Call:
     panels: int
     packing: int
     plan: Pointwise
+    # What the address of results that are written past the caches is a multiple of.
+    aligned: int
     kept: Array | None = None
 
     def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:  # noqa: ARG002 - there is neither
@@ -66,6 +70,8 @@ class Call:
         panels = room.address if self.kept is None else memory.address(self.kept)
         words = self._words(weight, panels, threads)
         words[1], words[2], words[3] = memory.address(x), memory.address(out), room.address + shared
+        if words[2] % self.aligned:
+            words[_STREAMS] = 0
         start = words.buffer_info()[0]
         words[4] = start + 8 * (len(words) - threads)
         if self.kept is None:
@@ -135,10 +141,12 @@ def call_for(problem: Problem, x: ArrayInfo, out: ArrayInfo, target: Target) -> 
         "output_height": (1, *problem.output_size)[-2], "output_width": problem.output_size[-1],
     }  # fmt: skip
     values["room"] = -(-values["room"] // 64) * 64
+    moved = problem.batch * (problem.in_channels + problem.out_channels) * prod(problem.size) * size
+    values["streams"] = int(moved >= FAR and not any(step % lanes for step in (*goals, prod(problem.size))))
     words = array("q", [values.get(name, 0) for name in (*POINTERS, *SIZES)])
     panels = -(-problem.out_channels // plan.tile[0]) * plan.tile[0] * problem.in_channels * size
     packing = -(-problem.in_channels // PACKED)
-    return Call(routine, words.tobytes(), values["room"] * size, -(-panels // 64) * 64, packing, plan)
+    return Call(routine, words.tobytes(), values["room"] * size, -(-panels // 64) * 64, packing, plan, lanes * size)
 
 
 def _agrees(problem: Problem, x: ArrayInfo, out: ArrayInfo) -> bool:

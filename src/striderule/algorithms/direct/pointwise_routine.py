@@ -27,8 +27,8 @@ SIZES = (
     "threads", "room", "pitch", "rows_at",
     # Of strides: inputs of a row, and rows of an image; steps of outputs, and outputs along the two axes.
     "width", "height", "row_step", "column_step", "output_height", "output_width",
-    # Whether this is the phase that copies weights: 0 or 1.
-    "packs",
+    # Whether this is the phase that copies weights, and whether results are written past the caches: 0 or 1.
+    "packs", "streams",
 )  # fmt: skip
 # Terms of a task of the first phase; planes between the one that is copied and that which is asked for.
 PACKED, AHEAD = 32, 8
@@ -103,6 +103,9 @@ def pointwise_routine(form: Form, target: Target) -> str:
             _pack(r, form, number * PACKED)
         with second:
             _compute(r, form, number, room, totals)
+    if form.written == PLAIN:
+        with r.when(r.size("streams").equals(1)):
+            r.settle()
     r.give_back(r.table("flags"), slot)
     return r.finish()
 
@@ -260,10 +263,12 @@ def _write(r: Routine, form: Form, block: Block, tile: Tile, sums: list[list[Reg
     y = r.pointer("y") + (image * r.size("y_image") + tile.row * r.size("y_channel") + place)
     inside = (plane - place).smaller(count)
     with r.either(inside.equals(tile.vectors * r.lanes) & rows.equals(form.rows)) as (simple, other):
-        with simple:
-            for m in range(form.rows):
-                for v in range(tile.vectors):
-                    r.store(sums[m][v].value, y + (r.size("y_channel") * m + v * r.lanes))
+        with simple, r.either(r.size("streams").equals(1)) as (far, near):
+            for body, store in ((far, r.stream), (near, r.store)):
+                with body:
+                    for m in range(form.rows):
+                        for v in range(tile.vectors):
+                            store(sums[m][v].value, y + (r.size("y_channel") * m + v * r.lanes))
         with other:
             there = y + (r.size("y_image") - plane)
             steps = range(0, tile.vectors * r.lanes, r.lanes)
