@@ -40,7 +40,7 @@ coverage: $(VENV)/.installed-test
 		--cov=striderule.functional --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 conformance: $(VENV)/.installed-conformance
-	$(BIN)/python -m pytest -n auto --dist loadfile -m conformance
+	$(BIN)/python -m pytest -n auto --dist worksteal -m conformance
 
 check: $(VENV)/.installed-check
 	$(BIN)/python -m ruff check

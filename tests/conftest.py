@@ -22,16 +22,22 @@ settings.load_profile("striderule")
 gc.set_threshold(50_000, 20, 20)
 
 
+def pytest_collection_modifyitems(items):
+    """Let the longest come first, so that at the end no process waits for another; and share what one process makes."""
+    items.sort(key=lambda item: "tour" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory):
     """Keep machine code apart from the user's own, also in the processes that tests start.
 
-    The processes that share the tests share what they compile: the next test may be another's.
+    The processes that share the tests share what they compile: the next test may be another's. So do several runs, for
+    which ``STRIDERULE_TEST_ROUTINES`` names a folder.
     """
     before = os.environ.get("STRIDERULE_CACHE_DIR")
     own = tmp_path_factory.getbasetemp()
     common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    os.environ["STRIDERULE_CACHE_DIR"] = str(common / "routines")
+    os.environ["STRIDERULE_CACHE_DIR"] = os.environ.get("STRIDERULE_TEST_ROUTINES") or str(common / "routines")
     yield
     if before is None:
         del os.environ["STRIDERULE_CACHE_DIR"]

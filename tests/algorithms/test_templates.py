@@ -1,5 +1,7 @@
 """Correlation coefficients on generated code, on every target that this machine runs."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -57,25 +59,38 @@ def expected_spread(x, size):
     return np.prod(size) * (windows**2).sum(axis=(2, 3)) - windows.sum(axis=(2, 3)) ** 2
 
 
+@functools.cache
+def looked_for(shape, size, truths):
+    """Return a template and what is left without its mean, the coefficients, the spreads, and the products with both.
+
+    They are the same for all targets, and for all types that hold the numbers, and take longer than what is asked here.
+    """
+    x = drawn(np.bool_ if truths else np.int64, shape, 1)
+    template = np.random.default_rng(2).integers(0, 50, size).astype(np.float64)
+    rest = template - template.mean()
+    products = products_of(x, rest + 1e-3), products_of(x, template)
+    return template, rest, expected_of(x, template), expected_spread(x, size), products
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64, np.bool_])
 @pytest.mark.parametrize(("shape", "size"), CASES)
 def test_against_every_window(machine, shape, size, dtype):
     x = drawn(dtype, shape, 1)
-    template = np.random.default_rng(2).integers(0, 50, size).astype(np.float64)
-    rest = template - template.mean()
-    expected = expected_of(x, template)
+    template, rest, expected, spread, found = looked_for(shape, size, dtype == np.bool_)
     power = float((rest**2).sum())
     if not power:
         return
     wide = ("float32", "float64")[TARGETS.index(machine) % 2]
-    for off in (rest + 1e-3, template):  # deviations that are off their mean, as rounding leaves them
+    for off, by_off in zip(
+        (rest + 1e-3, template), found, strict=True
+    ):  # deviations that are off their mean, as rounding leaves them
         # Sums that were off their mean come in one type for each target; those of the template in all.
         for kind in ("float32", "float64", "int32") if off is template else (wide,):
-            products = products_of(x, off).astype(kind)
+            products = by_off.astype(kind)
             assert made.coefficients(x, products, size, float(off.sum()), power, 50.0, NOISE, 0.0)
             got = products.view(np.float32) if kind == "int32" else products
             np.testing.assert_allclose(got, expected, atol={"float32": 1e-4, "float64": 1e-10, "int32": 1e-6}[kind])
-            assert (got[expected_spread(x, size) == 0] == 0).all()
+            assert (got[spread == 0] == 0).all()
 
 
 def test_threads_and_memory_do_not_show(monkeypatch):

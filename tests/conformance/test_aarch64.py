@@ -1,4 +1,4 @@
-"""Routines for AArch64, run under emulation: single constructs, then the operations that stand on them."""
+"""Routines for AArch64, run under emulation: single constructs, then the convolutions that stand on them."""
 
 import inspect
 import pkgutil
@@ -10,19 +10,12 @@ from math import prod
 import numpy as np
 import pytest
 
-import striderule as sr
-
 pytest.importorskip("llvmlite")
 
 from algorithms import test_transposed as transposing
-from functional.operations import CALLS
-from oracles import anew, emulation
-from oracles.images import looped_with_gaps
+from oracles import emulation
 from oracles.memories import channels_last
 from striderule import algorithms
-from striderule.algorithms import direct as direct_family
-from striderule.algorithms import table
-from striderule.algorithms import windows as windows_family
 from striderule.algorithms.binding import ArrayInfo
 from striderule.algorithms.direct import convolution as direct_convolution
 from striderule.algorithms.direct import transposed
@@ -34,27 +27,11 @@ from striderule.algorithms.winograd import weight_gradient as winograd_weights
 from striderule.codegen import jit, target, vmath, workers
 from striderule.codegen.tile import ELEMENTS, Routine
 from striderule.errors import InvalidArgument
-from striderule.functional.gradients.vjp import differentiated, rules
 from striderule.geometry.gradients import weight_gradient
 from striderule.geometry.problem import Convolution, TransposedConvolution
 from striderule.planning import winograd
 
 pytestmark = [pytest.mark.conformance, pytest.mark.skipif(bool(emulation.missing()), reason=str(emulation.missing()))]
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory):
-    found = emulation.Emulator(tmp_path_factory.mktemp("aarch64"))
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def arm(machine, monkeypatch):
-    """Let everything that a test calls run as on AArch64."""
-    with machine.in_place(monkeypatch):
-        machine.ran.clear()
-        yield machine
 
 
 def run(name, text, arrays, sizes, tasks):
@@ -241,7 +218,7 @@ def test_winograd(arm, x, weight, words, variant):
     for turned in (image, channels_last(image)):
         got = winograd_convolution.convolution(problem, turned, taps, variant=variant)
         assert np.linalg.norm(got - wide) <= winograd.random_error(problem, variant) * np.linalg.norm(wide)
-    assert_ran(arm, "winograd")
+    emulation.assert_ran(arm, "winograd")
 
 
 def test_weight_gradients_of_tiles(arm):
@@ -253,7 +230,7 @@ def test_weight_gradients_of_tiles(arm):
     )
     got = winograd_weights.weight_gradient(weight_gradient(problem), x, gy)
     assert np.linalg.norm(got - wide) <= 4e-7 * np.linalg.norm(wide)
-    assert_ran(arm, "winograd_weight_sums")
+    emulation.assert_ran(arm, "winograd_weight_sums")
 
 
 # Operands of other types, the largest values drawn, and the limit of the sums that lets them be of 32 bits.
@@ -289,13 +266,7 @@ def test_direct_convolution_of_other_types(arm, name, x, weight, words):
     got = direct_convolution.convolution(problem, turned, taps, 1)
     assert got.dtype == ("int32" if bound else dtype)
     assert (got == expected).all()
-    assert_ran(arm, f"direct_{got.dtype}")
-
-
-def assert_ran(arm, start):
-    """Every routine that ran, and there were some, is one of that name."""
-    assert arm.ran
-    assert all(name.startswith(start) for name in arm.ran)
+    emulation.assert_ran(arm, f"direct_{got.dtype}")
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "float16"])
@@ -323,7 +294,7 @@ def test_what_follows_the_sums_of_direct_convolution(arm, kind, activation):
     call.packed(weight).run(x, np.empty(0), bias, residual, residual)
     assert (residual == out).all()
     assert (first != residual).any()
-    assert_ran(arm, f"direct_{element}")
+    emulation.assert_ran(arm, f"direct_{element}")
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["rows", "channels last"])
@@ -352,7 +323,7 @@ def test_kinds_of_transposed_convolution(arm, case):
     got = transposed.transposed_convolution(problem, x, weight)
     transposing.check(problem, x, weight, transposing.wide(problem, x, weight), got)
     # Of stride 1 it is a dense convolution.
-    assert_ran(arm, ("spread_float32", "direct_float32"))
+    emulation.assert_ran(arm, ("spread_float32", "direct_float32"))
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -378,7 +349,7 @@ def test_transposed_convolution_of_other_types(arm, name, x, weight, words):
     got = transposed.transposed_convolution(problem, turned, taps)
     assert got.dtype == ("int32" if bound else dtype)
     assert (got == expected).all()
-    assert_ran(arm, f"spread_{got.dtype}")
+    emulation.assert_ran(arm, f"spread_{got.dtype}")
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "float16"])
@@ -404,106 +375,4 @@ def test_what_follows_the_sums_of_transposed_convolution(arm, kind, activation):
     np.testing.assert_allclose(out, wide, rtol=2 * unit, atol=300 * np.finfo(element).eps)
     call.packed(weight).run(x, np.empty(0), bias, residual, residual)
     assert (residual == out).all()
-    assert_ran(arm, f"spread_{element}")
-
-
-@pytest.mark.parametrize("call", CALLS, ids=str)
-def test_every_operation(machine, monkeypatch, call):
-    """What is computed on AArch64, by generated code where there is any, is what NumPy computes here."""
-    expected = call.by("windows")
-    with machine.in_place(monkeypatch):
-        got = call.by("direct")
-    assert type(got) is type(expected)
-    for one, other in zip(*((each if isinstance(each, tuple) else (each,)) for each in (got, expected)), strict=True):
-        assert one.dtype == other.dtype
-        small = 1e-6 if one.dtype in (np.float32, np.complex64) else 1e-14
-        largest = np.abs(other[np.isfinite(other)]).max(initial=1)
-        np.testing.assert_allclose(one, other, rtol=8 * small, atol=8 * small * largest)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
-@pytest.mark.parametrize(
-    ("algorithm", "routine", "kernel"),
-    [
-        ("stencil", "stencil_", (5, 4)),
-        ("separable", "passes_", (5, 4)),
-        ("separable", "passes_", (21, 19)),
-        ("fourier", "spectra_", (13, 9)),
-    ],
-)
-def test_filters_of_images(arm, algorithm, routine, kernel, dtype):
-    """Each algorithm of images, forced: the sweep of operations leaves the choice, and its images are small."""
-    rng = np.random.default_rng(8)
-    image = rng.integers(0, 9, (45, 70)).astype(dtype)
-    work = np.float64 if dtype == "float64" else np.float32
-    taps = np.outer(*(rng.standard_normal(k) for k in kernel)).astype(work)
-    expected = sr.correlate(image, taps.astype(np.float64), dtype=np.float64, boundary="mirror", algorithm="windows")
-    arm.ran.clear()
-    got = sr.correlate(image, taps, boundary=("mirror", "mirror"), algorithm=algorithm)
-    assert_ran(arm, routine)
-    near = 1e-6 if work is np.float32 else 1e-14
-    assert np.linalg.norm(got - expected) <= near * np.linalg.norm(expected)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "written"), [("float32", True), ("float32", False), ("float64", False), ("uint8", True)]
-)
-def test_missing_pixels(arm, monkeypatch, written, dtype):
-    """Around kernels with signs and without, of which the taps are written out, or gone over in loops; and lengths."""
-    monkeypatch.setattr("striderule.algorithms.stencil.cutting.MANY", 1 if written else 1 << 40)
-    anew.forget()
-    rng = np.random.default_rng(9)
-    image = rng.integers(0, 9, (45, 70)).astype(dtype)
-    valid = rng.random(image.shape) < 0.8
-    near, sobel = 1e-14 if dtype == "float64" else 1e-5, np.outer([1.0, 2, 1], [-1, 0, 1])
-    for kernel in (np.ones((3, 3)), rng.standard_normal((5, 4))):
-        expected = looped_with_gaps(image.astype(float), kernel, ~valid)
-        got = sr.correlate(image, kernel.astype("f8" if dtype == "float64" else "f4"), mask=valid)
-        np.testing.assert_allclose(got, expected, rtol=0, atol=near * np.nanmax(np.abs(expected)))
-    if dtype != "uint8":
-        holed = np.where(valid, image, np.nan).astype(dtype)
-        got = sr.correlate(holed, kernel.astype(dtype), nan="normalize")
-        np.testing.assert_allclose(got, expected, rtol=0, atol=near * np.nanmax(np.abs(expected)))
-    axes = [looped_with_gaps(image.astype(float), one, ~valid) for one in (sobel, sobel.T)]
-    got, share = sr.filters.sobel(image, mask=valid, confidence=True)
-    np.testing.assert_allclose(got, np.hypot(*axes), rtol=0, atol=near * 10)
-    assert share.min() < 1 == share.max()
-    assert_ran(arm, "gapped_")
-    if (dtype, written) == ("float32", False):  # what follows goes over taps in one way
-        anew.forget()
-        return
-    wide = np.outer(*[np.exp(-(np.arange(-8.0, 9.0) ** 2) / 8)] * 2)
-    for blur, kernel in ((sr.filters.gaussian(image, 2, mask=valid, dtype=float), wide / wide.sum()),
-                         (sr.filters.box(image, 15, mask=valid, dtype=float), np.full((15, 15), 1 / 225))):  # fmt: skip
-        np.testing.assert_allclose(blur, looped_with_gaps(image.astype(float), kernel, ~valid), rtol=10 * near)
-    assert any(name.startswith("gapped_passes") for name in arm.ran)
-    anew.forget()
-
-
-def test_generated_code_of_every_family_ran(arm, monkeypatch):
-    """The sweep above would prove nothing where it fell back to NumPy: each family of operations has run routines."""
-    asked, ran = set(), set()
-    family = table.family
-    monkeypatch.setattr(table, "family", lambda name, *words: (asked.add(name), family(name, *words))[1])
-    twins = {module.name for module in pkgutil.iter_modules(windows_family.__path__)}
-    twins &= {module.name for module in pkgutil.iter_modules(direct_family.__path__)}
-    for call in CALLS:
-        asked.clear()
-        call.by("windows")
-        if asked & twins <= ran:
-            continue
-        asked.clear()
-        arm.ran.clear()
-        call.by("direct")
-        ran |= asked if arm.ran else set()
-    for call in (call for call in CALLS if call.name in rules()):
-        floats = {name for name, value in call.operands.items() if getattr(value, "dtype", np.dtype(int)).kind == "f"}
-        asked.clear()
-        y, pull = differentiated(call.function, {**call.operands, **call.words}, frozenset(floats))
-        # What a gradient is computed by may be looked up before it is asked for.
-        asked -= {name for name in asked if not name.endswith("_gradient")}
-        arm.ran.clear()
-        pull(np.ones_like(y[0] if isinstance(y, tuple) else y))
-        ran |= asked if arm.ran else set()
-    # Its parameters are found by a table of addresses, whose memory the emulator is not sent: it is tried at first use.
-    assert twins - ran == {"update"}
+    emulation.assert_ran(arm, f"spread_{element}")

@@ -54,6 +54,12 @@ def words_of(text):
     return 1 + max(values.values(), default=-1), pointers
 
 
+def assert_ran(arm, start):
+    """Every routine that ran, and there were some, is one of that name."""
+    assert arm.ran
+    assert all(name.startswith(start) for name in arm.ran)
+
+
 @dataclass
 class Program:
     """A routine that runs in a process of its own."""
