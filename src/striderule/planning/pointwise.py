@@ -28,7 +28,7 @@ SHORTER = 96
 VECTORS, BLOCKS = 48, 16
 # Vector operations: to lay a vector of inputs out, to read one in place, one that was not asked for, a line of weights;
 # to begin a run of inputs, a tile, a task; to write a vector of sums, one with zeros between.
-COPY, READ, MISSED, FETCH, RUN, TILE, TASK, WRITE, SPREAD = 7, 3, 6, 4, 10, 40, 1000, 2, 6
+COPY, READ, MISSED, FETCH, RUN, TILE, TASK, WRITE, SPREAD = 12, 3, 6, 4, 10, 40, 1000, 2, 6
 
 
 @dataclass(frozen=True, slots=True)
