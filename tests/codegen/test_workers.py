@@ -161,6 +161,21 @@ def test_idle_workers_spin_only_where_each_has_a_core(settings, monkeypatch):
     settings.pool.stop()
 
 
+def test_workers_look_longer_inside_steps(settings):
+    settings.pool = None
+    counted(8, 1)
+
+    def longer():
+        return ctypes.c_int64.from_address(settings.pool._block + region.SPINS).value > settings.pool._spins
+
+    with workers.Step():
+        with workers.Step():
+            assert longer()
+        assert longer()
+    assert not longer()
+    settings.pool.stop()
+
+
 @linux
 def test_idle_workers_use_no_processor_time():
     assert met(3)

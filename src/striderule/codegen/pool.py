@@ -18,6 +18,8 @@ from typing import Any
 from striderule.codegen import region
 
 SPIN_NANOSECONDS = 45_000  # how long an idle worker looks for work before it sleeps; the promise is 50 microseconds
+# How many times as long it looks inside a training step, where Python comes between calls that follow each other.
+IN_STEPS = 4
 _LINE = 128
 _WORDS = len(region.FUNCTIONS)
 # These come from the thread's own doing, and blocking them would only hide where.
@@ -66,12 +68,25 @@ class Pool:
         self._threads: list[threading.Thread] = []
         self._full = False
         self._wished = -1
+        self._steps = 0
 
     def dispatch(self, address: int, args: Any, tasks: int, helpers: int) -> None:
         """Run the tasks on this thread and on up to `helpers` workers; return when all are done."""
         if helpers != self._wished:
             self._prepare(helpers)
         self._native.dispatch(self._block, address, args, tasks, helpers)
+
+    def step(self, change: int) -> None:
+        """Count a training step that begins, 1, or ends, -1."""
+        with self._lock:
+            self._steps += change
+            self._tell(self._wished)
+
+    def _tell(self, helpers: int) -> None:
+        """Tell the workers how long to look for work; the lock is held."""
+        # Where threads take turns on a core, one that spins keeps another from working.
+        spins = self._spins * (IN_STEPS if self._steps else 1) if helpers < self._cores else 0
+        self._write(region.SPINS, spins)
 
     def stop(self) -> None:
         """Send the workers home and wait until they are gone. Calls are served by their own thread from now on."""
@@ -86,8 +101,7 @@ class Pool:
     def _prepare(self, helpers: int) -> None:
         """Have as many workers, if they can be had; they stay when fewer are wished for."""
         with self._lock:
-            # Where threads take turns on a core, one that spins keeps another from working.
-            self._write(region.SPINS, self._spins if helpers < self._cores else 0)
+            self._tell(helpers)
             while len(self._threads) < helpers and not self._full:
                 try:
                     name = f"striderule-{len(self._threads) + 1}"

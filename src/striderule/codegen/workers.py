@@ -1,8 +1,8 @@
 """Threads: how many may compute, and the call that spreads the tasks of a routine over them.
 
 A call uses up to `get_num_threads` threads: its own, and native workers that spin for at most 50 microseconds after a
-region and then sleep. Who computes which task is left to chance; the tasks, and the chunks in which they are handed
-out, are the same for any number of threads, so the results are too.
+region (200 inside a training step) and then sleep. Who computes which task is left to chance; the tasks, and the chunks
+in which they are handed out, are the same for any number of threads, so the results are too.
 
 Callers from several threads share: the workers serve one call at a time, a call that finds them taken runs alone, and
 a call that begins while n others are running takes n helpers less. Thread pools that call from every core (Dask,
@@ -135,6 +135,21 @@ def run(address: int, args: Any, tasks: int, threads: int | None = None) -> None
 def alone(address: int, args: Any, tasks: int) -> None:
     """Run all tasks of a routine on this thread, in one chunk: for tasks that share nothing, and are soon done."""
     _routine(address)(args, 0, tasks)
+
+
+class Step:
+    """``with Step():`` around calls that follow each other: workers look for work longer between them."""
+
+    __slots__ = ("_pool",)
+
+    def __enter__(self) -> None:
+        self._pool = _state.pool
+        if self._pool:
+            self._pool.step(1)
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.step(-1)
 
 
 class _State:

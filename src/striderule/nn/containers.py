@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from striderule.algorithms import memory
+from striderule.codegen.workers import Step
 from striderule.errors import InvalidArgument, InvalidType
 from striderule.functional.door import array
 from striderule.functional.gradients.call import Pull
@@ -89,7 +90,10 @@ class Sequential(_Made):
 
     def forward(self, x: ArrayLike) -> Array:
         """Return the output of the last layer."""
-        return self._run(x, End())
+        if not self.training:
+            return self._run(x, End())
+        with Step():
+            return self._run(x, End())
 
     def _run(self, x: ArrayLike, end: End) -> Array:
         """Return the output of the last layer; what stands behind it may be one with it."""
@@ -106,7 +110,11 @@ class Sequential(_Made):
 
     def backward(self, gy: ArrayLike) -> Array | None:
         """Return the gradient with respect to the input, from the last layer to the first."""
-        gradient: Any = np.asarray(gy)
+        with Step():
+            return self._back(np.asarray(gy))
+
+    def _back(self, gy: Array) -> Array | None:
+        gradient: Any = gy
         layers = list(self)
         while layers:
             layer = layers.pop()
