@@ -164,6 +164,12 @@ def bind_transposed(
         return None
     if residual is None and activation is None and interleaved.serves(problem, current(), (x, out)):
         return giving_way.attempt(interleaved.bound, problem, x, out, current(), bias=bias)
+    if residual is None and activation is None and problem.in_channels > problem.groups:
+        # Phases add channels up in another order; bits do not depend on where arrays stand.
+        compact = _compact(x), _compact(out)
+        if compact != (x, out) and interleaved.serves(problem, current(), compact):
+            whole = giving_way.attempt(interleaved.bound, problem, *compact, current(), bias=bias)
+            return None if whole is None else PutInOrder(whole)
     parts = []
     for phase in phases(problem):
         near = None if residual is None else part_of(residual, phase)
@@ -173,6 +179,29 @@ def bind_transposed(
             return None
         parts.append((phase, one))
     return Phases(tuple(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class PutInOrder:
+    """A bound call of x and out side by side, for others."""
+
+    bound: Bound
+
+    def run(self, x: Array, weight: Array, bias: Array | None, residual: Array | None, out: Array) -> None:
+        """Write what the bound call gives to out."""
+        result = memory.empty(out.shape, out.dtype)
+        self.bound.run(np.ascontiguousarray(x), weight, bias, residual, result)
+        np.copyto(out, result)
+
+    def packed(self, weight: Array) -> PutInOrder:
+        """Return the same with this weight copied and packed."""
+        return PutInOrder(self.bound.packed(weight))
+
+
+def _compact(x: ArrayInfo) -> ArrayInfo:
+    """Return an array of the shape and type of x, side by side."""
+    steps = tuple(x.dtype.itemsize * prod(x.shape[axis + 1 :]) for axis in range(len(x.shape)))
+    return ArrayInfo(x.shape, steps, x.dtype)
 
 
 def _readable(problem: Convolution, fill: Any, x: ArrayInfo) -> tuple[Convolution, ArrayInfo, str]:
@@ -195,8 +224,7 @@ def _readable(problem: Convolution, fill: Any, x: ArrayInfo) -> tuple[Convolutio
     if constant and fill != 0:
         inner = replace(problem, size=problem.padded_size, padding=((0, 0),) * problem.rank)
     shape = (x.shape[0], x.shape[1], *inner.size)
-    steps = tuple(itemsize * prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    return inner, ArrayInfo(shape, steps, x.dtype), "columns"
+    return inner, _compact(ArrayInfo(shape, x.strides, x.dtype)), "columns"
 
 
 def _template(words: Words, parameters: list[float]) -> bytes:

@@ -125,7 +125,7 @@ class _Block:
         """Form the sums of the rows that begin with a row of x, and store them."""
         r, (down, over) = self.r, self.form.stride
         sums = [
-            [[r.register(self._start(o)) for _ in range(over)] for _ in range(down)] for o in range(self.form.outputs)
+            [[r.register(r.constant(0)) for _ in range(over)] for _ in range(down)] for _ in range(self.form.outputs)
         ]
         if self.form.held:
             self._plane(x, r.pointer("weight"), row, sums)
@@ -140,12 +140,13 @@ class _Block:
             there = row * down + g - r.size("top")
             with r.when(self._exists(there, r.size("result_height"))):
                 for o in range(self.form.outputs):
-                    self._store([one.value for one in sums[o][g]], y.skip(there * r.size("y_row")), o)
+                    self._store([self._whole(one.value, o) for one in sums[o][g]], y.skip(there * r.size("y_row")), o)
 
-    def _start(self, output: int) -> Vector:
-        return (
-            self.r.broadcast(self.r.pointer("bias") + (self.channel + output)) if self.form.bias else self.r.constant(0)
-        )
+    def _whole(self, total: Vector, output: int) -> Vector:
+        """Return a sum with its bias, which comes last as where it is added by itself."""
+        if not self.form.bias:
+            return total
+        return total + self.r.broadcast(self.r.pointer("bias") + (self.channel + output))
 
     def _plane(self, x: Pointer, weight: Pointer, row: Size, sums: list[list[list[Register]]]) -> None:
         """Add the products of a plane of x."""
