@@ -162,10 +162,10 @@ def _open_private(path: str, flags: int) -> int:
 def _due(key: str, size: int) -> bool:
     """Return whether to look through the folder after writing `size` bytes, which takes long when it is full.
 
-    Keys are as good as random numbers. For one in sixteen it is done, and for more of them where files are large: on
-    average before a sixteenth of what `_trim` leaves free is filled, so that the limit holds.
+    Keys are as good as random numbers. It is done for a part of them that goes by the size of the file: on average
+    before a sixteenth of what `_trim` leaves free is filled, so that the limit holds.
     """
-    return int(key[:8], 16) / 2**32 < max(1 / 16, 16 * _on_disk(size) / (LIMIT // 8))
+    return int(key[:8], 16) / 2**32 < 16 * _on_disk(size) / (LIMIT // 8)
 
 
 def _on_disk(size: int) -> int:
