@@ -139,6 +139,24 @@ def test_units_equal_numpy(machine, dtype):
         assert found is not None or (shape[1] if groups is None else shape[0] * groups) < 8
 
 
+def test_what_is_bound_gives_the_same_bits(machine):
+    for shape in ((2, 6, 90, 70), (3, 6, 40, 60), (3, 4, 5)):  # few channels, and small
+        x, gy, weight, mean = drawn(shape, "f4")
+        factor, steep, shift = 1 / (1 + np.abs(mean)), weight[::-1] / x.size, mean[::-1] / x.size
+        plain, products = direct.channel_sums(x, gy, mean)
+        by_x = direct.channel_line(x, gy, mean, weight, steep * products, shift * plain)
+        found = direct.bind_channels(x, mean, factor, weight, steep, shift)(gy)
+        for got, wanted in zip(found, (by_x, products * factor, plain), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+        means = mean[: shape[1] // 2] + np.arange(shape[0])[:, None]
+        groups = weight, means, 1 / (1 + np.abs(means)), shape[1] // 2
+        whole, found = direct.units(x, gy, *groups), direct.bind_units(x, *groups)
+        assert (whole is None) == (found is None) == (shape[0] == 2)
+        if found is not None:
+            for got, wanted in zip(found(gy), (whole[0], *(one.sum(axis=0) for one in whole[1:])), strict=True):
+                np.testing.assert_array_equal(got, wanted)
+
+
 @pytest.mark.parametrize("last", [False, True])
 def test_channels_beyond_float32_are_computed_in_float64(machine, last):
     """Where numbers of a channel, or products with them, do not fit float32 though the result does; beside others."""

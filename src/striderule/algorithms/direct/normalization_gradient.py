@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from typing import Any, Literal
@@ -33,7 +34,7 @@ from striderule.algorithms.windows.normalization_gradient import response
 from striderule.codegen.target import current
 
 __all__ = [
-    "bind_given", "bind_layer", "bind_units",
+    "bind_channels", "bind_given", "bind_layer", "bind_units",
     "channel_line", "channel_scale", "channel_sums", "layer", "response", "units",
 ]  # fmt: skip
 
@@ -74,6 +75,36 @@ def channel_line(
         return windows.channel_line(x, gy, mean, slope, steep, shift, result)
     call.run(x, gy, *(np.ascontiguousarray(one, np.float64) for one in (mean, slope, steep, shift)), result)
     return result
+
+
+def bind_channels(
+    x: Array, mean: Array, factor: Array, slope: Array, steep: Array, shift: Array
+) -> Callable[[Array], tuple[Array, Array, Array]] | None:
+    """Return what gives gradients of batch normalisation in x, weight and bias by `channel_sums` and `channel_line`.
+
+    `steep` and `shift` are still to be multiplied with the sums of gy * (x - mean) and of gy. It is for compact
+    gradients of the type of x, as `bind_units`, which serves more channels. None where there is no code for these.
+    """
+    if x.dtype.char not in SERVED or not (x.flags.c_contiguous and x.flags.aligned and x.size):
+        return None
+    like = x.shape, x.strides, x.dtype.char, current().name
+    sums, line = giving_way.attempt(_sums, *like), giving_way.attempt(_line, *like)
+    if sums is None or line is None:
+        return None
+    call, parts, across = sums
+    add, write, make = call.run, line.run, memory.maker(x, x.shape, x.dtype)
+    room, axis = ((2, parts, len(mean)), 1) if across else ((2, len(mean), parts), 2)
+    middle, slopes = (np.ascontiguousarray(one, np.float64) for one in (mean, slope))
+
+    def computed(gradient: Array) -> tuple[Array, Array, Array]:
+        found, result = np.empty(room), make()
+        add(x, gradient, middle, found[0], found[1])
+        with np.errstate(all="ignore"):
+            plain, products = np.add.reduce(found, axis=axis)
+            write(x, gradient, middle, slopes, steep * products, shift * plain, result)
+            return result, products * factor, plain
+
+    return computed
 
 
 def channel_scale(gy: Array, slope: Array) -> Array:

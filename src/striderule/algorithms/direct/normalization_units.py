@@ -61,12 +61,15 @@ def units(
 
 
 def bind_units(
-    x: Array, weight: Array | None, mean: Array, factor: Array
+    x: Array, weight: Array | None, mean: Array, factor: Array, groups: int | None = None
 ) -> Callable[[Array], tuple[Array, Array, Array]] | None:
-    """Return what gives `units` of channels for compact gradients of the type of x, or None where that gives none."""
+    """Return what gives `units` for compact gradients of the type of x, or None where that gives none.
+
+    The sums are those of channels, of groups over all images.
+    """
     call = None
     if x.dtype.char in SERVED and x.flags.c_contiguous and x.flags.aligned:
-        call = giving_way.attempt(_call, x.shape, x.dtype.char, None, current())
+        call = giving_way.attempt(_call, x.shape, x.dtype.char, groups, current())
     if call is None:
         return None
     run, make, channels = call.run, memory.maker(x, x.shape, x.dtype), x.shape[1]
@@ -78,7 +81,15 @@ def bind_units(
         run(x, gradient, steep, means, factors, result, plain, products)
         return result, products, plain
 
-    return computed
+    def in_groups(gradient: Array) -> tuple[Array, Array, Array]:
+        result, sums = make(), np.empty((2, len(x), channels))
+        plain, products = sums
+        run(x, gradient, steep, means, factors, result, plain, products)
+        with np.errstate(all="ignore"):
+            plain, products = np.add.reduce(sums, axis=1)
+        return result, products, plain
+
+    return computed if groups is None else in_groups
 
 
 def normalized_units(

@@ -39,13 +39,18 @@ def batch_norm(call: Call) -> tuple[Array, Pull]:
         factor = 1 / np.sqrt(var + float(call.arguments["eps"]))
     weight = _wide(call, "weight")
     slope = factor if weight is None else factor * weight
+    # To be multiplied with sums: see `channel_line`.
+    with np.errstate(all="ignore"):
+        shift = -slope / max(1, x.size // max(1, len(slope)))
+        steep = shift * factor**2
     compute = table.family("normalization_gradient")
 
     def bind(gy: Array) -> Pull | None:
         if not _is_bound(x, gy, result):
             return None
         if learn:
-            return _all(call, compute.bind_units(x, weight, mean, factor))
+            bound = compute.bind_units(x, weight, mean, factor)
+            return _all(call, bound or compute.bind_channels(x, mean, factor, slope, steep, shift))
         if not call.wanted & {"weight", "bias"}:
             return None
         return _all(call, compute.bind_given(x, mean, factor, slope))
@@ -67,9 +72,7 @@ def batch_norm(call: Call) -> tuple[Array, Pull]:
             return found
         with np.errstate(all="ignore"):
             if learn:
-                count = values.size // values.shape[1]
-                numbers = slope, -slope * factor**2 * with_x / count, -slope * plain / count
-                found["x"] = compute.channel_line(values, gradient, mean, *numbers)
+                found["x"] = compute.channel_line(values, gradient, mean, slope, steep * with_x, shift * plain)
             else:
                 found["x"] = compute.channel_scale(gradient, slope)
         return found
@@ -82,19 +85,25 @@ def group_norm(call: Call) -> tuple[Array, Pull]:
     x = _kept(call)
     result, groups = groups_normalized(**call.arguments)
     weight = _wide(call, "weight")
+    with np.errstate(all="ignore"):
+        factor = 1 / np.sqrt(groups.var + groups.eps)
+    compute = table.family("normalization_gradient")
 
-    def pull(gy: Array) -> dict[str, Array | None]:
+    def bind(gy: Array) -> Pull | None:
+        if not _is_bound(x, gy, result):
+            return None
+        return _all(call, compute.bind_units(x, weight, groups.mean, factor, groups.groups))
+
+    def whole(gy: Array) -> dict[str, Array | None]:
         values, gradient = _pair(x, gy, result)
         if not values.size:
             return _empty(call, values)
         batch, channels = values.shape[:2]
-        compute = table.family("normalization_gradient")
         with np.errstate(all="ignore"):
-            factor = 1 / np.sqrt(groups.var + groups.eps)
             if "x" in call.wanted:
-                whole = compute.units(values, gradient, weight, groups.mean, factor, groups.groups)
-                if whole is not None:
-                    by_x, by_weight, by_bias = whole
+                units = compute.units(values, gradient, weight, groups.mean, factor, groups.groups)
+                if units is not None:
+                    by_x, by_weight, by_bias = units
                     return _wanted(call, x=by_x, weight=by_weight.sum(axis=0), bias=by_bias.sum(axis=0))
         mean = groups.each(groups.mean, channels)
         parts = by_image(compute.channel_sums, values, gradient, numbers=(mean,))
@@ -113,7 +122,7 @@ def group_norm(call: Call) -> tuple[Array, Pull]:
                 found["x"] = result_x
         return found
 
-    return result, pull
+    return result, again(getattr(compute, "bind_units", None) and bind, whole)
 
 
 def _of_channels(
