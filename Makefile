@@ -39,8 +39,9 @@ coverage: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not conformance" --cov=striderule.geometry \
 		--cov=striderule.functional --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
 
+# By files: tests/conformance/test_torch_convolution.py counts over all of its tests what was met.
 conformance: $(VENV)/.installed-conformance
-	$(BIN)/python -m pytest -n auto --dist worksteal -m conformance
+	$(BIN)/python -m pytest -n auto --dist loadfile -m conformance
 
 check: $(VENV)/.installed-check
 	$(BIN)/python -m ruff check
