@@ -16,6 +16,7 @@ from oracles.images import looped_with_gaps
 from striderule.algorithms import direct as direct_family
 from striderule.algorithms import table
 from striderule.algorithms import windows as windows_family
+from striderule.algorithms.direct import trained_normalization
 from striderule.functional.gradients.vjp import differentiated, rules
 
 pytestmark = [pytest.mark.conformance, pytest.mark.skipif(bool(emulation.missing()), reason=str(emulation.missing()))]
@@ -108,6 +109,32 @@ def test_missing_pixels(arm, monkeypatch, written, dtype):
     anew.forget()
 
 
+@pytest.mark.parametrize(("activation", "residual"), [("relu6", False), ("relu", True)])
+def test_normalization_in_training(arm, activation, residual):
+    """With what stands behind it, both ways; running statistics are moved by it, too."""
+    rng = np.random.default_rng(10)
+    x, gy = rng.standard_normal((2, 3, 9, 19)).astype(np.float32)
+    weight, bias = rng.standard_normal((2, 9)).astype(np.float32)
+    mean, var = np.ones((2, 9), np.float32)
+    code = trained_normalization.bound(x.shape, activation, residual, 1e-3, 0.25)
+    y, statistics = code.forward(x, gy if residual else None, weight, bias, mean, var)
+    gx, gweight, gbias, _ = code.backward(x, gy, y, weight, statistics, apart=residual)
+    emulation.assert_ran(arm, "trained_normalization")
+    assert any("gradient" in name for name in arm.ran)
+    wide, axes = x.astype(np.float64), (0, 2)
+    centre, spread = wide.mean(axis=axes), wide.var(axis=axes)
+    normal = (wide - centre[:, None]) / np.sqrt(spread + 1e-3)[:, None]
+    sums = normal * weight[:, None] + bias[:, None] + residual * gy
+    gz = np.where((sums > 0) & (sums < (6 if activation == "relu6" else np.inf)), gy, 0.0)
+    by_bias, by_weight = gz.sum(axis=axes), (gz * normal).sum(axis=axes)
+    spared = (by_bias[:, None] + normal * by_weight[:, None]) / (x.size / 9)
+    by_x = (weight / np.sqrt(spread + 1e-3))[:, None] * (gz - spared)
+    cut = sums.clip(0, 6 if activation == "relu6" else None)
+    moved = 0.75 + 0.25 * centre, 0.75 + 0.25 * wide.var(axis=axes, ddof=1)
+    for got, expected in zip((y, gx, gweight, gbias, mean, var), (cut, by_x, by_weight, by_bias, *moved), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
 def test_generated_code_of_every_family_ran(arm, monkeypatch):
     """The sweep above would prove nothing where it fell back to NumPy: each family of operations has run routines."""
     asked, ran = set(), set()
@@ -124,8 +151,8 @@ def test_generated_code_of_every_family_ran(arm, monkeypatch):
         arm.ran.clear()
         call.by("direct")
         ran |= asked if arm.ran else set()
-    # What layers and optimisers alone ask for is tried at first use; parameters that are updated are found by a table
-    # of addresses, whose memory the emulator is not sent.
+    # The first is run above. Parameters that optimisers update are found by a table of addresses, whose memory the
+    # emulator is not sent.
     apart = {"trained_normalization", "update"}
     for call in (call for call in CALLS if call.name in rules()):
         if twins - ran == apart:
