@@ -1,25 +1,18 @@
 """Dilated convolutions by transformed tiles of every d-th pixel, on every target that this machine runs."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
 
+from algorithms.test_winograd import exact
 from oracles.memories import channels_last
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows.turned_weights import seen_turned
 from striderule.algorithms.winograd import convolution as winograd
 from striderule.codegen import target
 from striderule.geometry.problem import Convolution
 from striderule.planning.interleaved import parts_of
-
-
-def exact(problem, x, weight):
-    """Return the sums in float64."""
-    return windows.convolution(dataclasses.replace(problem, dtype="float64"), x.astype(float), weight.astype(float), 0)
 
 
 @pytest.fixture(params=target.available(), ids=lambda machine: machine.name)

@@ -1,6 +1,5 @@
 """Convolutions along three and more axes by transformed tiles of the last two, on every target of this machine."""
 
-import dataclasses
 import mmap
 
 import numpy as np
@@ -8,9 +7,9 @@ import pytest
 
 pytest.importorskip("llvmlite")
 
+from algorithms.test_winograd import exact
 from oracles.memories import channels_last, guarded
 from striderule.algorithms.binding import ArrayInfo
-from striderule.algorithms.windows import convolution as windows
 from striderule.algorithms.windows.turned_weights import seen_turned
 from striderule.algorithms.winograd import convolution as winograd
 from striderule.codegen import target, workers
@@ -19,11 +18,6 @@ from striderule.geometry.problem import Convolution
 from striderule.planning import choose
 from striderule.planning.machine import Machine
 from striderule.planning.rules import PROMISES
-
-
-def exact(problem, x, weight):
-    """Return the sums in float64."""
-    return windows.convolution(dataclasses.replace(problem, dtype="float64"), x.astype(float), weight.astype(float), 0)
 
 
 @pytest.fixture(params=target.available(), ids=lambda machine: machine.name)

@@ -8,9 +8,7 @@ A task has whole channels: their planes are `length` values side by side, one in
 
 from __future__ import annotations
 
-from abc import abstractmethod
-
-from striderule.algorithms.direct.normalization_routine import PlaneWriter
+from striderule.algorithms.direct.normalization_routine import UnitWriter
 from striderule.algorithms.direct.normalization_units_routine import SIZES
 from striderule.codegen.target import Target
 from striderule.codegen.tile import FLOAT32, FLOAT64, Routine, Size
@@ -20,29 +18,15 @@ GIVEN_POINTERS = ("x", "gy", "mean", "factor", "slope", "gx", "products", "plain
 SLOPES_POINTERS, SLOPES_NUMBERS = ("x", "gy", "slope", "gx", "products"), ("slope_step",)
 
 
-class _Pass(PlaneWriter):
-    def text(self) -> str:
-        r = self.r
-        with r.tasks() as task:
-            first = task * r.size("task_units")
-            with r.loop((r.size("units") - first).smaller(r.size("task_units"))) as number:
-                self._channel(first + number)
-        return r.finish()
-
-    @abstractmethod
-    def _channel(self, channel: Size) -> None:
-        """Write what is done for one channel."""
-
-
 def given_routine(name: str, dtype: str, target: Target) -> str:
     """Return the routine "given" as LLVM IR."""
     element = FLOAT64 if dtype == "float64" else FLOAT32
     return _Given(Routine(name, target, element, pointers=GIVEN_POINTERS, sizes=SIZES), dtype).text()
 
 
-class _Given(_Pass):
-    def _channel(self, channel: Size) -> None:
-        r = self.r
+class _Given(UnitWriter):
+    def _unit(self, unit: Size) -> None:
+        r, channel = self.r, unit
         x, gy, gx = (r.pointer(word, self.stored) for word in ("x", "gy", "gx"))
         mean, factor, slope = (r.broadcast(r.pointer(word, FLOAT64) + channel) for word in ("mean", "factor", "slope"))
         plain, products = (r.register(r.constant(0.0, FLOAT64)) for _ in range(2))
@@ -66,9 +50,9 @@ def slopes_routine(name: str, dtype: str, target: Target) -> str:
     return _Slopes(r, dtype).text()
 
 
-class _Slopes(_Pass):
-    def _channel(self, channel: Size) -> None:
-        r = self.r
+class _Slopes(UnitWriter):
+    def _unit(self, unit: Size) -> None:
+        r, channel = self.r, unit
         x, gy, gx = (r.pointer(word, self.stored) for word in ("x", "gy", "gx"))
         slope = r.broadcast(r.pointer("slope", self.stored) + channel * r.size("slope_step"))
         products = r.register(r.constant(0.0, FLOAT64))

@@ -132,6 +132,23 @@ class PlaneWriter(ABC):
                 body(at + whole, length - whole)
 
 
+class UnitWriter(PlaneWriter):
+    """What routines share whose tasks are some `units`, channels for one, each by itself: `task_units` of them."""
+
+    def text(self) -> str:
+        """Return the routine as LLVM IR."""
+        r = self.r
+        with r.tasks() as task:
+            first = task * r.size("task_units")
+            with r.loop((r.size("units") - first).smaller(r.size("task_units"))) as number:
+                self._unit(first + number)
+        return r.finish()
+
+    @abstractmethod
+    def _unit(self, unit: Size) -> None:
+        """Write what is done for one unit."""
+
+
 # y = (x - mean) / sqrt(var + eps) * weight + bias --------------------------------------------------------------------
 
 

@@ -9,12 +9,11 @@ are in float64, so that nothing overflows; see `normalization_bend`.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 
 from striderule.algorithms.direct.normalization_bend import bend_of, sums_of, write_bent
-from striderule.algorithms.direct.normalization_routine import PlaneWriter, in_double, in_single, slope_of
+from striderule.algorithms.direct.normalization_routine import UnitWriter, in_double, in_single, slope_of
 from striderule.codegen.target import Target
 from striderule.codegen.tile import FLOAT32, FLOAT64, Mask, Pointer, Routine, Size, Vector
 
@@ -39,19 +38,7 @@ def normalized_routine(name: str, dtype: str, target: Target) -> str:
     return Normalized(routine, dtype).text()
 
 
-class _Units(PlaneWriter):
-    @abstractmethod
-    def _unit(self, unit: Size) -> None:
-        """Write what is done for one unit."""
-
-    def text(self) -> str:
-        r = self.r
-        with r.tasks() as task:
-            first = task * r.size("task_units")
-            with r.loop((r.size("units") - first).smaller(r.size("task_units"))) as number:
-                self._unit(first + number)
-        return r.finish()
-
+class _Units(UnitWriter):
     def _values(self, channel: Size, body: Callable[[Size, Size | None], None]) -> None:
         """Write `body` for all vectors of a channel of a unit, told how many values the last of a plane has."""
         self.values(channel * self.r.size("length"), self.r.size("images"), body)
